@@ -1,0 +1,2 @@
+//! Generation.
+fn main() {}
