@@ -1,1 +1,18 @@
-//! Placeholder; replaced by the first real commit of this crate.
+//! Listeners and limits, below the data plane and the control plane.
+//!
+//! - [`listen`] opens one listener per worker on the same port; a port that another process
+//!   listens on is an error, also when that process would share it.
+//! - [`Acceptor`] accepts until the end of time: errors of a single connection are skipped, and a
+//!   process without file descriptors waits and goes on.
+//! - [`ConnectionLimit`] counts connections over all workers.
+//! - [`check_exposure`] keeps unencrypted listeners on loopback.
+
+mod accept;
+mod exposure;
+mod limit;
+mod listen;
+
+pub use accept::Acceptor;
+pub use exposure::{ExposureError, check_exposure, is_loopback};
+pub use limit::{ConnectionLimit, ConnectionSlot};
+pub use listen::{ListenError, ListenOptions, connect_options, listen};
