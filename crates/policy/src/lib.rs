@@ -1,1 +1,36 @@
-//! Placeholder; replaced by the first real commit of this crate.
+//! Policy documents: reading, checking and matching. No I/O, no clock, no randomness, no wire
+//! format: what a request is comes in as an action, a resource path and the keys it touches.
+//!
+//! [`read`] turns the text of a native document into a [`Policy`] of compiled [`Statement`]s, or
+//! into [`Findings`] that tell all that is wrong with it and where. A [`Statement`] says by
+//! [`Statement::matches`] whether it concerns a request; how statements combine into a decision is
+//! not this crate's. Nothing is implied here: whoever may run a command may connect, but that rule
+//! is applied where decisions are made. [`KeyIndex`] answers for the key fields of many statements
+//! at once, always as they would one by one.
+
+mod dialect;
+mod finding;
+mod glob;
+mod identity;
+mod index;
+mod json;
+mod keys;
+mod native;
+mod nearest;
+mod path;
+mod resource;
+mod statement;
+mod trie;
+
+pub use dialect::{Dialect, detect};
+pub use finding::{CODES, Finding, Findings, MAX_FINDINGS};
+pub use glob::{
+    Glob, GlobError, MAX_COMPARED_PATTERN, MAX_PATTERN_LEN, MAX_PATTERN_STARS, check_pattern,
+};
+pub use identity::{IdentityPattern, IdentityPatternError};
+pub use index::KeyIndex;
+pub use json::{MAX_DEPTH, MAX_DOCUMENT_LEN};
+pub use keys::{ChannelUse, KeyPatterns, KeyUse, Touch};
+pub use native::{MAX_SID_LEN, read};
+pub use resource::{ResourcePattern, ResourcePatternError};
+pub use statement::{Effect, Match, Policy, PolicyKind, Statement};
