@@ -1,1 +1,28 @@
-//! Harness of the end-to-end tests.
+//! Harness of the end-to-end tests: real servers, the program as it is shipped, real clients.
+//!
+//! Everything that a test starts listens on a free loopback port and ends with the value that
+//! stands for it, also when the test panics. Helpers panic with what a person needs to know; a
+//! program that is not installed fails the test with the command that installs it.
+//!
+//! ```no_run
+//! use keyward_e2e::{Backend, Client, ok};
+//!
+//! for backend in Backend::all() {
+//!     let keyward = backend.start();
+//!     let mut client = Client::connect(&keyward.redis_url);
+//!     assert_eq!(client.call(&["SET", "k", "v"]), ok(), "{backend}");
+//! }
+//! ```
+
+mod api;
+mod client;
+mod keyward;
+mod process;
+mod programs;
+mod server;
+
+pub use api::{Api, Response};
+pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
+pub use keyward::{AccessKey, Backend, Keyward};
+pub use programs::{Output, node, python, redis_benchmark, redis_cli};
+pub use server::{RedisServer, Server, ServerKind, ValkeyServer};
