@@ -9,12 +9,9 @@ pub(crate) struct Unbalanced;
 ///
 /// Source: the behaviour of the servers' `sdssplitargs`. Words are separated by blanks. `"…"` knows
 /// `\n`, `\r`, `\t`, `\b`, `\a`, `\xhh` and `\` before any other byte; `'…'` knows `\'` only. A quote may
-/// begin inside a word and ends it. A NUL ends the line.
+/// begin inside a word and ends it. Valkey 9.1 lets a word go on after a quote; this is refused, since
+/// the others refuse it.
 pub(crate) fn split(line: &[u8], words: &mut Words) -> Result<(), Unbalanced> {
-    let line = match memchr::memchr(0, line) {
-        Some(end) => &line[..end],
-        None => line,
-    };
     let mut rest = line;
     loop {
         rest = trim_blanks(rest);

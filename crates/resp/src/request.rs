@@ -1,4 +1,4 @@
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::{RequestLimits, Words, encode, header, inline};
 
@@ -58,9 +58,10 @@ pub enum RequestError {
     /// A quote of an inline request is not closed, or not followed by a blank.
     #[error("unbalanced quotes in request")]
     UnbalancedQuotes,
-    /// A word is not followed by CR LF. Ours: the servers skip two bytes, whatever they are.
-    #[error("expected CR LF after a bulk string")]
-    BulkEnd,
+    /// A word is not followed by CR LF, or a CR of a header by LF. Before version 9.1 Valkey, and
+    /// Redis, skip these bytes, whatever they are.
+    #[error("invalid CRLF in request")]
+    LineEnd,
     /// The request as a whole is too long. Ours: the servers close the connection without a word.
     #[error("too big request")]
     RequestLength,
@@ -86,8 +87,8 @@ impl RequestError {
 
 /// Finds one request after the other in what a client sends, multibulk and inline.
 ///
-/// It is stricter than the servers in one thing: a line ends with CR LF where a server looks at the
-/// CR only and skips a byte. What it accepts is read by every server in the same way.
+/// What it accepts is read by every server in the same way; where servers differ, the stricter one is
+/// followed.
 #[derive(Debug, Default)]
 pub struct RequestDecoder {
     progress: Progress,
@@ -207,22 +208,17 @@ impl RequestDecoder {
     ) -> Result<Decoded, RequestError> {
         let longest = limits.max_inline.min(limits.max_request);
         let seen = &input[..input.len().min(longest.saturating_add(1))];
-        let Some(end) = seen
+        // As on the server, nothing behind a NUL ends the line: the search stops there for ever.
+        let found = seen
             .get(searched..)
-            .and_then(|unseen| memchr(b'\n', unseen))
-        else {
+            .and_then(|unseen| memchr2(b'\n', 0, unseen));
+        let end = searched + found.unwrap_or(seen.len().saturating_sub(searched));
+        if seen.get(end) != Some(&b'\n') {
             if seen.len() > longest {
                 return Err(RequestError::InlineLine);
             }
-            return Ok(self.suspend(
-                Progress::FirstLine {
-                    searched: seen.len(),
-                },
-                words,
-                1,
-            ));
-        };
-        let end = searched + end;
+            return Ok(self.suspend(Progress::FirstLine { searched: end }, words, 1));
+        }
         let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         inline::split(line, words).map_err(|inline::Unbalanced| RequestError::UnbalancedQuotes)?;
@@ -259,7 +255,7 @@ impl RequestDecoder {
             let end = check_bulk(len, start, limits)?;
             match input.get(end..).and_then(|after| after.first_chunk()) {
                 Some(b"\r\n") => {}
-                Some(_) => return Err(RequestError::BulkEnd),
+                Some(_) => return Err(RequestError::LineEnd),
                 None => {
                     let progress = Progress::Bulk {
                         at: start,
@@ -292,7 +288,7 @@ impl RequestDecoder {
         let end = check_bulk(len, at, limits)?;
         match input.get(end..).and_then(|after| after.first_chunk()) {
             Some(b"\r\n") => {}
-            Some(_) => return Err(RequestError::BulkEnd),
+            Some(_) => return Err(RequestError::LineEnd),
             None => {
                 let missing = (end + 2).saturating_sub(input.len());
                 return Ok(self.suspend(Progress::Bulk { at, len, left }, words, missing));
@@ -327,14 +323,10 @@ fn multibulk_line(
     limits: &RequestLimits,
     searched: usize,
 ) -> Result<Line, RequestError> {
-    let (text, end) = match line(input, limits, 0, searched) {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            return Ok(Line::Unfinished {
-                searched: input.len().saturating_sub(1),
-            });
-        }
-        Err(TooLong) => return Err(RequestError::MultibulkLine),
+    let Some((text, end)) = line(input, limits, 0, searched, RequestError::MultibulkLine)? else {
+        return Ok(Line::Unfinished {
+            searched: input.len().saturating_sub(1),
+        });
     };
     let count = header::number(&text[1..]).ok_or(RequestError::MultibulkLength)?;
     // Negative is none, as on the server.
@@ -353,14 +345,10 @@ fn bulk_line(
     at: usize,
     searched: usize,
 ) -> Result<Line, RequestError> {
-    let (text, end) = match line(input, limits, at, searched) {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            return Ok(Line::Unfinished {
-                searched: input.len().saturating_sub(1).max(at),
-            });
-        }
-        Err(TooLong) => return Err(RequestError::BulkLine),
+    let Some((text, end)) = line(input, limits, at, searched, RequestError::BulkLine)? else {
+        return Ok(Line::Unfinished {
+            searched: input.len().saturating_sub(1).max(at),
+        });
     };
     match text.split_first() {
         Some((b'$', digits)) => {
@@ -375,16 +363,15 @@ fn bulk_line(
     }
 }
 
-struct TooLong;
-
-/// The line that begins at `at`, without its CR LF, and where the next begins. A CR without LF is
-/// part of the line, which no number survives.
+/// The line that begins at `at`, without its CR LF, and where the next begins; `None` if it is not all
+/// there. `too_long` is the error for a line beyond the limit.
 fn line<'a>(
     input: &'a [u8],
     limits: &RequestLimits,
     at: usize,
     searched: usize,
-) -> Result<Option<(&'a [u8], usize)>, TooLong> {
+    too_long: RequestError,
+) -> Result<Option<(&'a [u8], usize)>, RequestError> {
     let longest = limits.max_inline.saturating_add(1);
     let stop = input.len().min(at.saturating_add(longest));
     let unseen = input.get(searched..stop).unwrap_or_default();
@@ -394,10 +381,10 @@ fn line<'a>(
             match input.get(end + 1) {
                 None => Ok(None),
                 Some(b'\n') => Ok(Some((&input[at..end], end + 2))),
-                Some(_) => Ok(Some((&input[at..end + 2], end + 2))),
+                Some(_) => Err(RequestError::LineEnd),
             }
         }
-        None if input.len().saturating_sub(at) >= longest => Err(TooLong),
+        None if input.len().saturating_sub(at) >= longest => Err(too_long),
         None => Ok(None),
     }
 }
