@@ -3,7 +3,7 @@
 
 use crate::Words;
 use crate::catalogue::CommandId;
-use crate::command::{ChannelRule, Command, CommandScope, Flags, KeyRule};
+use crate::command::{ChannelRule, Command, CommandClass, CommandScope, Flags, KeyRule};
 use crate::keys;
 use crate::keyspec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
 
@@ -111,7 +111,7 @@ pub fn touched<W: Words + ?Sized>(
     out.keys.clear();
     out.channels.clear();
     out.scope = Scope::default();
-    out.whole_database = false;
+    out.whole_database = matches!(command.class, CommandClass::WholeDatabase);
     out.every_channel = false;
     if !command.arity_fits(words.len()) {
         return Err(TouchError::Arity {
@@ -207,7 +207,6 @@ fn find_keys<W: Words + ?Sized>(
             Ok(true)
         }
         KeyRule::Script => {
-            out.whole_database = true;
             match by_specs(command, words, &mut out.keys) {
                 Ok(all_found) => Ok(all_found),
                 // The server refuses it; whatever it would do, it needs every key.
@@ -281,7 +280,7 @@ fn by_spec<W: Words + ?Sized>(
             };
             let number = number.ok_or("the number of keys is not a number of at least 0")?;
             if number == 0 {
-                return Ok(true);
+                return Err("no key is named");
             }
             // A key with a value (MSETEX) needs its value too.
             let too_few = "fewer keys than their number says";
