@@ -69,6 +69,34 @@ impl fmt::Display for Backend {
     }
 }
 
+/// Makes three tests out of each function `fn(Backend)`: one for each backend, so that they run side
+/// by side and a failure names its backend.
+///
+/// ```
+/// use keyward_e2e::Backend;
+///
+/// fn keys_expire(backend: Backend) {
+///     let keyward = backend.start();
+///     // …
+/// }
+///
+/// keyward_e2e::on_each_backend!(keys_expire);
+/// ```
+#[macro_export]
+macro_rules! on_each_backend {
+    ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
+        mod embedded {
+            $($(#[$attribute])* #[test] fn $test() { super::$test($crate::Backend::Embedded) })+
+        }
+        mod redis {
+            $($(#[$attribute])* #[test] fn $test() { super::$test($crate::Backend::Redis) })+
+        }
+        mod valkey {
+            $($(#[$attribute])* #[test] fn $test() { super::$test($crate::Backend::Valkey) })+
+        }
+    };
+}
+
 /// A running `keyward dev`, and what it said about itself. Dropping it kills it.
 #[derive(Debug)]
 pub struct Keyward {
