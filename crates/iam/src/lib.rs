@@ -1,1 +1,46 @@
-//! Placeholder; replaced by the first real commit of this crate.
+//! Identities, trusts and decisions.
+//!
+//! The [`Directory`] is an immutable value that holds every entity; [`Directory::apply`] makes the
+//! next one. A [`Decision`] comes from one function for every principal and both planes; a
+//! [`DecisionTable`] is the same decision compiled for one session and database, and the only
+//! source of a [`Permit`]. Nothing here does I/O or knows a clock or randomness: they come in as
+//! arguments.
+
+mod apply;
+mod authorise;
+mod bits;
+mod change;
+mod choose;
+mod decide;
+mod decision_log;
+mod directory;
+mod entities;
+mod graph;
+mod grounds;
+mod ids;
+mod paged;
+mod row;
+mod session;
+mod table;
+
+pub use apply::{
+    Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,
+};
+pub use authorise::{ChangeApproval, Requirement};
+pub use change::{Change, PolicyInput};
+pub use choose::{AskedDatabase, ChooseDatabaseError};
+pub use decide::{Decision, Outcome, StatementRef, Subject};
+pub use decision_log::{DecisionLog, DecisionRecord, KEPT_DECISIONS};
+pub use directory::{Directory, Entity};
+pub use entities::{
+    AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
+    OrganisationDetails, Stamp, Trust, TrustKind,
+};
+pub use grounds::PolicySource;
+pub use ids::{
+    AccessKeyIx, DatabaseIx, IdentityIx, Kind, MAX_ID_LEN, PathParts, PolicyIx, RESERVED_IDS, Slug,
+    SlugError, TrustIx, UnixMillis, full_path,
+};
+pub use row::{LoadError, Row};
+pub use session::{Principal, Session, SessionEnded};
+pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};

@@ -1,0 +1,310 @@
+//! On what each change is decided: an action that hands out power is decided on what it hands out.
+
+use keyward_commands::ActionId;
+use keyward_policy::Touch;
+
+use crate::change::Change;
+use crate::decide::{Decision, Outcome, Subject};
+use crate::directory::Directory;
+use crate::entities::{Backend, TrustKind};
+use crate::ids::{Kind, PathParts, UnixMillis};
+use crate::session::{Principal, Session};
+
+/// An action that must be allowed on a resource.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Requirement {
+    /// Name of the action.
+    pub action: &'static str,
+    /// Full path of the resource.
+    pub resource: String,
+}
+
+/// A change that its maker may make.
+#[derive(Clone, Debug)]
+pub struct ChangeApproval {
+    /// Whether the maker may also accept for the trustee.
+    pub accepts: bool,
+    /// What was decided, for the audit record.
+    pub requirements: Vec<Requirement>,
+}
+
+fn needs(action: &'static str, resource: impl Into<String>) -> Requirement {
+    Requirement {
+        action,
+        resource: resource.into(),
+    }
+}
+
+fn per_kind(
+    path: &str,
+    organisation: &'static str,
+    identity: &'static str,
+    group: &'static str,
+    database: &'static str,
+    policy: &'static str,
+) -> &'static str {
+    match PathParts::of(path).map(|parts| parts.kind) {
+        Some(Kind::Organisation) => organisation,
+        Some(Kind::Group) => group,
+        Some(Kind::Database) => database,
+        Some(Kind::Policy) => policy,
+        Some(Kind::User) => "iam:UpdateUser",
+        _ => identity,
+    }
+}
+
+impl Directory {
+    fn trustor_path(&self, trust: &str) -> String {
+        let trust = self.trust_at(trust).and_then(|ix| self.trust(ix));
+        let trustor = trust.and_then(|trust| self.identity(trust.trustor));
+        trustor.map_or_else(
+            || "deleted".to_owned(),
+            |identity| identity.path.to_string(),
+        )
+    }
+
+    fn trustee_path(&self, trust: &str) -> String {
+        let trust = self.trust_at(trust).and_then(|ix| self.trust(ix));
+        let trustee = trust.and_then(|trust| self.identity(trust.trustee));
+        trustee.map_or_else(
+            || "deleted".to_owned(),
+            |identity| identity.path.to_string(),
+        )
+    }
+
+    /// What a policy hands out when its default version changes.
+    fn default_version_requirements(&self, path: &str) -> Vec<Requirement> {
+        let mut all = vec![needs("iam:SetDefaultPolicyVersion", path)];
+        let Some(policy) = self.policy_at(path) else {
+            return all;
+        };
+        for carrier in self.carriers(policy) {
+            all.push(match PathParts::of(&carrier).map(|parts| parts.kind) {
+                Some(Kind::Trust) => needs("iam:UpdateTrust", self.trustor_path(&carrier)),
+                Some(Kind::Organisation) => needs("org:PutGuardrail", carrier),
+                _ => needs("iam:PutPermissionBoundary", carrier),
+            });
+        }
+        all
+    }
+
+    /// Every (action, resource) that must be allowed for a change. `caller` is the path of the
+    /// principal's organisation, or of the user itself.
+    #[must_use]
+    pub fn requirements(&self, change: &Change, caller: &str) -> Vec<Requirement> {
+        let organisation = |id: &str| format!("org/{id}");
+        match change {
+            // Decided on a resource that nobody owns: only the operator makes people.
+            Change::CreateUser { id, .. } => {
+                vec![needs("iam:CreateUser", format!("deployment/{id}"))]
+            }
+            Change::CreateOrganisation { administrator, .. } => {
+                let mut all = vec![needs("org:Create", caller)];
+                all.extend(
+                    administrator
+                        .as_ref()
+                        .map(|path| needs("iam:AcceptTrust", path)),
+                );
+                all
+            }
+            Change::Rename { path, .. } => {
+                let action = per_kind(
+                    path,
+                    "org:Update",
+                    "iam:UpdateProgrammaticIdentity",
+                    "iam:UpdateGroup",
+                    "kvdb:Update",
+                    "iam:UpdatePolicy",
+                );
+                vec![needs(action, path)]
+            }
+            Change::DeleteOrganisation { path } => vec![needs("org:Delete", path)],
+            Change::CreateProgrammaticIdentity {
+                organisation: id, ..
+            } => {
+                vec![needs("iam:CreateProgrammaticIdentity", organisation(id))]
+            }
+            Change::CreateGroup {
+                organisation: id, ..
+            } => {
+                vec![needs("iam:CreateGroup", organisation(id))]
+            }
+            Change::DeleteIdentity { path, cascade } => {
+                let action = per_kind(
+                    path,
+                    "org:Delete",
+                    "iam:DeleteProgrammaticIdentity",
+                    "iam:DeleteGroup",
+                    "kvdb:Delete",
+                    "iam:DeletePolicy",
+                );
+                let mut all = vec![needs(action, path)];
+                if *cascade && let Some(ix) = self.identity_at(path) {
+                    for trust in self.trusts_of_identity(ix) {
+                        all.push(needs("iam:DeleteTrust", self.trustor_path(&trust)));
+                    }
+                }
+                all
+            }
+            Change::SetDefaultDatabase { identity, .. } => {
+                vec![needs("iam:UpdateProgrammaticIdentity", identity)]
+            }
+            Change::CreateAccessKey { identity, .. } => {
+                vec![needs("iam:CreateAccessKey", identity)]
+            }
+            // Enabling a key opens the identity like making one.
+            Change::UpdateAccessKey { path, .. } => {
+                let identity = path.split_once("/access_key/").map_or(&**path, |(i, _)| i);
+                vec![needs("iam:UpdateAccessKey", identity)]
+            }
+            Change::DeleteAccessKey { path } => vec![needs("iam:DeleteAccessKey", path)],
+            Change::CreateDatabase {
+                organisation: id,
+                id: database,
+                backend,
+                ..
+            } => {
+                let mut all = vec![needs("kvdb:Create", organisation(id))];
+                if *backend != Backend::Embedded {
+                    all.push(needs(
+                        "kvdb:SetBackend",
+                        format!("org/{id}/kvdb/{database}"),
+                    ));
+                }
+                all
+            }
+            Change::SetBackend { path, .. } => vec![needs("kvdb:SetBackend", path)],
+            Change::SetAdministration { path, .. } => vec![needs("kvdb:SetAdministration", path)],
+            Change::DeleteDatabase { path } => vec![needs("kvdb:Delete", path)],
+            Change::CreateTrust { trustor, .. } => vec![needs("iam:CreateTrust", trustor)],
+            Change::UpdateTrust { path, .. } => {
+                vec![needs("iam:UpdateTrust", self.trustor_path(path))]
+            }
+            Change::AcceptTrust { path } => {
+                vec![needs("iam:AcceptTrust", self.trustee_path(path))]
+            }
+            Change::DeleteTrust { path } => {
+                vec![needs("iam:DeleteTrust", self.trustor_path(path))]
+            }
+            Change::PutResourcePolicy { path, .. } => vec![needs("iam:PutResourcePolicy", path)],
+            Change::DeleteResourcePolicy { path } => {
+                vec![needs("iam:DeleteResourcePolicy", path)]
+            }
+            Change::PutBoundary { identity, .. } | Change::DeleteBoundary { identity } => {
+                vec![needs("iam:PutPermissionBoundary", identity)]
+            }
+            Change::PutGuardrails { organisation, .. } => {
+                vec![needs("org:PutGuardrail", organisation)]
+            }
+            Change::TransferOwnership { organisation, .. } => {
+                vec![needs("org:TransferOwnership", organisation)]
+            }
+            Change::CreatePolicy {
+                organisation: id, ..
+            } => {
+                vec![needs("iam:CreatePolicy", organisation(id))]
+            }
+            Change::UpdatePolicy { path, .. } => {
+                let mut all = vec![needs("iam:UpdatePolicy", path)];
+                all.extend(self.default_version_requirements(path));
+                all
+            }
+            Change::SetDefaultPolicyVersion { path, .. } => self.default_version_requirements(path),
+            Change::DeletePolicy { path } => vec![needs("iam:DeletePolicy", path)],
+        }
+    }
+
+    /// Whether a session may make a change: every requirement must be allowed.
+    ///
+    /// # Errors
+    /// The decision that refused.
+    pub fn authorise_change(
+        &self,
+        session: &Session,
+        change: &Change,
+        at: UnixMillis,
+    ) -> Result<ChangeApproval, Box<Decision>> {
+        let principal = match session.principal {
+            Principal::Identity(ix) => self.identity(ix),
+            Principal::Unauthenticated => None,
+        };
+        let caller = principal
+            .map(|p| p.organisation.and_then(|ix| self.identity(ix)).unwrap_or(p))
+            .map_or("unauthenticated", |identity| &identity.path);
+        let requirements = self.requirements(change, caller);
+        let bounded = match change {
+            Change::PutBoundary { identity, .. } | Change::DeleteBoundary { identity } => {
+                Some(identity.as_str())
+            }
+            _ => None,
+        };
+        if bounded.is_some() && bounded == principal.map(|p| &*p.path) {
+            let text = "no identity sets or removes its own boundary, whatever a policy says";
+            return Err(Box::new(refuse(&requirements[0], text)));
+        }
+        for requirement in &requirements {
+            let decision = self.decide_named(session, requirement, at);
+            if !decision.is_allow() && !self.may_leave(session, change, at) {
+                return Err(Box::new(decision));
+            }
+        }
+        let accepts = match change {
+            Change::CreateTrust { trustee, .. } => self
+                .decide_named(session, &needs("iam:AcceptTrust", trustee), at)
+                .is_allow(),
+            _ => true,
+        };
+        Ok(ChangeApproval {
+            accepts,
+            requirements,
+        })
+    }
+
+    fn decide_named(
+        &self,
+        session: &Session,
+        requirement: &Requirement,
+        at: UnixMillis,
+    ) -> Decision {
+        match keyward_commands::action(requirement.action) {
+            Some(action) => self.decide(session, action, &requirement.resource, &Touch::None, at),
+            None => refuse(requirement, "the action is not in the catalogue"),
+        }
+    }
+
+    /// "A trustee may leave organisations, not groups": by itself, or by whoever may delete the
+    /// trusts of the trustee.
+    fn may_leave(&self, session: &Session, change: &Change, at: UnixMillis) -> bool {
+        let Change::DeleteTrust { path } = change else {
+            return false;
+        };
+        let Some(trust) = self.trust_at(path).and_then(|ix| self.trust(ix)) else {
+            return false;
+        };
+        let leaves_organisation = trust.kind == TrustKind::Standing
+            && self
+                .identity(trust.trustor)
+                .is_some_and(|i| i.kind == Kind::Organisation);
+        let Some(trustee) = self.identity(trust.trustee) else {
+            return false;
+        };
+        leaves_organisation
+            && (session.principal == Principal::Identity(trust.trustee)
+                || self
+                    .decide_named(session, &needs("iam:DeleteTrust", &*trustee.path), at)
+                    .is_allow())
+    }
+}
+
+fn refuse(requirement: &Requirement, text: &str) -> Decision {
+    Decision {
+        outcome: Outcome::ImplicitDeny,
+        subject: Subject::Command,
+        action: keyward_commands::action(requirement.action).map_or("", ActionId::name),
+        resource: requirement.resource.as_str().into(),
+        chain: Vec::new(),
+        statements: Vec::new(),
+        message: text.to_owned(),
+        public_message: text.to_owned(),
+    }
+}

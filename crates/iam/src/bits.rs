@@ -1,0 +1,303 @@
+//! Which actions are sure, and which depend on keys: the decision of all actions at once, by set
+//! arithmetic over the same grounds that the evaluator asks.
+
+use std::sync::{Arc, OnceLock};
+
+use keyward_commands::{
+    ActionBits, ActionId, CONNECT, CommandClass, CommandId, CommandScope, administrative_actions,
+    connect_only_actions,
+};
+use keyward_policy::{Effect, KeyPatterns, Policy, Statement, Touch};
+
+use crate::grounds::{Grant, Grounds};
+
+/// A lower and an upper bound of a set of actions: `sure` whatever the keys are, `maybe` for some
+/// keys (a superset).
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    pub(crate) sure: ActionBits,
+    pub(crate) maybe: ActionBits,
+}
+
+impl Bounds {
+    fn none() -> Self {
+        Self {
+            sure: ActionBits::EMPTY,
+            maybe: ActionBits::EMPTY,
+        }
+    }
+
+    fn all() -> Self {
+        Self {
+            sure: all_actions().clone(),
+            maybe: all_actions().clone(),
+        }
+    }
+
+    fn and(&mut self, other: &Self) {
+        self.sure = self.sure.intersect(&other.sure);
+        self.maybe = self.maybe.intersect(&other.maybe);
+    }
+
+    fn or(&mut self, other: &Self) {
+        self.sure = self.sure.union(&other.sure);
+        self.maybe = self.maybe.union(&other.maybe);
+    }
+
+    fn but_not(&mut self, denied: &Self) {
+        self.sure = self.sure.subtract(&denied.maybe);
+        self.maybe = self.maybe.subtract(&denied.sure);
+    }
+
+    fn add_allow(&mut self, statement: &Statement) {
+        self.maybe = self.maybe.union(&statement.actions);
+        let sure = match &statement.keys {
+            None => statement.actions.clone(),
+            Some(keys) => statement.actions.intersect(covered_by(keys)),
+        };
+        self.sure = self.sure.union(&sure);
+    }
+
+    fn add_deny(&mut self, statement: &Statement) {
+        match &statement.keys {
+            None => {
+                self.sure = self.sure.union(&statement.actions);
+                self.maybe = self.maybe.union(&statement.actions);
+            }
+            // Never one that touches nothing.
+            Some(_) => {
+                let met = statement.actions.subtract(untouching_actions());
+                self.maybe = self.maybe.union(&met);
+            }
+        }
+    }
+}
+
+/// Whether a statement of an identity policy speaks of a resource.
+pub(crate) fn covers(statement: &Statement, resource: &str) -> bool {
+    statement
+        .resources
+        .iter()
+        .any(|pattern| pattern.matches(resource))
+}
+
+/// What the documents of one list allow and deny.
+fn read_list(documents: &[Arc<Policy>], resource: &str) -> (Bounds, Bounds) {
+    let (mut allows, mut denies) = (Bounds::none(), Bounds::none());
+    for statement in documents.iter().flat_map(|policy| policy.statements()) {
+        if covers(statement, resource) {
+            match statement.effect {
+                Effect::Allow => allows.add_allow(statement),
+                Effect::Deny => denies.add_deny(statement),
+            }
+        }
+    }
+    (allows, denies)
+}
+
+/// The decision of every action on one resource.
+pub(crate) struct Bits {
+    /// Allowed or not by statements alone, Connect not implied, classes not looked at.
+    pub(crate) stated: Bounds,
+    /// What some binding Deny meets.
+    pub(crate) denied: Bounds,
+    /// Commands that may run: `stated` without those that administer the server and, where the
+    /// whole database is not held, without those that need it.
+    pub(crate) runnable: Bounds,
+    whole_database: bool,
+}
+
+impl Bits {
+    pub(crate) fn of(grounds: &Grounds, administration: bool) -> Self {
+        let resource = &*grounds.resource;
+        let mut denied = Bounds::none();
+        let layers: Vec<Bounds> = grounds
+            .layers
+            .iter()
+            .map(|layer| {
+                let (mut allows, denies) = read_list(&layer.documents, resource);
+                allows.but_not(&denies);
+                if layer.binding {
+                    denied.or(&denies);
+                }
+                allows
+            })
+            .collect();
+        let mut nodes: Vec<Bounds> = Vec::with_capacity(grounds.nodes.len());
+        for (position, node) in grounds.nodes.iter().enumerate() {
+            let mut reach = if position == 0 {
+                Bounds::all()
+            } else {
+                Bounds::none()
+            };
+            for edge in &node.edges {
+                let mut through = match &edge.grant {
+                    Grant::Everything => Bounds::all(),
+                    Grant::Documents(documents) => {
+                        let (mut allows, denies) = read_list(documents, resource);
+                        allows.but_not(&denies);
+                        if edge.binding {
+                            denied.or(&denies);
+                        }
+                        allows
+                    }
+                };
+                if !edge.in_force {
+                    through = Bounds::none();
+                }
+                through.and(&nodes[edge.from]);
+                reach.or(&through);
+            }
+            for layer in &node.layers {
+                reach.and(&layers[*layer]);
+            }
+            nodes.push(reach);
+        }
+        let mut stated = Bounds::none();
+        for (position, node) in grounds.nodes.iter().enumerate() {
+            let mut accepted = if node.owner {
+                Bounds::all()
+            } else {
+                Bounds::none()
+            };
+            if !node.owner {
+                for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+                    if statement.effect == Effect::Allow && grounds.names(statement, position) {
+                        accepted.add_allow(statement);
+                    }
+                }
+            }
+            accepted.and(&nodes[position]);
+            stated.or(&accepted);
+        }
+        for layer in &grounds.request_layers {
+            stated.and(&layers[*layer]);
+        }
+        for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+            if statement.effect == Effect::Deny && grounds.deny_names_reached(statement, CONNECT) {
+                denied.add_deny(statement);
+            }
+        }
+        stated.but_not(&denied);
+
+        let mut runnable = stated.clone();
+        let permitted = if administration {
+            ActionBits::EMPTY
+        } else {
+            administrative_actions().clone()
+        };
+        runnable.sure = runnable.sure.subtract(&permitted);
+        runnable.maybe = runnable.maybe.subtract(&permitted);
+        let whole_database = whole_database_commands().subtract(&stated.sure).is_empty()
+            && denied.maybe.intersect(connect_only_actions()).is_empty();
+        if !whole_database {
+            runnable.sure = runnable.sure.subtract(script_commands());
+            runnable.maybe = runnable.maybe.subtract(script_commands());
+        }
+        Self {
+            stated,
+            denied,
+            runnable,
+            whole_database,
+        }
+    }
+
+    /// Whether every command that is not administrative is allowed, on all keys and channels, and
+    /// no Deny matches any.
+    pub(crate) fn holds_whole_database(&self) -> bool {
+        self.whole_database
+    }
+
+    /// Commands that some statement lets run, at least for some keys.
+    pub(crate) fn possible_commands(&self) -> impl Iterator<Item = CommandId> + '_ {
+        self.runnable
+            .maybe
+            .intersect(ordinary_commands())
+            .iter()
+            .filter_map(ActionId::command)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    pub(crate) fn first_possible_command(&self) -> Option<CommandId> {
+        self.possible_commands().next()
+    }
+}
+
+/// Declares sets of actions that are computed once from the catalogue.
+macro_rules! action_sets {
+    ($($(#[$doc:meta])* $name:ident: $command:ident => $condition:expr;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name() -> &'static ActionBits {
+            static BITS: OnceLock<ActionBits> = OnceLock::new();
+            BITS.get_or_init(|| {
+                let mut bits = ActionBits::EMPTY;
+                for id in CommandId::all() {
+                    let $command = id.command();
+                    if $condition {
+                        bits.insert(id.action());
+                    }
+                }
+                bits
+            })
+        }
+    )*};
+}
+
+action_sets! {
+    /// Commands that never touch a key or a channel, whatever their arguments.
+    keyless_commands: command =>
+        command.scope == CommandScope::Keyless
+            && command.key_specs.is_empty()
+            && command.keys == keyward_commands::KeyRule::BySpecs
+            && command.channels == keyward_commands::ChannelRule::None;
+    /// Commands that never touch a channel.
+    channelless_commands: command => command.channels == keyward_commands::ChannelRule::None;
+    /// Commands that are always possible, or need only Connect, are no reason to connect.
+    ordinary_commands: command =>
+        !matches!(command.class, CommandClass::Always | CommandClass::ConnectOnly);
+    /// What whoever holds the whole database may do.
+    whole_database_commands: command =>
+        matches!(command.class, CommandClass::Ordinary | CommandClass::WholeDatabase);
+    /// Commands that need the whole database.
+    script_commands: command => command.class == CommandClass::WholeDatabase;
+}
+
+fn all_actions() -> &'static ActionBits {
+    static BITS: OnceLock<ActionBits> = OnceLock::new();
+    BITS.get_or_init(|| {
+        let mut bits = ActionBits::EMPTY;
+        for action in ActionId::all() {
+            bits.insert(action);
+        }
+        bits
+    })
+}
+
+/// Actions that key fields say nothing about: keyless commands, and what is no command.
+fn untouching_actions() -> &'static ActionBits {
+    static BITS: OnceLock<ActionBits> = OnceLock::new();
+    BITS.get_or_init(|| {
+        let mut bits = keyless_commands().clone();
+        for action in ActionId::all().filter(|action| action.command().is_none()) {
+            bits.insert(action);
+        }
+        bits
+    })
+}
+
+/// Actions that an Allow with these fields allows whatever keys they touch.
+fn covered_by(keys: &KeyPatterns) -> &'static ActionBits {
+    static NO_CHANNELS: OnceLock<ActionBits> = OnceLock::new();
+    if keys.covers_everything() {
+        return all_actions();
+    }
+    if keys.allows(&Touch::EveryKey {
+        reads: true,
+        writes: true,
+        enumeration: false,
+    }) {
+        return NO_CHANNELS.get_or_init(|| channelless_commands().union(untouching_actions()));
+    }
+    untouching_actions()
+}

@@ -1,0 +1,236 @@
+//! What can be changed, and on what each change is decided.
+
+use crate::entities::{Backend, KeyStatus};
+use crate::ids::UnixMillis;
+
+/// A policy as it is handed in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PolicyInput {
+    /// The text of a document.
+    Document(String),
+    /// Path of a named policy of the same organisation, shorthand or full.
+    Named(String),
+}
+
+/// One change of the directory. Paths are full.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A person; made by the operator, never through an organisation.
+    CreateUser {
+        /// Generated id.
+        id: String,
+        /// What people call the user.
+        name: Option<String>,
+    },
+    /// An organisation, with the ownership trust from it to its owner.
+    CreateOrganisation {
+        /// Its id, unique in the deployment for ever.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+        /// Path of the user that owns it.
+        owner: String,
+        /// Twelve random digits.
+        account: String,
+        /// Path of the identity that made it, if that is not the owner: the organisation trusts
+        /// it with everything, by a trust like any other that can be narrowed or ended.
+        administrator: Option<String>,
+    },
+    /// Renames an organisation, identity, group, database or policy; the id never changes.
+    Rename {
+        /// What is renamed.
+        path: String,
+        /// Its new name; `None` takes the name away.
+        name: Option<String>,
+    },
+    /// An organisation without anything in it.
+    DeleteOrganisation {
+        /// Its path.
+        path: String,
+    },
+    /// A non-human actor; starts with no permissions.
+    CreateProgrammaticIdentity {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+    },
+    /// An identity that trusts its members.
+    CreateGroup {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+    },
+    /// Deletes a programmatic identity or a group; its access keys go with it.
+    DeleteIdentity {
+        /// Its path.
+        path: String,
+        /// Whether its trusts go with it; otherwise they are named in a refusal.
+        cascade: bool,
+    },
+    /// Where connections of an identity go that name no database.
+    SetDefaultDatabase {
+        /// Path of the identity.
+        identity: String,
+        /// Path of the database; `None` takes the default away.
+        database: Option<String>,
+    },
+    /// A credential of a programmatic identity.
+    CreateAccessKey {
+        /// Path of the identity.
+        identity: String,
+        /// `KWAK…`
+        key_id: String,
+        /// Keyed hash of the secret.
+        secret_hash: [u8; 32],
+        /// What it is for.
+        description: Option<String>,
+    },
+    /// Enables or disables a credential.
+    UpdateAccessKey {
+        /// Path of the key.
+        path: String,
+        /// Its new status.
+        status: KeyStatus,
+    },
+    /// Deletes a credential.
+    DeleteAccessKey {
+        /// Path of the key.
+        path: String,
+    },
+    /// A database.
+    CreateDatabase {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+        /// Where its data is.
+        backend: Backend,
+    },
+    /// Where a database's data is, from now on.
+    SetBackend {
+        /// Path of the database.
+        path: String,
+        /// Its new backend.
+        backend: Backend,
+    },
+    /// Turns administrative commands on or off.
+    SetAdministration {
+        /// Path of the database.
+        path: String,
+        /// On or off.
+        on: bool,
+    },
+    /// Deletes a database.
+    DeleteDatabase {
+        /// Its path.
+        path: String,
+    },
+    /// A standing trust.
+    CreateTrust {
+        /// Its id in the organisation of the trustor.
+        id: String,
+        /// Path of the identity whose power it gives away.
+        trustor: String,
+        /// Path of the identity that may act as the trustor.
+        trustee: String,
+        /// Read as one list of statements.
+        policies: Vec<PolicyInput>,
+        /// When it ends.
+        expires_at: Option<UnixMillis>,
+    },
+    /// Replaces the policies or the expiry of a standing trust; `None` leaves as it is.
+    UpdateTrust {
+        /// Path of the trust.
+        path: String,
+        /// Its new policies.
+        policies: Option<Vec<PolicyInput>>,
+        /// Its new expiry; `Some(None)` takes it away.
+        expires_at: Option<Option<UnixMillis>>,
+    },
+    /// The trustee's side agrees.
+    AcceptTrust {
+        /// Path of the trust.
+        path: String,
+    },
+    /// Ends a trust.
+    DeleteTrust {
+        /// Path of the trust.
+        path: String,
+    },
+    /// Sets the resource policy of a database, an identity or an organisation.
+    PutResourcePolicy {
+        /// Path of the resource.
+        path: String,
+        /// The text of the document.
+        document: String,
+    },
+    /// Takes a resource policy away.
+    DeleteResourcePolicy {
+        /// Path of the resource.
+        path: String,
+    },
+    /// Limits what is done by or as an identity.
+    PutBoundary {
+        /// Path of the identity.
+        identity: String,
+        /// One of them must allow, none may deny.
+        policies: Vec<PolicyInput>,
+    },
+    /// Takes a boundary away.
+    DeleteBoundary {
+        /// Path of the identity.
+        identity: String,
+    },
+    /// Sets the guardrails of an organisation; an empty list takes them away.
+    PutGuardrails {
+        /// Path of the organisation.
+        organisation: String,
+        /// One of them must allow, none may deny.
+        policies: Vec<PolicyInput>,
+    },
+    /// Moves an organisation to another user.
+    TransferOwnership {
+        /// Path of the organisation.
+        organisation: String,
+        /// Path of the user.
+        owner: String,
+    },
+    /// A named policy, with its first version.
+    CreatePolicy {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+        /// The text of the document.
+        document: String,
+    },
+    /// Adds a version and makes it the default.
+    UpdatePolicy {
+        /// Its path.
+        path: String,
+        /// The text of the document.
+        document: String,
+    },
+    /// Makes an existing version the default: roll back or forward.
+    SetDefaultPolicyVersion {
+        /// Its path.
+        path: String,
+        /// Which version, from 1.
+        version: u32,
+    },
+    /// Deletes a named policy that nothing carries.
+    DeletePolicy {
+        /// Its path.
+        path: String,
+    },
+}

@@ -1,0 +1,224 @@
+//! The directory: an immutable value that holds every entity.
+
+use std::sync::Arc;
+
+use keyward_policy::Policy;
+
+use crate::entities::{AccessKey, Attachment, Database, Identity, NamedPolicy, Trust};
+use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx};
+use crate::paged::{PagedMap, PagedTable};
+
+/// What a full path leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entity {
+    /// An organisation, user, programmatic identity or group.
+    Identity(IdentityIx),
+    /// A database.
+    Database(DatabaseIx),
+    /// A trust.
+    Trust(TrustIx),
+    /// An access key.
+    AccessKey(AccessKeyIx),
+    /// A named policy.
+    Policy(PolicyIx),
+    /// Something that was deleted. Its id is refused for ever.
+    Tombstone,
+}
+
+/// Every entity at one revision. An immutable value: [`Directory::apply`] makes a new one that
+/// shares all pages that did not change, so that readers keep theirs as long as they like.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    pub(crate) revision: u64,
+    pub(crate) identities: PagedTable<Identity>,
+    pub(crate) databases: PagedTable<Database>,
+    pub(crate) trusts: PagedTable<Trust>,
+    pub(crate) access_keys: PagedTable<AccessKey>,
+    pub(crate) policies: PagedTable<NamedPolicy>,
+    /// Full paths, and names as `<collection path>?<lower-case name>`.
+    pub(crate) paths: PagedMap<Box<str>, Entity>,
+    pub(crate) key_ids: PagedMap<Box<str>, AccessKeyIx>,
+}
+
+impl Directory {
+    /// A directory without anything in it, at revision 0.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The number of changes that made it.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What a full path leads to, tombstones included.
+    #[must_use]
+    pub fn entity(&self, path: &str) -> Option<Entity> {
+        self.paths.get(path).copied()
+    }
+
+    /// An identity by index; `None` once it is deleted.
+    #[must_use]
+    pub fn identity(&self, ix: IdentityIx) -> Option<&Identity> {
+        self.identities.get(ix.0)
+    }
+
+    /// An identity by full path.
+    #[must_use]
+    pub fn identity_at(&self, path: &str) -> Option<IdentityIx> {
+        match self.entity(path)? {
+            Entity::Identity(ix) => Some(ix),
+            _ => None,
+        }
+    }
+
+    /// A database by index; `None` once it is deleted.
+    #[must_use]
+    pub fn database(&self, ix: DatabaseIx) -> Option<&Database> {
+        self.databases.get(ix.0)
+    }
+
+    /// A database by full path.
+    #[must_use]
+    pub fn database_at(&self, path: &str) -> Option<DatabaseIx> {
+        match self.entity(path)? {
+            Entity::Database(ix) => Some(ix),
+            _ => None,
+        }
+    }
+
+    /// A trust by index; `None` once it is deleted.
+    #[must_use]
+    pub fn trust(&self, ix: TrustIx) -> Option<&Trust> {
+        self.trusts.get(ix.0)
+    }
+
+    /// A trust by full path.
+    #[must_use]
+    pub fn trust_at(&self, path: &str) -> Option<TrustIx> {
+        match self.entity(path)? {
+            Entity::Trust(ix) => Some(ix),
+            _ => None,
+        }
+    }
+
+    /// A named policy by index; `None` once it is deleted.
+    #[must_use]
+    pub fn policy(&self, ix: PolicyIx) -> Option<&NamedPolicy> {
+        self.policies.get(ix.0)
+    }
+
+    /// A named policy by full path.
+    #[must_use]
+    pub fn policy_at(&self, path: &str) -> Option<PolicyIx> {
+        match self.entity(path)? {
+            Entity::Policy(ix) => Some(ix),
+            _ => None,
+        }
+    }
+
+    /// An access key by its key id (`KWAK…`), disabled ones included.
+    #[must_use]
+    pub fn access_key(&self, key_id: &str) -> Option<(AccessKeyIx, &AccessKey)> {
+        let ix = *self.key_ids.get(key_id)?;
+        Some((ix, self.access_keys.get(ix.0)?))
+    }
+
+    /// An access key by index; `None` once it is deleted.
+    #[must_use]
+    pub fn access_key_by_ix(&self, ix: AccessKeyIx) -> Option<&AccessKey> {
+        self.access_keys.get(ix.0)
+    }
+
+    /// Every organisation.
+    pub fn organisations(&self) -> impl Iterator<Item = (IdentityIx, &Identity)> {
+        self.identities()
+            .filter(|(_, i)| i.kind == Kind::Organisation)
+    }
+
+    /// Every identity.
+    pub fn identities(&self) -> impl Iterator<Item = (IdentityIx, &Identity)> {
+        self.identities
+            .iter()
+            .map(|(ix, identity)| (IdentityIx(ix), identity))
+    }
+
+    /// Every database.
+    pub fn databases(&self) -> impl Iterator<Item = (DatabaseIx, &Database)> {
+        self.databases
+            .iter()
+            .map(|(ix, database)| (DatabaseIx(ix), database))
+    }
+
+    /// Every trust.
+    pub fn trusts(&self) -> impl Iterator<Item = (TrustIx, &Trust)> {
+        self.trusts.iter().map(|(ix, trust)| (TrustIx(ix), trust))
+    }
+
+    /// Every named policy.
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyIx, &NamedPolicy)> {
+        self.policies
+            .iter()
+            .map(|(ix, policy)| (PolicyIx(ix), policy))
+    }
+
+    /// The organisation with this id.
+    #[must_use]
+    pub fn organisation(&self, id: &str) -> Option<IdentityIx> {
+        self.identity_at(&format!("org/{id}"))
+    }
+
+    /// Full path of an access key.
+    #[must_use]
+    pub fn access_key_path(&self, key: &AccessKey) -> String {
+        let identity = self.identity(key.identity).map_or("deleted", |i| &i.path);
+        format!("{identity}/access_key/{}", key.key_id)
+    }
+
+    /// The documents of a list of attachments, in order, each as its default version.
+    pub(crate) fn documents(&self, attachments: &[Attachment]) -> Vec<Arc<Policy>> {
+        attachments
+            .iter()
+            .filter_map(|attachment| match attachment {
+                Attachment::Inline(policy) => Some(Arc::clone(policy)),
+                // A policy that something carries cannot be deleted.
+                Attachment::Named(ix) => self.policy(*ix).map(|p| Arc::clone(p.default())),
+            })
+            .collect()
+    }
+
+    /// The resource policy of what is at a path.
+    pub(crate) fn resource_policy(&self, path: &str) -> Option<&Arc<Policy>> {
+        match self.entity(path)? {
+            Entity::Identity(ix) => self.identity(ix)?.resource_policy.as_ref(),
+            Entity::Database(ix) => self.database(ix)?.resource_policy.as_ref(),
+            // A key is part of its identity.
+            Entity::AccessKey(ix) => {
+                let key = self.access_key_by_ix(ix)?;
+                self.identity(key.identity)?.resource_policy.as_ref()
+            }
+            Entity::Trust(_) | Entity::Policy(_) | Entity::Tombstone => None,
+        }
+    }
+
+    /// The organisation that a full path belongs to, whether or not the thing itself exists.
+    pub(crate) fn organisation_of(&self, path: &str) -> Option<IdentityIx> {
+        let rest = path.strip_prefix("org/")?;
+        self.organisation(rest.split('/').next()?)
+    }
+
+    /// The owner of what a full path names: the organisation for everything in it, its owner for
+    /// an organisation, a user for itself.
+    pub(crate) fn owner_of(&self, path: &str) -> Option<IdentityIx> {
+        let organisation = self.organisation_of(path);
+        match PathParts::of(path).map(|parts| parts.kind) {
+            Some(Kind::User) => self.identity_at(path),
+            Some(Kind::Organisation) => {
+                Some(self.identity(organisation?)?.organisation_details()?.owner)
+            }
+            _ => organisation,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What the directory holds.
+
+use std::sync::Arc;
+
+use keyward_policy::Policy;
+
+use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+
+/// By whom and when something was made.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Stamp {
+    /// When.
+    pub at: UnixMillis,
+    /// Path of the principal, or `system`.
+    pub by: Box<str>,
+}
+
+/// One policy of a list: written in place, or a reference to a named one.
+#[derive(Clone, Debug)]
+pub enum Attachment {
+    /// Written in place.
+    Inline(Arc<Policy>),
+    /// A named policy of the same organisation; its default version counts.
+    Named(PolicyIx),
+}
+
+/// An identity: an organisation, a user, a programmatic identity or a group. What trusts connect,
+/// what chains consist of, and what resource policies name.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Which of the four.
+    pub kind: Kind,
+    /// Full path.
+    pub path: Box<str>,
+    /// What people call it, if they gave it a name.
+    pub name: Option<Box<str>>,
+    /// The organisation it belongs to; an organisation belongs to itself, a user to none.
+    pub organisation: Option<IdentityIx>,
+    /// Trusts in which this identity is the trustee: the next steps of chains.
+    pub(crate) trusted_by: Vec<crate::TrustIx>,
+    /// In how many trusts this identity is the trustor.
+    pub(crate) trustees: u32,
+    /// Limits what is done by it or as it; grants nothing. Empty: no limit.
+    pub boundary: Vec<Attachment>,
+    /// Who may act on this identity (make keys for it, accept trusts, …) besides its owner.
+    pub resource_policy: Option<Arc<Policy>>,
+    /// Where its connections go when they name no database.
+    pub default_database: Option<DatabaseIx>,
+    /// Its credentials.
+    pub access_keys: Vec<AccessKeyIx>,
+    /// What only organisations have.
+    pub(crate) details: Option<Box<OrganisationDetails>>,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
+/// What an organisation has beyond an identity.
+#[derive(Clone, Debug)]
+pub struct OrganisationDetails {
+    /// Random 12-digit number for AWS-style ARNs; never chosen, never reused.
+    pub account: Box<str>,
+    /// The user to whom it belongs.
+    pub owner: IdentityIx,
+    /// Bind every request by its identities and on its resources. Empty: no limit.
+    pub guardrails: Vec<Attachment>,
+}
+
+impl Identity {
+    /// The id: the last segment of the path.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// What only organisations have.
+    #[must_use]
+    pub fn organisation_details(&self) -> Option<&OrganisationDetails> {
+        self.details.as_deref()
+    }
+}
+
+/// Whether a credential may be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStatus {
+    /// May be used.
+    Active,
+    /// Kept, and refused.
+    Disabled,
+}
+
+/// A credential of a programmatic identity. Never an actor: what it may do is what the identity
+/// may do.
+#[derive(Clone, Debug)]
+pub struct AccessKey {
+    /// `KWAK…`, unique in the deployment for ever.
+    pub key_id: Box<str>,
+    /// Whose credential it is.
+    pub identity: IdentityIx,
+    /// Keyed hash of the secret.
+    pub secret_hash: [u8; 32],
+    /// Whether it may be used.
+    pub status: KeyStatus,
+    /// What it is for, in its maker's words.
+    pub description: Option<Box<str>>,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
+/// Where a database's data is.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Backend {
+    /// The engine inside Keyward.
+    Embedded,
+    /// One Valkey or Redis server, which belongs to this database alone. Its password is the
+    /// operator's and is never in the directory.
+    Server {
+        /// `host:port`
+        address: String,
+        /// Native user; none means the server's default user.
+        user: Option<String>,
+    },
+}
+
+/// A Redis-compatible database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Full path.
+    pub path: Box<str>,
+    /// What people call it, if they gave it a name.
+    pub name: Option<Box<str>>,
+    /// Its owner.
+    pub organisation: IdentityIx,
+    /// Where its data is.
+    pub backend: Backend,
+    /// Whether administrative commands are turned on (the operator must permit them, too).
+    pub administration: bool,
+    /// Which identities it accepts besides its owner.
+    pub resource_policy: Option<Arc<Policy>>,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
+impl Database {
+    /// The id: the last segment of the path.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// How a trust came to be, and what it passes on without a policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustKind {
+    /// Always on. Without a policy it passes nothing on.
+    Standing,
+    /// A group trusting a member: without a policy it passes everything on.
+    Membership,
+    /// An organisation trusting its owner with everything: moved, never edited.
+    Ownership,
+}
+
+/// The trustor trusts the trustee: the trustee may act as the trustor, within the policies.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Full path, in the organisation of the trustor.
+    pub path: Box<str>,
+    /// Whose power it gives away.
+    pub trustor: IdentityIx,
+    /// Who may act as the trustor.
+    pub trustee: IdentityIx,
+    /// How it came to be.
+    pub kind: TrustKind,
+    /// Read as one list of statements.
+    pub policies: Vec<Attachment>,
+    /// When it ends.
+    pub expires_at: Option<UnixMillis>,
+    /// Whether the trustee's side has agreed; before that it counts for nothing.
+    pub accepted: bool,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
+/// A named, reusable document of an organisation, with its versions.
+#[derive(Clone, Debug)]
+pub struct NamedPolicy {
+    /// Full path.
+    pub path: Box<str>,
+    /// What people call it, if they gave it a name.
+    pub name: Option<Box<str>>,
+    /// Every version, oldest first; version numbers begin at 1.
+    pub versions: Vec<Arc<Policy>>,
+    /// The version that counts, from 1.
+    pub default_version: u32,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
+impl NamedPolicy {
+    /// The version that counts.
+    #[must_use]
+    pub fn default(&self) -> &Arc<Policy> {
+        let last = self.versions.len() - 1; // INVARIANT: a policy has at least one version
+        &self.versions[(self.default_version as usize).saturating_sub(1).min(last)]
+    }
+}

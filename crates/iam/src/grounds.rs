@@ -1,0 +1,315 @@
+//! Everything that has a say about one principal and one resource, gathered once: the trusts that
+//! are reached, the policies on them, the limits, the resource's policy.
+//!
+//! Gathering is linear in the trusts reached; no path is ever enumerated. The evaluator, the
+//! decision table and the simulator all work on the same value.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use keyward_policy::Policy;
+
+use crate::directory::Directory;
+use crate::entities::{Attachment, TrustKind};
+use crate::ids::{IdentityIx, Kind, UnixMillis};
+use crate::session::{Principal, Session};
+
+/// Which list of policies a statement stands in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PolicySource {
+    /// The policies of a trust, by its path.
+    Trust(Box<str>),
+    /// The resource's policy, by the path of the resource.
+    ResourcePolicy(Box<str>),
+    /// The boundary of an identity, by its path.
+    Boundary(Box<str>),
+    /// The guardrails of an organisation, by its path.
+    Guardrails(Box<str>),
+    /// A bounding layer of a simulated request, by number.
+    Layer(usize),
+}
+
+/// A bounding layer: without documents it is not here at all; one must allow and none deny.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) source: PolicySource,
+    pub(crate) documents: Vec<Arc<Policy>>,
+    /// Whether a Deny in it denies whatever else is there; otherwise it only breaks the chains
+    /// that the layer is on.
+    pub(crate) binding: bool,
+}
+
+/// What a trust passes on.
+#[derive(Clone, Debug)]
+pub(crate) enum Grant {
+    /// Everything: ownership, and membership of a group that nobody narrowed.
+    Everything,
+    /// What the documents, read as one list, allow and do not deny.
+    Documents(Vec<Arc<Policy>>),
+}
+
+/// A trust between two reached identities.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    /// The trustee, as a position in [`Grounds::nodes`].
+    pub(crate) from: usize,
+    pub(crate) source: PolicySource,
+    pub(crate) grant: Grant,
+    /// Not expired, and its conditions hold.
+    pub(crate) in_force: bool,
+    /// Whether a Deny in it denies whatever else is there: the trustor belongs to the
+    /// organisation of the principal or of the resource.
+    pub(crate) binding: bool,
+}
+
+/// A reached identity.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) path: Box<str>,
+    /// Positions in [`Grounds::layers`]: its boundary, its organisation's guardrails.
+    pub(crate) layers: Vec<usize>,
+    /// Whether the resource accepts it without any statement.
+    pub(crate) owner: bool,
+    /// The trusts that lead to it from nodes before it.
+    pub(crate) edges: Vec<Edge>,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub(crate) struct Grounds {
+    /// Full path of the resource.
+    pub(crate) resource: Box<str>,
+    /// Trustees before trustors; the first is the principal.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) layers: Vec<Layer>,
+    /// Layers that bind the request whatever the chain: the guardrails of the resource's
+    /// organisation, the session's policy.
+    pub(crate) request_layers: Vec<usize>,
+    pub(crate) resource_policy: Vec<Arc<Policy>>,
+    pub(crate) authenticated: bool,
+    /// The earliest end of a trust in force: afterwards the grounds must be gathered again.
+    pub(crate) valid_until: Option<UnixMillis>,
+}
+
+impl Grounds {
+    /// Whether another gathering came to the very same documents, so that what was compiled from
+    /// this one is still right.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        fn same(a: &[Arc<Policy>], b: &[Arc<Policy>]) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        }
+        let same_grant = |a: &Grant, b: &Grant| match (a, b) {
+            (Grant::Everything, Grant::Everything) => true,
+            (Grant::Documents(a), Grant::Documents(b)) => same(a, b),
+            _ => false,
+        };
+        self.resource == other.resource
+            && self.authenticated == other.authenticated
+            && self.valid_until == other.valid_until
+            && self.request_layers == other.request_layers
+            && same(&self.resource_policy, &other.resource_policy)
+            && self.layers.len() == other.layers.len()
+            && self.layers.iter().zip(&other.layers).all(|(a, b)| {
+                a.source == b.source && a.binding == b.binding && same(&a.documents, &b.documents)
+            })
+            && self.nodes.len() == other.nodes.len()
+            && self.nodes.iter().zip(&other.nodes).all(|(a, b)| {
+                a.path == b.path
+                    && a.owner == b.owner
+                    && a.layers == b.layers
+                    && a.edges.len() == b.edges.len()
+                    && a.edges.iter().zip(&b.edges).all(|(a, b)| {
+                        a.from == b.from
+                            && a.in_force == b.in_force
+                            && a.binding == b.binding
+                            && a.source == b.source
+                            && same_grant(&a.grant, &b.grant)
+                    })
+            })
+    }
+}
+
+/// Gathers layers, each at most once.
+struct Layers<'a> {
+    directory: &'a Directory,
+    layers: Vec<Layer>,
+}
+
+impl Layers<'_> {
+    fn add(
+        &mut self,
+        source: PolicySource,
+        attachments: &[Attachment],
+        binding: bool,
+    ) -> Option<usize> {
+        if attachments.is_empty() {
+            return None;
+        }
+        if let Some(at) = self.layers.iter().position(|layer| layer.source == source) {
+            return Some(at);
+        }
+        let documents = self.directory.documents(attachments);
+        self.layers.push(Layer {
+            source,
+            documents,
+            binding,
+        });
+        Some(self.layers.len() - 1)
+    }
+}
+
+impl Directory {
+    /// The identities reached from a principal by standing trusts, trustees before trustors.
+    fn reached(&self, principal: IdentityIx) -> Vec<IdentityIx> {
+        // Depth first, children before parents, then reversed: an order of a graph without
+        // cycles, which `apply` guarantees together with the longest path.
+        fn visit(
+            directory: &Directory,
+            ix: IdentityIx,
+            seen: &mut HashSet<IdentityIx>,
+            done: &mut Vec<IdentityIx>,
+        ) {
+            if !seen.insert(ix) {
+                return;
+            }
+            let Some(identity) = directory.identity(ix) else {
+                return;
+            };
+            for trust in identity
+                .trusted_by
+                .iter()
+                .filter_map(|t| directory.trust(*t))
+            {
+                if trust.accepted {
+                    visit(directory, trust.trustor, seen, done);
+                }
+            }
+            done.push(ix);
+        }
+        let mut done = Vec::new();
+        visit(self, principal, &mut HashSet::new(), &mut done);
+        done.reverse();
+        done
+    }
+
+    /// Everything that has a say about what a session does to a resource.
+    pub(crate) fn grounds(
+        &self,
+        session: &Session,
+        resource: &str,
+        exempt_guardrails: bool,
+        at: UnixMillis,
+    ) -> Grounds {
+        let resource_organisation = self.organisation_of(resource);
+        let owner = self.owner_of(resource);
+        let mut layers = Layers {
+            directory: self,
+            layers: Vec::new(),
+        };
+        let mut request_layers = Vec::new();
+        let guardrails = |ix: IdentityIx| {
+            let organisation = self.identity(ix)?;
+            Some((
+                &*organisation.path,
+                &*organisation.organisation_details()?.guardrails,
+            ))
+        };
+        if let Some((path, attachments)) = resource_organisation.and_then(guardrails)
+            && !exempt_guardrails
+        {
+            let source = PolicySource::Guardrails(path.into());
+            request_layers.extend(layers.add(source, attachments, true));
+        }
+        let mut grounds = Grounds {
+            resource: resource.into(),
+            nodes: Vec::new(),
+            layers: Vec::new(),
+            request_layers,
+            resource_policy: self
+                .resource_policy(resource)
+                .cloned()
+                .into_iter()
+                .collect(),
+            authenticated: session.principal != Principal::Unauthenticated,
+            valid_until: None,
+        };
+        let Principal::Identity(principal) = session.principal else {
+            grounds.layers = layers.layers;
+            grounds.nodes.push(Node {
+                path: "unauthenticated".into(),
+                layers: Vec::new(),
+                owner: false,
+                edges: Vec::new(),
+            });
+            return grounds;
+        };
+        let principal_organisation = self.identity(principal).and_then(|i| i.organisation);
+        let order = self.reached(principal);
+        for (position, ix) in order.iter().enumerate() {
+            let Some(identity) = self.identity(*ix) else {
+                continue;
+            };
+            let mut on_node = Vec::new();
+            let boundary = PolicySource::Boundary(identity.path.clone());
+            on_node.extend(layers.add(boundary, &identity.boundary, position == 0));
+            if let Some(organisation) = identity.organisation
+                && let Some((path, attachments)) = guardrails(organisation)
+                && !(exempt_guardrails && Some(organisation) == resource_organisation)
+            {
+                let binding = Some(organisation) == principal_organisation
+                    || Some(organisation) == resource_organisation;
+                let source = PolicySource::Guardrails(path.into());
+                on_node.extend(layers.add(source, attachments, binding));
+            }
+            // "an organisation also accepts itself"
+            let accepts_itself =
+                identity.kind == Kind::Organisation && *identity.path == *grounds.resource;
+            grounds.nodes.push(Node {
+                path: identity.path.clone(),
+                layers: on_node,
+                owner: Some(*ix) == owner || accepts_itself,
+                edges: Vec::new(),
+            });
+        }
+        let positions: HashMap<IdentityIx, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(position, ix)| (*ix, position))
+            .collect();
+        for (position, ix) in order.iter().enumerate() {
+            let trusts = self.identity(*ix).map_or(&[][..], |i| &i.trusted_by);
+            for trust in trusts
+                .iter()
+                .filter_map(|t| self.trust(*t))
+                .filter(|t| t.accepted)
+            {
+                let Some(&to) = positions.get(&trust.trustor) else {
+                    continue;
+                };
+                let grant = match trust.kind {
+                    TrustKind::Ownership => Grant::Everything,
+                    TrustKind::Membership if trust.policies.is_empty() => Grant::Everything,
+                    _ => Grant::Documents(self.documents(&trust.policies)),
+                };
+                let in_force = trust.expires_at.is_none_or(|end| at < end);
+                if in_force && let Some(end) = trust.expires_at {
+                    grounds.valid_until =
+                        Some(grounds.valid_until.map_or(end, |until| until.min(end)));
+                }
+                let organisation = self.identity(trust.trustor).and_then(|i| i.organisation);
+                let binding = organisation.is_some()
+                    && (organisation == principal_organisation
+                        || organisation == resource_organisation);
+                grounds.nodes[to].edges.push(Edge {
+                    from: position,
+                    source: PolicySource::Trust(trust.path.clone()),
+                    grant,
+                    in_force,
+                    binding,
+                });
+            }
+        }
+        grounds.layers = layers.layers;
+        grounds
+    }
+}

@@ -1,0 +1,581 @@
+//! The written form of entities: what the store keeps, one row each, and how a directory is made
+//! of rows again.
+
+use std::sync::Arc;
+
+use keyward_policy::{Policy, PolicyKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::directory::{Directory, Entity};
+use crate::entities::{
+    AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
+    OrganisationDetails, Stamp, Trust, TrustKind,
+};
+use crate::ids::{
+    AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
+};
+
+/// One entity as the store keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Full path.
+    pub path: String,
+    /// The type segment of its path.
+    pub kind: String,
+    /// Everything else; `None` for what was deleted, whose row stays for ever.
+    pub body: Option<Value>,
+}
+
+/// Why rows make no directory: the store was damaged, or written by a newer version.
+#[derive(Debug, thiserror::Error)]
+#[error("stored entity `{path}`: {reason}")]
+pub struct LoadError {
+    path: String,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredAttachment {
+    Document(String),
+    Policy(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredIdentity {
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    boundary: Vec<StoredAttachment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource_policy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default_database: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    organisation: Option<StoredOrganisation>,
+    created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredOrganisation {
+    account: String,
+    owner: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    guardrails: Vec<StoredAttachment>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredAccessKey {
+    secret_hash: String,
+    status: KeyStatus,
+    description: Option<String>,
+    created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDatabase {
+    name: Option<String>,
+    backend: Backend,
+    administration: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource_policy: Option<String>,
+    created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTrust {
+    trustor: String,
+    trustee: String,
+    kind: TrustKind,
+    policies: Vec<StoredAttachment>,
+    expires_at: Option<UnixMillis>,
+    accepted: bool,
+    created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPolicy {
+    name: Option<String>,
+    versions: Vec<String>,
+    default_version: u32,
+    created: Stamp,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *place = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+impl Directory {
+    fn stored(&self, attachments: &[Attachment]) -> Vec<StoredAttachment> {
+        let one = |attachment: &Attachment| match attachment {
+            Attachment::Inline(policy) => StoredAttachment::Document(policy.text().to_owned()),
+            Attachment::Named(ix) => StoredAttachment::Policy(
+                self.policy(*ix)
+                    .map_or_else(|| "deleted".to_owned(), |p| p.path.to_string()),
+            ),
+        };
+        attachments.iter().map(one).collect()
+    }
+
+    fn path_of(&self, ix: IdentityIx) -> String {
+        self.identity(ix)
+            .map_or_else(|| "deleted".to_owned(), |i| i.path.to_string())
+    }
+
+    /// The row of what is, or was, at a path.
+    pub(crate) fn row(&self, path: &str) -> Row {
+        let kind = PathParts::of(path).map_or("", |parts| parts.kind.as_str());
+        Row {
+            path: path.to_owned(),
+            kind: kind.to_owned(),
+            body: self.body(path),
+        }
+    }
+
+    fn body(&self, path: &str) -> Option<Value> {
+        let text = |policy: &Option<Arc<Policy>>| policy.as_ref().map(|p| p.text().to_owned());
+        let name = |name: &Option<Box<str>>| name.as_ref().map(ToString::to_string);
+        let value = match self.entity(path)? {
+            Entity::Tombstone => return None,
+            Entity::Identity(ix) => {
+                let identity = self.identity(ix)?;
+                let organisation = identity.organisation_details().map(|o| StoredOrganisation {
+                    account: o.account.to_string(),
+                    owner: self.path_of(o.owner),
+                    guardrails: self.stored(&o.guardrails),
+                });
+                let database = identity.default_database.and_then(|ix| self.database(ix));
+                serde_json::to_value(StoredIdentity {
+                    name: name(&identity.name),
+                    boundary: self.stored(&identity.boundary),
+                    resource_policy: text(&identity.resource_policy),
+                    default_database: database.map(|database| database.path.to_string()),
+                    organisation,
+                    created: identity.created.clone(),
+                })
+            }
+            Entity::AccessKey(ix) => {
+                let key = self.access_key_by_ix(ix)?;
+                serde_json::to_value(StoredAccessKey {
+                    secret_hash: hex(&key.secret_hash),
+                    status: key.status,
+                    description: name(&key.description),
+                    created: key.created.clone(),
+                })
+            }
+            Entity::Database(ix) => {
+                let database = self.database(ix)?;
+                serde_json::to_value(StoredDatabase {
+                    name: name(&database.name),
+                    backend: database.backend.clone(),
+                    administration: database.administration,
+                    resource_policy: text(&database.resource_policy),
+                    created: database.created.clone(),
+                })
+            }
+            Entity::Trust(ix) => {
+                let trust = self.trust(ix)?;
+                serde_json::to_value(StoredTrust {
+                    trustor: self.path_of(trust.trustor),
+                    trustee: self.path_of(trust.trustee),
+                    kind: trust.kind,
+                    policies: self.stored(&trust.policies),
+                    expires_at: trust.expires_at,
+                    accepted: trust.accepted,
+                    created: trust.created.clone(),
+                })
+            }
+            Entity::Policy(ix) => {
+                let policy = self.policy(ix)?;
+                serde_json::to_value(StoredPolicy {
+                    name: name(&policy.name),
+                    versions: policy
+                        .versions
+                        .iter()
+                        .map(|v| v.text().to_owned())
+                        .collect(),
+                    default_version: policy.default_version,
+                    created: policy.created.clone(),
+                })
+            }
+        };
+        Some(value.expect("maps with text keys are always JSON"))
+    }
+
+    /// Every row, for a store that starts from a directory.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        let identities = self.identities().map(|(_, i)| i.path.to_string());
+        let keys = self
+            .access_keys
+            .iter()
+            .map(|(_, key)| self.access_key_path(key));
+        let databases = self.databases().map(|(_, d)| d.path.to_string());
+        let trusts = self.trusts().map(|(_, t)| t.path.to_string());
+        let policies = self.policies().map(|(_, p)| p.path.to_string());
+        identities
+            .chain(policies)
+            .chain(databases)
+            .chain(keys)
+            .chain(trusts)
+            .map(|p| self.row(&p))
+    }
+
+    /// What an entity looks like to whoever may describe it: its row without hashes, its policies
+    /// as JSON where they are JSON.
+    #[must_use]
+    pub fn describe(&self, path: &str) -> Option<Value> {
+        let parts = PathParts::of(path)?;
+        let mut body = self.body(path)?;
+        let object = body.as_object_mut()?;
+        object.remove("secret_hash");
+        let mut shown = serde_json::Map::new();
+        shown.insert("id".to_owned(), parts.id.into());
+        shown.insert("path".to_owned(), path.into());
+        shown.insert("kind".to_owned(), parts.kind.as_str().into());
+        for (field, value) in std::mem::take(object) {
+            match (field.as_str(), value) {
+                ("resource_policy", _) => {} // has a URL and an action of its own
+                ("policies" | "boundary", Value::Array(list)) => {
+                    let list = list.into_iter().map(show_attachment).collect();
+                    shown.insert(field, list);
+                }
+                ("versions", Value::Array(list)) => {
+                    let list = list.into_iter().map(show_document).collect();
+                    shown.insert(field, list);
+                }
+                ("organisation", Value::Object(mut organisation)) => {
+                    organisation.remove("guardrails"); // likewise
+                    shown.extend(organisation);
+                }
+                ("kind", kind) => {
+                    shown.insert("trust_kind".to_owned(), kind);
+                }
+                (_, value) => {
+                    shown.insert(field, value);
+                }
+            }
+        }
+        Some(Value::Object(shown))
+    }
+}
+
+/// `{"dialect": …, "document": …}` or `{"policy": path}`.
+fn show_attachment(attachment: Value) -> Value {
+    match attachment.get("document") {
+        Some(document) => {
+            serde_json::json!({ "dialect": "native", "document": show_document(document.clone()) })
+        }
+        None => attachment,
+    }
+}
+
+fn show_document(document: Value) -> Value {
+    match &document {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(document),
+        _ => document,
+    }
+}
+
+/// Makes a directory of rows, in the order in which entities refer to each other.
+struct Loader {
+    directory: Directory,
+}
+
+type Loaded<T> = Result<T, LoadError>;
+
+fn bad(path: &str, reason: impl ToString) -> LoadError {
+    LoadError {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(path: &str, body: &Value) -> Loaded<T> {
+    T::deserialize(body).map_err(|error| bad(path, error))
+}
+
+fn organisation_id(path: &str) -> &str {
+    PathParts::of(path)
+        .and_then(|parts| parts.organisation)
+        .unwrap_or_default()
+}
+
+impl Loader {
+    fn identity(&self, path: &str, wanted: &str) -> Loaded<IdentityIx> {
+        let missing = || bad(path, format!("refers to `{wanted}`, which is not stored"));
+        self.directory.identity_at(wanted).ok_or_else(missing)
+    }
+
+    fn document(path: &str, text: &str, kind: PolicyKind) -> Loaded<Arc<Policy>> {
+        keyward_policy::read(text, kind, organisation_id(path))
+            .map(Arc::new)
+            .map_err(|findings| bad(path, findings))
+    }
+
+    fn attachments(&self, path: &str, stored: Vec<StoredAttachment>) -> Loaded<Vec<Attachment>> {
+        let read = |attachment| match attachment {
+            StoredAttachment::Document(text) => {
+                Self::document(path, &text, PolicyKind::Identity).map(Attachment::Inline)
+            }
+            StoredAttachment::Policy(policy) => self
+                .directory
+                .policy_at(&policy)
+                .map(Attachment::Named)
+                .ok_or_else(|| bad(path, format!("refers to `{policy}`, which is not stored"))),
+        };
+        stored.into_iter().map(read).collect()
+    }
+
+    fn place(&mut self, path: &str, name: Option<&str>, entity: Entity) {
+        self.directory.paths.insert(path.into(), entity);
+        if let Some(name) = name {
+            let collection = path
+                .rsplit_once('/')
+                .map_or("", |(collection, _)| collection);
+            let key = format!("{collection}?{}", name.to_lowercase());
+            self.directory.paths.insert(key.into(), entity);
+        }
+    }
+
+    /// First pass: identities alone.
+    fn bare_identity(&mut self, path: &str, kind: Kind, stored: &StoredIdentity) -> Loaded<()> {
+        let organisation = match kind {
+            Kind::User | Kind::Organisation => None,
+            _ => Some(self.identity(path, &format!("org/{}", organisation_id(path)))?),
+        };
+        let ix = IdentityIx(self.directory.identities.push(Identity {
+            kind,
+            path: path.into(),
+            name: stored.name.as_deref().map(Into::into),
+            organisation,
+            trusted_by: Vec::new(),
+            trustees: 0,
+            boundary: Vec::new(),
+            resource_policy: None,
+            default_database: None,
+            access_keys: Vec::new(),
+            details: None,
+            created: stored.created.clone(),
+        }));
+        if kind == Kind::Organisation
+            && let Some(identity) = self.directory.identities.get_mut(ix.0)
+        {
+            identity.organisation = Some(ix);
+        }
+        self.place(path, stored.name.as_deref(), Entity::Identity(ix));
+        Ok(())
+    }
+
+    fn policy(&mut self, path: &str, stored: StoredPolicy) -> Loaded<()> {
+        let versions: Vec<_> = stored
+            .versions
+            .iter()
+            .map(|text| Self::document(path, text, PolicyKind::Identity))
+            .collect::<Result<_, _>>()?;
+        if versions.is_empty() {
+            return Err(bad(path, "has no version"));
+        }
+        let ix = self.directory.policies.push(NamedPolicy {
+            path: path.into(),
+            name: stored.name.as_deref().map(Into::into),
+            versions,
+            default_version: stored.default_version,
+            created: stored.created,
+        });
+        self.place(path, stored.name.as_deref(), Entity::Policy(PolicyIx(ix)));
+        Ok(())
+    }
+
+    fn database(&mut self, path: &str, stored: StoredDatabase) -> Loaded<()> {
+        let organisation = self.identity(path, &format!("org/{}", organisation_id(path)))?;
+        let resource_policy = match &stored.resource_policy {
+            Some(text) => Some(Self::document(path, text, PolicyKind::Resource)?),
+            None => None,
+        };
+        let ix = self.directory.databases.push(Database {
+            path: path.into(),
+            name: stored.name.as_deref().map(Into::into),
+            organisation,
+            backend: stored.backend,
+            administration: stored.administration,
+            resource_policy,
+            created: stored.created,
+        });
+        self.place(
+            path,
+            stored.name.as_deref(),
+            Entity::Database(DatabaseIx(ix)),
+        );
+        Ok(())
+    }
+
+    /// Second pass: what identities refer to.
+    fn complete_identity(&mut self, path: &str, stored: StoredIdentity) -> Loaded<()> {
+        let ix = self.identity(path, path)?;
+        let boundary = self.attachments(path, stored.boundary)?;
+        let resource_policy = match &stored.resource_policy {
+            Some(text) => Some(Self::document(path, text, PolicyKind::Resource)?),
+            None => None,
+        };
+        let default_database = stored
+            .default_database
+            .and_then(|path| self.directory.database_at(&path));
+        let details = match stored.organisation {
+            None => None,
+            Some(organisation) => {
+                let account = format!("account?{}", organisation.account);
+                self.directory
+                    .paths
+                    .insert(account.into(), Entity::Identity(ix));
+                Some(Box::new(OrganisationDetails {
+                    account: organisation.account.into(),
+                    owner: self.identity(path, &organisation.owner)?,
+                    guardrails: self.attachments(path, organisation.guardrails)?,
+                }))
+            }
+        };
+        let missing = || bad(path, "vanished while it was read");
+        let identity = self
+            .directory
+            .identities
+            .get_mut(ix.0)
+            .ok_or_else(missing)?;
+        identity.boundary = boundary;
+        identity.resource_policy = resource_policy;
+        identity.default_database = default_database;
+        identity.details = details;
+        Ok(())
+    }
+
+    fn access_key(&mut self, path: &str, stored: StoredAccessKey) -> Loaded<()> {
+        let parts = PathParts::of(path).ok_or_else(|| bad(path, "no such kind of path"))?;
+        let (identity, _) = path.split_once("/access_key/").unwrap_or((path, ""));
+        let identity = self.identity(path, identity)?;
+        let secret_hash =
+            unhex(&stored.secret_hash).ok_or_else(|| bad(path, "the hash is malformed"))?;
+        let ix = AccessKeyIx(self.directory.access_keys.push(AccessKey {
+            key_id: parts.id.into(),
+            identity,
+            secret_hash,
+            status: stored.status,
+            description: stored.description.map(Into::into),
+            created: stored.created,
+        }));
+        self.directory.key_ids.insert(parts.id.into(), ix);
+        self.place(path, None, Entity::AccessKey(ix));
+        if let Some(identity) = self.directory.identities.get_mut(identity.0) {
+            identity.access_keys.push(ix);
+        }
+        Ok(())
+    }
+
+    fn trust(&mut self, path: &str, stored: StoredTrust) -> Loaded<()> {
+        let trustor = self.identity(path, &stored.trustor)?;
+        let trustee = self.identity(path, &stored.trustee)?;
+        let ix = TrustIx(self.directory.trusts.push(Trust {
+            path: path.into(),
+            trustor,
+            trustee,
+            kind: stored.kind,
+            policies: self.attachments(path, stored.policies)?,
+            expires_at: stored.expires_at,
+            accepted: stored.accepted,
+            created: stored.created,
+        }));
+        self.place(path, None, Entity::Trust(ix));
+        if let Some(identity) = self.directory.identities.get_mut(trustee.0) {
+            identity.trusted_by.push(ix);
+        }
+        if let Some(identity) = self.directory.identities.get_mut(trustor.0) {
+            identity.trustees += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// Makes the directory of a store's rows, which may come in any order.
+    ///
+    /// # Errors
+    /// A row that is malformed or refers to something that is not there.
+    pub fn load(rows: impl IntoIterator<Item = Row>, revision: u64) -> Result<Self, LoadError> {
+        let mut loader = Loader {
+            directory: Self {
+                revision,
+                ..Self::default()
+            },
+        };
+        let mut bodies: Vec<Vec<(String, Value)>> = vec![Vec::new(); Kind::ALL.len()];
+        for row in rows {
+            let Some(parts) = PathParts::of(&row.path) else {
+                return Err(bad(&row.path, "no such kind of path"));
+            };
+            match row.body {
+                // Key ids are unique for ever, also in another identity.
+                None if parts.kind == Kind::AccessKey => {
+                    loader.place(&row.path, None, Entity::Tombstone);
+                    let gone = AccessKeyIx(u32::MAX);
+                    loader.directory.key_ids.insert(parts.id.into(), gone);
+                }
+                None => loader.place(&row.path, None, Entity::Tombstone),
+                Some(body) => bodies[parts.kind as usize].push((row.path, body)),
+            }
+        }
+        for kind in [
+            Kind::User,
+            Kind::Organisation,
+            Kind::ProgrammaticIdentity,
+            Kind::Group,
+        ] {
+            for (path, body) in &bodies[kind as usize] {
+                loader.bare_identity(path, kind, &parse(path, body)?)?;
+            }
+        }
+        for (path, body) in &bodies[Kind::Policy as usize] {
+            loader.policy(path, parse(path, body)?)?;
+        }
+        for (path, body) in &bodies[Kind::Database as usize] {
+            loader.database(path, parse(path, body)?)?;
+        }
+        for kind in [
+            Kind::User,
+            Kind::Organisation,
+            Kind::ProgrammaticIdentity,
+            Kind::Group,
+        ] {
+            for (path, body) in &bodies[kind as usize] {
+                loader.complete_identity(path, parse(path, body)?)?;
+            }
+        }
+        for (path, body) in &bodies[Kind::AccessKey as usize] {
+            loader.access_key(path, parse(path, body)?)?;
+        }
+        for (path, body) in &bodies[Kind::Trust as usize] {
+            loader.trust(path, parse(path, body)?)?;
+        }
+        Ok(loader.directory)
+    }
+}

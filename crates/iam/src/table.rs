@@ -1,0 +1,692 @@
+//! Decision tables: what a session may do on a database, with everything folded in that cannot
+//! change before the directory does. A command then costs one look-up, and a key check where
+//! keys decide.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use keyward_commands::{
+    ACTION_COUNT, ActionBits, ActionId, CONNECT, CommandClass, CommandId, KeyRule, Scope, Touched,
+    Words,
+};
+use keyward_policy::{Effect, KeyIndex, KeyPatterns, KeyUse, Policy, Statement, Touch};
+
+use crate::bits::{Bits, covers, keyless_commands};
+use crate::decide::{CommandTouch, touches_keys};
+use crate::directory::Directory;
+use crate::grounds::{Grant, Grounds};
+use crate::ids::{DatabaseIx, UnixMillis};
+use crate::session::{Principal, Session};
+
+/// A request as it came: the words to decide on, and the bytes to forward.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a, W: ?Sized> {
+    /// The command that the words name; its arity fits.
+    pub command: CommandId,
+    /// The words, name first.
+    pub words: &'a W,
+    /// The same request in bytes, ready to be forwarded.
+    pub bytes: &'a [u8],
+}
+
+/// Proof that a request was authorised. [`DecisionTable::authorize`] is the only place that makes
+/// one, and an upstream accepts nothing else.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit<'a> {
+    command: CommandId, // private: no literal, no `Clone`
+    bytes: &'a [u8],
+}
+
+impl<'a> Permit<'a> {
+    /// The command that was authorised.
+    #[must_use]
+    pub fn command(&self) -> CommandId {
+        self.command
+    }
+
+    /// The request, ready to be forwarded.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// The table refuses; [`Directory::decide_command`] tells why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Refused;
+
+/// Whether a session may connect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Connect {
+    /// It may: some command is possible, or `kvdb:Connect` is allowed.
+    Allowed,
+    /// A `Deny` on `kvdb:Connect` matched.
+    ExplicitDeny,
+    /// Nothing is allowed.
+    ImplicitDeny,
+}
+
+/// What one session may do on one database: two bits an action (sure, or for some keys), and the
+/// checks that are left for each action that depends on keys. Shared between sessions with equal
+/// inputs, and valid as long as the directory has the table's revision.
+#[derive(Debug)]
+pub struct DecisionTable {
+    sure: ActionBits,
+    maybe: ActionBits,
+    revision: u64,
+    compiled: Arc<Compiled>,
+}
+
+struct Compiled {
+    grounds: Grounds,
+    administration: bool,
+    connect: Connect,
+    whole_database: bool,
+    denied: ActionBits,
+    /// Ordinary commands that may run on some keys: whose keys `WATCH` may watch.
+    possible: Vec<CommandId>,
+    /// By action, compiled when it is first asked for.
+    residuals: Box<[OnceLock<Residual>]>,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled")
+            .field("resource", &self.grounds.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DecisionTable {
+    fn new(grounds: Grounds, administration: bool, revision: u64) -> Self {
+        let bits = Bits::of(&grounds, administration);
+        let possible: Vec<CommandId> = bits.possible_commands().collect();
+        let connect = if bits.denied.maybe.contains(CONNECT) {
+            Connect::ExplicitDeny
+        } else if bits.stated.sure.contains(CONNECT) || !possible.is_empty() {
+            Connect::Allowed
+        } else {
+            Connect::ImplicitDeny
+        };
+        let (mut sure, mut maybe) = (bits.runnable.sure.clone(), bits.runnable.maybe.clone());
+        let reads_everything = possible
+            .iter()
+            .any(|command| sure.contains(command.action()));
+        for id in CommandId::all() {
+            let (action, command) = (id.action(), id.command());
+            match command.class {
+                CommandClass::Always => sure.insert(action),
+                CommandClass::ConnectOnly if connect == Connect::Allowed => {
+                    maybe.insert(action);
+                    let untouched = keyless_commands().contains(action) || reads_everything;
+                    if untouched && !bits.denied.maybe.contains(action) {
+                        sure.insert(action);
+                    }
+                }
+                // `BY` and `GET` of SORT reach keys that nobody can name beforehand.
+                _ if matches!(command.keys, KeyRule::Sort | KeyRule::SortReadOnly)
+                    && !bits.holds_whole_database() =>
+                {
+                    sure.remove(action);
+                }
+                _ => {}
+            }
+        }
+        maybe = maybe.union(&sure);
+        let compiled = Compiled {
+            administration,
+            connect,
+            whole_database: bits.holds_whole_database(),
+            denied: bits.denied.maybe.clone(),
+            possible,
+            residuals: (0..ACTION_COUNT).map(|_| OnceLock::new()).collect(),
+            grounds,
+        };
+        Self {
+            sure,
+            maybe,
+            revision,
+            compiled: Arc::new(compiled),
+        }
+    }
+
+    /// The revision of the directory that it was compiled for.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether the session may connect.
+    #[must_use]
+    pub fn may_connect(&self) -> Connect {
+        self.compiled.connect
+    }
+
+    /// Whether every command that is not administrative is allowed on everything.
+    #[must_use]
+    pub fn holds_whole_database(&self) -> bool {
+        self.compiled.whole_database
+    }
+
+    /// When the table must be asked for again although the directory has not changed: the end of
+    /// a trust.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<UnixMillis> {
+        self.compiled.grounds.valid_until
+    }
+
+    /// Bytes that the table and its compiled checks take, without the policies themselves.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let residuals = &self.compiled.residuals;
+        let compiled: usize = residuals
+            .iter()
+            .filter_map(OnceLock::get)
+            .map(Residual::heap_bytes)
+            .sum();
+        size_of::<Self>() + size_of::<Compiled>() + size_of_val(&**residuals) + compiled
+    }
+
+    /// Decides one request. Its arity must fit. `touched` is scratch space, reused between calls.
+    ///
+    /// # Errors
+    /// The request is not allowed; [`Directory::decide_command`] tells why.
+    #[inline]
+    pub fn authorize<'a, W: Words + ?Sized>(
+        &self,
+        request: &Request<'a, W>,
+        touched: &mut Touched,
+    ) -> Result<Permit<'a>, Refused> {
+        let action = request.command.action();
+        if self.sure.contains(action)
+            || (self.maybe.contains(action) && self.allows_these(request, touched))
+        {
+            return Ok(Permit {
+                command: request.command,
+                bytes: request.bytes,
+            });
+        }
+        Err(Refused)
+    }
+
+    /// The part that depends on the words.
+    fn allows_these<W: Words + ?Sized>(
+        &self,
+        request: &Request<'_, W>,
+        touched: &mut Touched,
+    ) -> bool {
+        if keyward_commands::touched(request.command, request.words, touched).is_err()
+            || (touched.whole_database && !self.compiled.whole_database)
+        {
+            return false;
+        }
+        let action = request.command.action();
+        let connect_only = request.command.command().class == CommandClass::ConnectOnly;
+        let ask = |touch: &Touch<'_>| {
+            if connect_only {
+                self.compiled.allows_connect_only(action, touch)
+            } else {
+                self.compiled.residual(action).allows(touch)
+            }
+        };
+        // Up to four keys fit on the stack.
+        let none = KeyUse {
+            key: b"",
+            reads: true,
+            writes: true,
+        };
+        let mut keys = [none; 4];
+        let few = touched.keys.len() <= keys.len()
+            && touched.channels.is_empty()
+            && !touched.every_channel;
+        if few && touched.scope == Scope::Named {
+            for (place, key) in keys.iter_mut().zip(&touched.keys) {
+                *place = KeyUse {
+                    key: request.words.word(key.word as usize),
+                    reads: key.flags.reads(),
+                    writes: key.flags.writes(),
+                };
+            }
+            return ask(&Touch::Named {
+                keys: &keys[..touched.keys.len()],
+                channels: &[],
+            });
+        }
+        ask(&CommandTouch::new(request.command, touched, request.words).touch())
+    }
+}
+
+impl Compiled {
+    fn residual(&self, action: ActionId) -> &Residual {
+        self.residuals[action.index()].get_or_init(|| Residual::compile(&self.grounds, action))
+    }
+
+    fn allows_connect_only(&self, action: ActionId, touch: &Touch<'_>) -> bool {
+        let own = self.residual(action);
+        if own.allows(touch) {
+            return true;
+        }
+        if self.denied.contains(action) && own.denies(touch) {
+            return false;
+        }
+        !touches_keys(touch)
+            || self
+                .possible
+                .iter()
+                .any(|command| self.residual(command.action()).allows(touch))
+    }
+}
+
+/// What is left to check for one action: a formula over key checks, constants folded. Shared parts
+/// are computed once, so its size is linear in the trusts reached.
+struct Residual {
+    /// `Deny` statements that nothing overrides.
+    deny: Check,
+    /// The allow side.
+    allow: Formula,
+}
+
+enum Formula {
+    /// The common case: one list decides.
+    Check(Check),
+    /// Operands of a gate stand before it; the last is the result.
+    Gates(Vec<Gate>),
+}
+
+/// One step of the formula.
+enum Gate {
+    Check(Check),
+    Not(usize),
+    All(Vec<usize>),
+    Any(Vec<usize>),
+}
+
+/// A constant, or an index over the key patterns of the statements that concern the action.
+enum Check {
+    Never,
+    Always,
+    Keys(Box<KeyIndex>),
+}
+
+impl Check {
+    fn holds(&self, touch: &Touch<'_>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Keys(index) => index.matches(touch),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Keys(index) => size_of::<KeyIndex>() + index.heap_bytes(),
+            _ => 0,
+        }
+    }
+}
+
+/// The key fields of the statements that concern an action, by effect.
+#[derive(Default)]
+struct Relevant<'a> {
+    allow_always: bool,
+    deny_always: bool,
+    allows: Vec<&'a KeyPatterns>,
+    denies: Vec<&'a KeyPatterns>,
+}
+
+impl<'a> Relevant<'a> {
+    fn add(&mut self, statement: &'a Statement) {
+        let (always, keyed) = match statement.effect {
+            Effect::Allow => (&mut self.allow_always, &mut self.allows),
+            Effect::Deny => (&mut self.deny_always, &mut self.denies),
+        };
+        match &statement.keys {
+            None => *always = true,
+            Some(keys) => keyed.push(keys),
+        }
+    }
+
+    fn take_denies(&mut self, other: &Self) {
+        self.deny_always |= other.deny_always;
+        self.denies.extend(&other.denies);
+    }
+
+    fn of(documents: &'a [Arc<Policy>], resource: &str, action: ActionId) -> Self {
+        let mut relevant = Self::default();
+        let statements = documents.iter().flat_map(|policy| policy.statements());
+        for statement in statements.filter(|s| s.actions.contains(action) && covers(s, resource)) {
+            relevant.add(statement);
+        }
+        relevant
+    }
+
+    fn allow(&self) -> Check {
+        match (self.allow_always, &*self.allows) {
+            (true, _) => Check::Always,
+            (false, []) => Check::Never,
+            (false, keys) => Check::Keys(Box::new(KeyIndex::for_allow(keys))),
+        }
+    }
+
+    fn deny(&self) -> Check {
+        match (self.deny_always, &*self.denies) {
+            (true, _) => Check::Always,
+            (false, []) => Check::Never,
+            (false, keys) => Check::Keys(Box::new(KeyIndex::for_deny(keys))),
+        }
+    }
+}
+
+/// Builds a formula, folding constants.
+struct Builder {
+    gates: Vec<Gate>,
+}
+
+/// An operand: a constant or a gate.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Operand {
+    Constant(bool),
+    Gate(usize),
+}
+
+impl Builder {
+    fn push(&mut self, gate: Gate) -> Operand {
+        self.gates.push(gate);
+        Operand::Gate(self.gates.len() - 1)
+    }
+
+    fn check(&mut self, check: Check) -> Operand {
+        match check {
+            Check::Never => Operand::Constant(false),
+            Check::Always => Operand::Constant(true),
+            keys => self.push(Gate::Check(keys)),
+        }
+    }
+
+    fn all(&mut self, operands: impl IntoIterator<Item = Operand>) -> Operand {
+        let mut gates = Vec::new();
+        for operand in operands {
+            match operand {
+                Operand::Constant(false) => return operand,
+                Operand::Constant(true) => {}
+                Operand::Gate(gate) => gates.push(gate),
+            }
+        }
+        match gates[..] {
+            [] => Operand::Constant(true),
+            [gate] => Operand::Gate(gate),
+            _ => self.push(Gate::All(gates)),
+        }
+    }
+
+    fn any(&mut self, operands: impl IntoIterator<Item = Operand>) -> Operand {
+        let mut gates = Vec::new();
+        for operand in operands {
+            match operand {
+                Operand::Constant(true) => return operand,
+                Operand::Constant(false) => {}
+                Operand::Gate(gate) => gates.push(gate),
+            }
+        }
+        match gates[..] {
+            [] => Operand::Constant(false),
+            [gate] => Operand::Gate(gate),
+            _ => self.push(Gate::Any(gates)),
+        }
+    }
+
+    /// Some statement of the list allows and none denies. A Deny of a binding list has been
+    /// looked at before anything else.
+    fn list(&mut self, relevant: &Relevant<'_>, binding: bool) -> Operand {
+        let deny = match relevant.deny() {
+            _ if binding => Operand::Constant(true),
+            Check::Never => Operand::Constant(true),
+            Check::Always => return Operand::Constant(false),
+            Check::Keys(index) => self.push(Gate::Check(Check::Keys(index))),
+        };
+        let allow = self.check(relevant.allow());
+        match deny {
+            Operand::Constant(_) => allow,
+            Operand::Gate(denied) => {
+                let kept = self.push(Gate::Not(denied));
+                self.all([allow, kept])
+            }
+        }
+    }
+
+    fn finish(mut self, result: Operand) -> Formula {
+        match result {
+            Operand::Constant(true) => Formula::Check(Check::Always),
+            Operand::Constant(false) => Formula::Check(Check::Never),
+            Operand::Gate(gate) => {
+                self.gates.truncate(gate + 1);
+                match (self.gates.len(), self.gates.pop()) {
+                    (1, Some(Gate::Check(check))) => Formula::Check(check),
+                    (_, last) => {
+                        self.gates.extend(last);
+                        Formula::Gates(self.gates)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Residual {
+    fn compile(grounds: &Grounds, action: ActionId) -> Self {
+        let resource = &*grounds.resource;
+        let mut builder = Builder { gates: Vec::new() };
+        let mut denies = Relevant::default();
+        let mut layers = Vec::with_capacity(grounds.layers.len());
+        for layer in &grounds.layers {
+            let relevant = Relevant::of(&layer.documents, resource, action);
+            if layer.binding {
+                denies.take_denies(&relevant);
+            }
+            layers.push(builder.list(&relevant, layer.binding));
+        }
+        let mut nodes: Vec<Operand> = Vec::with_capacity(grounds.nodes.len());
+        let mut ends = Vec::new();
+        for (position, node) in grounds.nodes.iter().enumerate() {
+            let mut ways = vec![Operand::Constant(position == 0)];
+            for edge in &node.edges {
+                let way = match &edge.grant {
+                    Grant::Everything => Operand::Constant(true),
+                    Grant::Documents(documents) => {
+                        let relevant = Relevant::of(documents, resource, action);
+                        if edge.binding {
+                            denies.take_denies(&relevant);
+                        }
+                        builder.list(&relevant, edge.binding)
+                    }
+                };
+                let in_force = Operand::Constant(edge.in_force);
+                ways.push(builder.all([in_force, way, nodes[edge.from]]));
+            }
+            let way = builder.any(ways);
+            let limits = node.layers.iter().map(|layer| layers[*layer]);
+            let reached = builder.all(std::iter::once(way).chain(limits));
+            nodes.push(reached);
+            let accepted = if node.owner {
+                Operand::Constant(true)
+            } else {
+                let check = accepted(grounds, position, action).allow();
+                builder.check(check)
+            };
+            ends.push(builder.all([reached, accepted]));
+        }
+        for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+            if statement.effect == Effect::Deny
+                && statement.actions.contains(action)
+                && grounds.deny_names_reached(statement, action)
+            {
+                denies.add(statement);
+            }
+        }
+        let end = builder.any(ends);
+        let request = grounds.request_layers.iter().map(|layer| layers[*layer]);
+        let result = builder.all(std::iter::once(end).chain(request));
+        Self {
+            deny: denies.deny(),
+            allow: builder.finish(result),
+        }
+    }
+
+    fn denies(&self, touch: &Touch<'_>) -> bool {
+        self.deny.holds(touch)
+    }
+
+    fn allows(&self, touch: &Touch<'_>) -> bool {
+        !self.deny.holds(touch) && self.allow.holds(touch)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let allow = match &self.allow {
+            Formula::Check(check) => check.heap_bytes(),
+            Formula::Gates(gates) => gates
+                .iter()
+                .map(|gate| {
+                    size_of::<Gate>()
+                        + match gate {
+                            Gate::Check(check) => check.heap_bytes(),
+                            Gate::Not(_) => 0,
+                            Gate::All(of) | Gate::Any(of) => size_of_val(&**of),
+                        }
+                })
+                .sum(),
+        };
+        self.deny.heap_bytes() + allow
+    }
+}
+
+/// The resource policy's `Allow` statements that name a node.
+fn accepted(grounds: &Grounds, node: usize, action: ActionId) -> Relevant<'_> {
+    let mut relevant = Relevant::default();
+    for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+        if statement.effect == Effect::Allow
+            && statement.actions.contains(action)
+            && grounds.names(statement, node)
+        {
+            relevant.add(statement);
+        }
+    }
+    relevant
+}
+
+impl Formula {
+    fn holds(&self, touch: &Touch<'_>) -> bool {
+        let gates = match self {
+            Self::Check(check) => return check.holds(touch),
+            Self::Gates(gates) => gates,
+        };
+        // Sixty-four gates cover all but the strangest graphs of trusts without allocating.
+        let (mut few, mut many) = ([false; 64], Vec::new());
+        let values = if gates.len() <= few.len() {
+            &mut few[..gates.len()]
+        } else {
+            many.resize(gates.len(), false);
+            &mut many[..]
+        };
+        for (at, gate) in gates.iter().enumerate() {
+            values[at] = match gate {
+                Gate::Check(check) => check.holds(touch),
+                Gate::Not(of) => !values[*of],
+                Gate::All(of) => of.iter().all(|gate| values[*gate]),
+                Gate::Any(of) => of.iter().any(|gate| values[*gate]),
+            };
+        }
+        values.last().copied().unwrap_or(false)
+    }
+}
+
+/// Tables that were compiled, so that sessions with equal inputs share one.
+#[derive(Debug, Default)]
+pub struct TableCache {
+    tables: std::sync::Mutex<HashMap<TableKey, Arc<DecisionTable>>>,
+}
+
+type TableKey = (Principal, DatabaseIx, bool);
+
+/// Tables kept at most; beyond that all are dropped and compiled again when asked for.
+const MAX_CACHED_TABLES: usize = 65_536;
+
+impl TableCache {
+    /// The table of a session on a database at the directory's revision. `administration`: the
+    /// operator permits it for the backend. After a change that does not concern the session
+    /// this costs only a comparison.
+    #[must_use]
+    pub fn table(
+        &self,
+        directory: &Directory,
+        session: &Session,
+        database: DatabaseIx,
+        administration: bool,
+        at: UnixMillis,
+    ) -> Arc<DecisionTable> {
+        let key = (session.principal, database, administration);
+        let lock = || {
+            self.tables
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        let old = lock().get(&key).cloned();
+        if let Some(table) = &old
+            && table.revision == directory.revision()
+            && table.valid_until().is_none_or(|end| at < end)
+        {
+            return Arc::clone(table);
+        }
+        let table = Arc::new(directory.table_after(session, database, administration, at, old));
+        let mut tables = lock();
+        if tables.len() >= MAX_CACHED_TABLES {
+            tables.clear();
+        }
+        tables.insert(key, Arc::clone(&table));
+        table
+    }
+}
+
+impl Directory {
+    /// Compiles the table of a session on a database. `administration`: the operator permits it
+    /// for the backend; the database's own switch is looked up here.
+    #[must_use]
+    pub fn table(
+        &self,
+        session: &Session,
+        database: DatabaseIx,
+        administration: bool,
+        at: UnixMillis,
+    ) -> Arc<DecisionTable> {
+        Arc::new(self.table_after(session, database, administration, at, None))
+    }
+
+    fn table_after(
+        &self,
+        session: &Session,
+        database: DatabaseIx,
+        administration: bool,
+        at: UnixMillis,
+        old: Option<Arc<DecisionTable>>,
+    ) -> DecisionTable {
+        // A deleted database has no owner, so nothing is allowed on it.
+        let target = self.database(database);
+        let resource = target.map_or("deleted", |database| &database.path);
+        let administration = administration && target.is_some_and(|d| d.administration);
+        let grounds = self.grounds(session, resource, false, at);
+        match old {
+            Some(old)
+                if old.compiled.administration == administration
+                    && old.compiled.grounds.same_as(&grounds) =>
+            {
+                DecisionTable {
+                    sure: old.sure.clone(),
+                    maybe: old.maybe.clone(),
+                    revision: self.revision,
+                    compiled: Arc::clone(&old.compiled),
+                }
+            }
+            _ => DecisionTable::new(grounds, administration, self.revision),
+        }
+    }
+}
