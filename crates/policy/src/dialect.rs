@@ -124,7 +124,7 @@ fn without_version(members: &[Member<'_>]) -> (Code, String) {
 }
 
 /// Does the text begin with `user ` or an ACL rule?
-fn is_acl(text: &str) -> bool {
+pub(crate) fn is_acl(text: &str) -> bool {
     const WORDS: &[&str] = &[
         "user",
         "on",

@@ -48,7 +48,7 @@ pub enum IdentityPatternError {
         suggestion: String,
     },
     /// An id that no entity can have.
-    #[error("{found} is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last")]
+    #[error("{found} is no id: 1 to 64 lower-case letters, digits and inner `-`")]
     Id {
         /// The segment, quoted.
         found: String,
@@ -170,20 +170,16 @@ mod tests {
             ),
             (
                 "rol/x",
-                error("`rol/x` is no identity: did you mean `role` or `org`?"),
+                error("`rol/x` is no identity: did you mean `role`?"),
             ),
             ("group", error("`group` is no identity: write `group/<id>`")),
             (
                 "group/",
-                error(
-                    "`` is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last",
-                ),
+                error("`` is no id: 1 to 64 lower-case letters, digits and inner `-`"),
             ),
             (
                 "group/Ops",
-                error(
-                    "`Ops` is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last",
-                ),
+                error("`Ops` is no id: 1 to 64 lower-case letters, digits and inner `-`"),
             ),
             (
                 "org/acme/user/u",

@@ -274,7 +274,7 @@ impl KeyIndex {
 
 fn bits(reads: bool, writes: bool) -> u8 {
     let (reads, writes) = access(reads, writes);
-    u8::from(reads) * READ | u8::from(writes) * WRITE
+    (u8::from(reads) * READ) | (u8::from(writes) * WRITE)
 }
 
 /// The fields as texts: what makes two statements equal.

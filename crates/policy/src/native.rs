@@ -46,6 +46,10 @@ const KEY_FIELDS: [&str; 4] = ["Keys", "ReadKeys", "WriteKeys", "Channels"];
 /// All that is wrong is told at once, with line, column, path and the nearest valid names.
 pub fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<Policy, Findings> {
     let mut findings = Collector::default();
+    if dialect::is_acl(text) {
+        findings.add(0, Code::Dialect, "", not_native(Dialect::Acl));
+        return Err(findings.finish(text));
+    }
     let node = json::parse(text, &mut findings);
     let mut reader = Reader {
         kind,
@@ -76,6 +80,10 @@ pub fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<Policy, 
     })
 }
 
+fn not_native(foreign: Dialect) -> String {
+    format!("documents of the `{foreign}` dialect are not supported yet: only native ones are")
+}
+
 struct Reader<'d, 'f> {
     kind: PolicyKind,
     organisation: &'d str,
@@ -92,10 +100,7 @@ impl<'d> Reader<'d, '_> {
             None => return Vec::new(),
             Some(Dialect::Native) => {}
             Some(foreign) => {
-                let message = format!(
-                    "documents of the `{foreign}` dialect are not supported yet: only native ones are"
-                );
-                self.add(node.at, Code::Dialect, "", message);
+                self.add(node.at, Code::Dialect, "", not_native(foreign));
                 return Vec::new();
             }
         }
@@ -168,6 +173,9 @@ impl<'d> Reader<'d, '_> {
             .iter()
             .filter(|member| !fields.contains(&&*member.name))
         {
+            if self.findings.is_full() {
+                return None;
+            }
             let message = format!(
                 "unknown field {}{}",
                 quoted(&member.name),
@@ -189,61 +197,22 @@ impl<'d> Reader<'d, '_> {
         }
         let sid = field("Sid").and_then(|member| self.sid(member, &path));
         let effect = self.effect(node, field("Effect"), &path);
-        let (named, target) = match self.kind {
-            PolicyKind::Identity => (field("Resources"), "Resources"),
-            PolicyKind::Resource => (field("Identities"), "Identities"),
+        let actions = self.required(node, field("Actions"), "Actions", &path);
+        let (resources, identities) = match self.kind {
+            PolicyKind::Identity => {
+                let list = self.required(node, field("Resources"), "Resources", &path);
+                (self.resources(&list, effect, &path), Vec::new())
+            }
+            PolicyKind::Resource => {
+                let list = self.required(node, field("Identities"), "Identities", &path);
+                (Vec::new(), self.identities(&list, &path))
+            }
         };
-        let targets = self.required(node, named, target, &path);
-        let mut resources = Vec::new();
-        let mut identities = Vec::new();
-        for (i, (at, text)) in targets.into_iter().flatten().enumerate() {
-            let path = || format!("{path}.{target}[{i}]");
-            if self.has_variable(at, text, path) {
-                continue;
-            }
-            match self.kind {
-                PolicyKind::Identity => match ResourcePattern::parse(text, self.organisation) {
-                    Ok(pattern) => {
-                        if pattern.spans_organisations() && effect == Some(Effect::Allow) {
-                            let message = format!(
-                                "{} speaks of every organisation: only a `Deny` may",
-                                quoted(text)
-                            );
-                            self.add(at, Code::EveryOrganisation, path(), message);
-                        }
-                        resources.push(pattern);
-                    }
-                    Err(error) => self.add(at, Code::Resource, path(), error.to_string()),
-                },
-                PolicyKind::Resource => match IdentityPattern::parse(text, self.organisation) {
-                    Ok(pattern) => identities.push(pattern),
-                    Err(error) => self.add(at, Code::Identity, path(), error.to_string()),
-                },
-            }
-        }
         let public =
             effect == Some(Effect::Allow) && identities.iter().any(IdentityPattern::is_public);
-        let actions = self.required(node, field("Actions"), "Actions", &path);
-        let actions = actions.and_then(|list| self.actions(&list, public, &path));
+        let actions = self.actions(&actions, public, &path);
         let keys = self.key_patterns(members, &path);
-        if let (Some(actions), Some(first)) = (
-            &actions,
-            members
-                .iter()
-                .find(|member| KEY_FIELDS.contains(&&*member.name)),
-        ) && !actions.iter().any(|action| action.is_execute())
-        {
-            let message = format!(
-                "`{}` beside actions that use no keys: only commands (`kvdb:Execute…`) do",
-                first.name
-            );
-            self.add(
-                first.name_at,
-                Code::KeysWithoutExecute,
-                format!("{path}.{}", first.name),
-                message,
-            );
-        }
+        self.check_that_keys_are_used(members, actions.as_ref(), &path);
         Some(Statement {
             sid,
             effect: effect?,
@@ -253,6 +222,77 @@ impl<'d> Reader<'d, '_> {
             keys,
             line: 0,
         })
+    }
+
+    fn resources(
+        &mut self,
+        list: &Strings<'_>,
+        effect: Option<Effect>,
+        path: &str,
+    ) -> Vec<ResourcePattern> {
+        let mut resources = Vec::with_capacity(list.found.len());
+        for (i, at, text) in list.iter() {
+            let path = || format!("{path}.Resources[{i}]");
+            if self.findings.is_full() {
+                break;
+            }
+            if self.has_variable(at, text, path) {
+                continue;
+            }
+            match ResourcePattern::parse(text, self.organisation) {
+                Ok(pattern) => {
+                    if pattern.spans_organisations() && effect == Some(Effect::Allow) {
+                        let text = quoted(text);
+                        let message =
+                            format!("{text} speaks of every organisation: only a `Deny` may");
+                        self.add(at, Code::EveryOrganisation, path(), message);
+                    }
+                    resources.push(pattern);
+                }
+                Err(error) => self.add(at, Code::Resource, path(), error.to_string()),
+            }
+        }
+        resources
+    }
+
+    fn identities(&mut self, list: &Strings<'_>, path: &str) -> Vec<IdentityPattern> {
+        let mut identities = Vec::with_capacity(list.found.len());
+        for (i, at, text) in list.iter() {
+            let path = || format!("{path}.Identities[{i}]");
+            if self.findings.is_full() {
+                break;
+            }
+            if self.has_variable(at, text, path) {
+                continue;
+            }
+            match IdentityPattern::parse(text, self.organisation) {
+                Ok(pattern) => identities.push(pattern),
+                Err(error) => self.add(at, Code::Identity, path(), error.to_string()),
+            }
+        }
+        identities
+    }
+
+    /// Key fields that no action can use are a misunderstanding.
+    fn check_that_keys_are_used(
+        &mut self,
+        members: &[Member<'_>],
+        actions: Option<&ActionBits>,
+        path: &str,
+    ) {
+        let first = members
+            .iter()
+            .find(|member| KEY_FIELDS.contains(&&*member.name));
+        if let (Some(actions), Some(first)) = (actions, first)
+            && !actions.iter().any(|action| action.is_execute())
+        {
+            let name = &first.name;
+            let message = format!(
+                "`{name}` beside actions that use no keys: only commands (`kvdb:Execute…`) do"
+            );
+            let path = format!("{path}.{name}");
+            self.add(first.name_at, Code::KeysWithoutExecute, path, message);
+        }
     }
 
     /// What to write instead of an unknown field.
@@ -336,8 +376,8 @@ impl<'d> Reader<'d, '_> {
         member: Option<&'d Member<'d>>,
         name: &str,
         path: &str,
-    ) -> Option<Vec<(usize, &'d str)>> {
-        if member.is_none() {
+    ) -> Strings<'d> {
+        let Some(member) = member else {
             let example = match name {
                 "Actions" => "[\"kvdb:@read\"]",
                 "Resources" => "[\"kvdb/<id>\"]",
@@ -345,12 +385,13 @@ impl<'d> Reader<'d, '_> {
             };
             let message = format!("`{name}` is missing: write it as in `\"{name}\": {example}`");
             self.add(statement.at, Code::MissingField, path, message);
-        }
-        self.strings(member?, path)
+            return Strings::default();
+        };
+        self.strings(member, path)
     }
 
-    /// A non-empty array of strings, with their offsets. Those that are strings, if not all are.
-    fn strings(&mut self, member: &'d Member<'d>, path: &str) -> Option<Vec<(usize, &'d str)>> {
+    /// A non-empty array of strings.
+    fn strings(&mut self, member: &'d Member<'d>, path: &str) -> Strings<'d> {
         let path = format!("{path}.{}", member.name);
         let nodes = match &member.node.value {
             Value::Array(nodes) => nodes,
@@ -360,12 +401,12 @@ impl<'d> Reader<'d, '_> {
                     quoted(text)
                 );
                 self.add(member.node.at, Code::WrongType, path, message);
-                return None;
+                return Strings::default();
             }
             other => {
                 let message = format!("expected an array of strings, found {}", other.describe());
                 self.add(member.node.at, Code::WrongType, path, message);
-                return None;
+                return Strings::default();
             }
         };
         if nodes.is_empty() {
@@ -375,31 +416,30 @@ impl<'d> Reader<'d, '_> {
                 format!("`{}` is empty: name at least one", member.name)
             };
             self.add(member.node.at, Code::EmptyArray, path, message);
-            return None;
+            return Strings::default();
         }
-        let mut strings = Vec::with_capacity(nodes.len());
+        let mut strings = Strings {
+            found: Vec::with_capacity(nodes.len()),
+            whole: true,
+        };
         for (i, node) in nodes.iter().enumerate() {
             match &node.value {
-                Value::String(text) => strings.push((node.at, text.as_ref())),
+                Value::String(text) => strings.found.push((i, node.at, text)),
                 other => {
                     let message = format!("expected a string, found {}", other.describe());
                     self.add(node.at, Code::WrongType, format!("{path}[{i}]"), message);
+                    strings.whole = false;
                 }
             }
         }
-        Some(strings)
+        strings
     }
 
     /// All actions of the list, or `None` if one is wrong.
-    fn actions(
-        &mut self,
-        list: &[(usize, &'d str)],
-        public: bool,
-        path: &str,
-    ) -> Option<ActionBits> {
+    fn actions(&mut self, list: &Strings<'d>, public: bool, path: &str) -> Option<ActionBits> {
         let mut all = ActionBits::EMPTY;
-        let mut right = true;
-        for (i, (at, text)) in list.iter().enumerate() {
+        let mut right = list.whole;
+        for (i, at, text) in list.iter() {
             if self.findings.is_full() {
                 return None;
             }
@@ -410,21 +450,20 @@ impl<'d> Reader<'d, '_> {
                 .or_insert_with(|| action_pattern(text).map_err(|error| error.to_string()));
             match found {
                 Ok(bits) => {
-                    let beyond = bits.iter().any(|action| !action.is_kvdb());
                     all = all.union(bits);
-                    if public && beyond {
+                    if public && bits.iter().any(|action| !action.is_kvdb()) {
                         let message = format!(
                             "{} reaches beyond `kvdb:` actions: an `Allow` for `*` or \
                              `unauthenticated` may not, write `kvdb:…`",
                             quoted(text)
                         );
-                        self.findings.add(*at, Code::Everyone, path(), message);
+                        self.findings.add(at, Code::Everyone, path(), message);
                         right = false;
                     }
                 }
                 Err(message) => {
                     let message = message.clone();
-                    self.findings.add(*at, Code::Action, path(), message);
+                    self.findings.add(at, Code::Action, path(), message);
                     right = false;
                 }
             }
@@ -443,10 +482,13 @@ impl<'d> Reader<'d, '_> {
             let Some(member) = members.iter().find(|member| member.name == name) else {
                 return Box::default();
             };
-            let strings = self.strings(member, path).unwrap_or_default();
-            let mut globs = Vec::with_capacity(strings.len());
-            for (i, (at, text)) in strings.into_iter().enumerate() {
+            let strings = self.strings(member, path);
+            let mut globs = Vec::with_capacity(strings.found.len());
+            for (i, at, text) in strings.iter() {
                 let path = || format!("{path}.{name}[{i}]");
+                if self.findings.is_full() {
+                    break;
+                }
                 if self.has_variable(at, text, path) {
                     continue;
                 }
@@ -480,6 +522,20 @@ impl<'d> Reader<'d, '_> {
 
     fn add(&mut self, at: usize, code: Code, path: impl Into<String>, message: impl Into<String>) {
         self.findings.add(at, code, path, message);
+    }
+}
+
+/// The strings of an array, with their indices and offsets.
+#[derive(Default)]
+struct Strings<'d> {
+    found: Vec<(usize, usize, &'d str)>,
+    /// All elements were strings, and there was one.
+    whole: bool,
+}
+
+impl<'d> Strings<'d> {
+    fn iter(&self) -> impl Iterator<Item = (usize, usize, &'d str)> + '_ {
+        self.found.iter().copied()
     }
 }
 

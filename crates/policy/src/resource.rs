@@ -73,7 +73,7 @@ pub enum ResourcePatternError {
         wanted: String,
     },
     /// An id that no entity can have.
-    #[error("{found} is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last")]
+    #[error("{found} is no id: 1 to 64 lower-case letters, digits and inner `-`")]
     Id {
         /// The segment, quoted.
         found: String,
@@ -451,15 +451,15 @@ mod tests {
             ),
             (
                 "kvdb/Prod",
-                "`Prod` is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last",
+                "`Prod` is no id: 1 to 64 lower-case letters, digits and inner `-`",
             ),
             (
                 "kvdb//",
-                "`` is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last",
+                "`` is no id: 1 to 64 lower-case letters, digits and inner `-`",
             ),
             (
                 "org/Acme/**",
-                "`Acme` is no id: 1 to 64 of lower-case letters, digits and `-`, not first or last",
+                "`Acme` is no id: 1 to 64 lower-case letters, digits and inner `-`",
             ),
             ("/kvdb/x", "unknown resource type ``"),
             (

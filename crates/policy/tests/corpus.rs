@@ -1,0 +1,134 @@
+//! The frozen corpus of native documents: what is accepted, with its meaning, and what is refused,
+//! with its findings. A change that breaks stored policies shows here.
+//!
+//! `KEYWARD_WRITE_CORPUS=1` writes the expectations anew, to be read before they are committed.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::{Path, PathBuf};
+
+use keyward_policy::{CODES, Glob, IdentityPattern, Policy, PolicyKind, Statement, detect, read};
+
+const KINDS: [(PolicyKind, &str); 2] = [
+    (PolicyKind::Identity, "identity"),
+    (PolicyKind::Resource, "resource"),
+];
+
+#[test]
+fn accepted_documents_keep_their_meaning() {
+    for (kind, folder) in KINDS {
+        for path in documents("accepted", folder) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            match read(&text, kind, "acme") {
+                Ok(policy) => {
+                    assert_eq!(policy.text(), text);
+                    expect(&path, &meaning(&policy));
+                }
+                Err(findings) => panic!("{}:\n{findings}", path.display()),
+            }
+            assert!(detect(&text).is_ok_and(|dialect| dialect.name() == "native"));
+        }
+    }
+}
+
+#[test]
+fn refused_documents_are_explained() {
+    let mut codes: Vec<&str> = Vec::new();
+    for (kind, folder) in KINDS {
+        for path in documents("refused", folder) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            match read(&text, kind, "acme") {
+                Ok(_) => panic!("{} is accepted", path.display()),
+                Err(findings) => {
+                    codes.extend(findings.0.iter().map(|finding| finding.code));
+                    expect(&path, &findings.to_string());
+                }
+            }
+        }
+    }
+    // Too large and too many: made in tests, not kept as files.
+    let made = ["E002", "E022"];
+    for (code, what) in CODES {
+        assert!(
+            codes.contains(code) || made.contains(code),
+            "no document for {code}: {what}"
+        );
+    }
+}
+
+fn documents(verdict: &str, kind: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../corpus/policy")
+        .join(verdict)
+        .join(kind);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+/// Compares with the text file beside the document.
+fn expect(document: &Path, found: &str) {
+    let path = document.with_extension("txt");
+    let found = format!("{}\n", found.trim_end());
+    if std::env::var_os("KEYWARD_WRITE_CORPUS").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "{}", document.display());
+}
+
+/// What a policy was read as. Actions are not listed: they grow with the catalogue.
+fn meaning(policy: &Policy) -> String {
+    let mut out = String::from(if policy.statements().is_empty() {
+        "nothing\n"
+    } else {
+        ""
+    });
+    for statement in policy.statements() {
+        let sid = statement
+            .sid
+            .as_ref()
+            .map(|sid| format!(" `{sid}`"))
+            .unwrap_or_default();
+        out += &format!("line {}: {:?}{sid}\n", statement.line, statement.effect);
+        for resource in &statement.resources {
+            out += &format!("  on {}\n", resource.full());
+        }
+        for identity in &statement.identities {
+            match identity {
+                IdentityPattern::Path(path) => out += &format!("  to {path}\n"),
+                other => out += &format!("  to {other:?}\n"),
+            }
+        }
+        out += &format!("  {}\n", keys(statement));
+    }
+    out
+}
+
+fn keys(statement: &Statement) -> String {
+    let Some(patterns) = &statement.keys else {
+        return "all keys and channels".into();
+    };
+    let lists = [
+        ("keys", &*patterns.keys),
+        ("read", &*patterns.read_keys),
+        ("write", &*patterns.write_keys),
+        ("channels", &*patterns.channels),
+    ];
+    let list = |(name, globs): (&str, &[Glob])| {
+        let texts: Vec<_> = globs
+            .iter()
+            .map(|glob| glob.text().escape_ascii().to_string())
+            .collect();
+        format!("{name} [{}]", texts.join(" "))
+    };
+    lists.map(list).join(" ")
+}

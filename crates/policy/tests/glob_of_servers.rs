@@ -1,0 +1,228 @@
+//! Our glob against the matchers of live servers: random patterns, sent as `KEYS <pattern>`, must
+//! find exactly the keys that we say they match.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyward_policy::Glob;
+
+const ROUNDS: usize = 40;
+const PATTERNS: usize = 250;
+const KEYS: usize = 60;
+
+#[test]
+fn redis_7_agrees() {
+    let server = find("KEYWARD_REDIS_SERVER", "redis-server").unwrap_or_else(|| {
+        panic!(
+            "redis-server is missing: `apt-get install redis-server`, or set KEYWARD_REDIS_SERVER"
+        )
+    });
+    compare(&server, 7);
+}
+
+#[test]
+fn valkey_9_agrees() {
+    let server = find("KEYWARD_VALKEY_SERVER", "valkey-server").unwrap_or_else(|| {
+        panic!(
+            "valkey-server is missing: run `./test` in the root of the repository, which puts it \
+             into `.tools`, or set KEYWARD_VALKEY_SERVER"
+        )
+    });
+    compare(&server, 9);
+}
+
+/// The server's program: from the environment, from `.tools`, or from the search path.
+fn find(variable: &str, name: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../.tools")
+        .join(name);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
+    std::iter::once(tools)
+        .chain(on_path)
+        .find(|program| program.is_file())
+}
+
+fn compare(program: &Path, seed: u64) {
+    let mut server = Server::start(program);
+    let mut random = Random(seed);
+    let mut matched = 0;
+    for _ in 0..ROUNDS {
+        let keys: Vec<Vec<u8>> = (0..KEYS).map(|_| random.key()).collect();
+        let patterns: Vec<Vec<u8>> = (0..PATTERNS).map(|_| random.pattern(&keys)).collect();
+        server.send(&[b"FLUSHALL"]);
+        let mset: Vec<&[u8]> = std::iter::once(&b"MSET"[..])
+            .chain(keys.iter().flat_map(|key| [&key[..], b""]))
+            .collect();
+        server.send(&mset);
+        for pattern in &patterns {
+            server.send(&[b"KEYS", pattern]);
+        }
+        assert_eq!(server.line(), "+OK");
+        assert_eq!(server.line(), "+OK");
+        for pattern in &patterns {
+            let mut theirs = server.array();
+            theirs.sort();
+            let glob = Glob::new(pattern);
+            let mut ours: Vec<_> = keys
+                .iter()
+                .filter(|key| glob.matches(key))
+                .cloned()
+                .collect();
+            ours.sort();
+            ours.dedup();
+            matched += ours.len();
+            assert_eq!(shown(&ours), shown(&theirs), "{}", pattern.escape_ascii());
+        }
+    }
+    // Else the patterns would prove little.
+    assert!(matched > ROUNDS * PATTERNS, "only {matched} matches");
+}
+
+fn shown(keys: &[Vec<u8>]) -> Vec<String> {
+    keys.iter()
+        .map(|key| key.escape_ascii().to_string())
+        .collect()
+}
+
+/// xorshift64: the same cases in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % n
+    }
+
+    fn of(&mut self, bytes: &[u8]) -> u8 {
+        bytes[self.below(bytes.len())]
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let len = self.below(9);
+        (0..len)
+            .map(|_| self.of(b"aaabbcd:]^-\\*\0\x7f\x80\xe9\xff"))
+            .collect()
+    }
+
+    /// Half of them anything, half of them a key with parts of it made wild.
+    fn pattern(&mut self, keys: &[Vec<u8>]) -> Vec<u8> {
+        if self.below(2) == 0 {
+            let len = self.below(11);
+            return (0..len)
+                .map(|_| self.of(b"**??[[]]^^--\\\\aabcd:\0\x80\xff"))
+                .collect();
+        }
+        let mut pattern = Vec::new();
+        for &byte in &keys[self.below(keys.len())] {
+            match self.below(9) {
+                0 => pattern.push(b'?'),
+                1 => pattern.push(b'*'),
+                2 => pattern.extend([byte, b'*']),
+                3 => pattern.extend([b'[', self.of(b"ab\\^"), byte, b']']),
+                4 => pattern.extend([b'[', byte, b'-', self.of(b"az\x80\xff]"), b']']),
+                5 => pattern.extend([b'[', b'^', self.of(b"ab-"), b']']),
+                6 => pattern.extend([b'\\', byte]),
+                _ => pattern.push(byte),
+            }
+        }
+        pattern
+    }
+}
+
+struct Server {
+    process: Child,
+    input: BufReader<TcpStream>,
+    output: TcpStream,
+}
+
+impl Server {
+    fn start(program: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let process = Command::new(program)
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .args(["--appendonly", "no", "--daemonize", "no"])
+            .current_dir(std::env::temp_dir())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let output = loop {
+            match TcpStream::connect(("127.0.0.1", port)) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < deadline, "no answer: {error}"),
+            }
+            std::thread::yield_now();
+        };
+        output
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let input = BufReader::new(output.try_clone().unwrap());
+        Self {
+            process,
+            input,
+            output,
+        }
+    }
+
+    fn send(&mut self, words: &[&[u8]]) {
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend(format!("${}\r\n", word.len()).into_bytes());
+            request.extend_from_slice(word);
+            request.extend(b"\r\n");
+        }
+        self.output.write_all(&request).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.input.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn count(&mut self, kind: char) -> usize {
+        let line = self.line();
+        line.strip_prefix(kind)
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_else(|| panic!("{line}"))
+    }
+
+    fn array(&mut self) -> Vec<Vec<u8>> {
+        let count = self.count('*');
+        let mut values = Vec::new();
+        for _ in 0..count {
+            let mut value = vec![0; self.count('$') + 2];
+            self.input.read_exact(&mut value).unwrap();
+            value.truncate(value.len() - 2);
+            values.push(value);
+        }
+        values
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
