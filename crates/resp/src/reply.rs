@@ -356,3 +356,6 @@ pub fn complete_reply(input: &[u8]) -> Result<Option<usize>, ReplyError> {
     let framed = ReplyFramer::new().frame(input)?;
     Ok(framed.complete.then_some(framed.consumed))
 }
+
+#[cfg(test)]
+mod tests;

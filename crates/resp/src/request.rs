@@ -345,21 +345,22 @@ fn bulk_line(
     at: usize,
     searched: usize,
 ) -> Result<Line, RequestError> {
-    let Some((text, end)) = line(input, limits, at, searched, RequestError::BulkLine)? else {
-        return Ok(Line::Unfinished {
+    let line = line(input, limits, at, searched, RequestError::BulkLine);
+    match (line, input.get(at)) {
+        (Ok(None), _) => Ok(Line::Unfinished {
             searched: input.len().saturating_sub(1).max(at),
-        });
-    };
-    match text.split_first() {
-        Some((b'$', digits)) => {
-            let len = header::number(digits).and_then(|len| usize::try_from(len).ok());
+        }),
+        (Ok(Some(_)) | Err(RequestError::LineEnd), Some(&found)) if found != b'$' => {
+            Err(RequestError::ExpectedBulk { found })
+        }
+        (Ok(Some((text, end))), _) => {
+            let len = header::number(&text[1..]).and_then(|len| usize::try_from(len).ok());
             Ok(Line::Number {
                 value: len.ok_or(RequestError::BulkLength)?,
                 end,
             })
         }
-        Some((&found, _)) => Err(RequestError::ExpectedBulk { found }),
-        None => Err(RequestError::ExpectedBulk { found: b'\r' }),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -424,3 +425,6 @@ fn too_long(len: usize, limits: &RequestLimits) -> RequestError {
 fn missing_in_bulk_line(input: &[u8], at: usize) -> usize {
     (at + 6).saturating_sub(input.len())
 }
+
+#[cfg(test)]
+mod tests;

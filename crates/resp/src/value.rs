@@ -215,3 +215,6 @@ fn double(text: &[u8]) -> Option<f64> {
         _ => std::str::from_utf8(text).ok()?.parse().ok(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
