@@ -1,1 +1,18 @@
-//! Placeholder; replaced by the first real commit of this crate.
+//! Persistence of the directory: SQLite in a directory of files that belong to one process.
+//!
+//! [`Store`] keeps what `Directory::apply` hands out, one transaction a change together with its
+//! audit record, in the order of revisions, on the disk before it is acknowledged. It holds no
+//! rules. [`DataDir`] is the folder, locked, with the files beside the store.
+
+mod audit;
+mod data_dir;
+mod migration;
+mod sqlite;
+
+pub use audit::{AuditEntry, AuditRecord};
+pub use data_dir::{DataDir, DataDirError, KEY_LEN};
+pub use migration::SCHEMA_VERSION;
+pub use sqlite::{
+    BindHashKeyError, CommitError, LoadDirectoryError, MAX_AUDIT_ENTRIES, OpenError,
+    ReadAuditError, Store,
+};

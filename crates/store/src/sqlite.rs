@@ -1,0 +1,520 @@
+//! The store, in SQLite.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use keyward_iam::{Applied, Directory, LoadError, Row, UnixMillis};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params,
+};
+
+use crate::audit::{AuditEntry, AuditRecord};
+use crate::migration;
+
+/// Most entries that one call of [`Store::audit_since`] returns.
+pub const MAX_AUDIT_ENTRIES: usize = 10_000;
+
+/// The directory on disk, and the audit of its changes.
+///
+/// One `Store` at a time has the file: it keeps an exclusive lock from opening to drop, and is the
+/// one writer. Calls block; what [`Store::commit`] acknowledged is on the disk.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    revision: u64,
+    /// Set when the disk failed in the middle of a commit: what it holds is unknown until the file
+    /// is opened again, and until then nothing is acknowledged any more.
+    in_doubt: bool,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file belongs to another process, or is open twice in this one.
+    #[error("the store is in use by another process")]
+    InUse,
+    /// The file is something else.
+    #[error("the file is not a store of Keyward")]
+    NotAStore,
+    /// A later program was here before.
+    #[error(
+        "the store has schema version {found}, this program knows {supported}: use the later program"
+    )]
+    NewerSchema {
+        /// Version of the file.
+        found: u32,
+        /// Highest version that this program knows.
+        supported: u32,
+    },
+    /// The file came to be by another step than the one this program knows under that number.
+    #[error("the store was made by another version of migration {version} (`{name}`)")]
+    ChangedMigration {
+        /// Number of the step.
+        version: u32,
+        /// Its name.
+        name: &'static str,
+    },
+    /// SQLite did not take a setting that durability depends on.
+    #[error("the store cannot be made durable here: `{setting}` is `{found}`")]
+    NotDurable {
+        /// Name of the pragma.
+        setting: &'static str,
+        /// What it is after it was set.
+        found: String,
+    },
+    /// The file could not be made, or its permissions not be set.
+    #[error("the store's file could not be made ready")]
+    File {
+        /// What the system said.
+        #[from]
+        source: io::Error,
+    },
+    /// The file could not be read or written.
+    #[error("the store could not be opened")]
+    Sqlite {
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
+            Some(ErrorCode::NotADatabase) => Self::NotAStore,
+            _ => Self::Sqlite { source },
+        }
+    }
+}
+
+/// Why the directory could not be loaded. Nothing is skipped: one bad row fails the whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadDirectoryError {
+    /// A row's body is not JSON.
+    #[error("the stored entity `{path}` is not readable")]
+    Body {
+        /// Path of the entity.
+        path: String,
+        /// Where.
+        source: serde_json::Error,
+    },
+    /// A row is of a change that the audit does not know.
+    #[error("the stored entity `{path}` has revision {found}, the store is at {revision}")]
+    Revision {
+        /// Path of the entity.
+        path: String,
+        /// Its revision.
+        found: i64,
+        /// Revision of the store.
+        revision: u64,
+    },
+    /// The rows make no directory.
+    #[error("the stored entities make no directory")]
+    Directory {
+        /// Which rule they break.
+        #[from]
+        source: LoadError,
+    },
+    /// The rows could not be read.
+    #[error("the stored entities could not be read")]
+    Sqlite {
+        /// What SQLite said.
+        #[from]
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a change was not stored. It must not take effect then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The change was made on another revision than the store is at.
+    #[error("the change leads to revision {found}, and the store is at {stored}")]
+    Revision {
+        /// Revision of the change.
+        found: u64,
+        /// Revision of the store.
+        stored: u64,
+    },
+    /// The disk failed earlier. Only opening the store again tells what it holds.
+    #[error("the disk failed in an earlier change: restart to go on from what it holds")]
+    InDoubt,
+    /// The change could not be written.
+    #[error("the change could not be written")]
+    Sqlite {
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a hash key is not the store's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindHashKeyError {
+    /// The hashes in the store were made with another key.
+    #[error(
+        "the hash key is not the one that the store's secrets were hashed with: \
+         put the key's file back from a backup"
+    )]
+    Another,
+    /// The store could not be read or written.
+    #[error("the store could not be asked for its hash key's fingerprint")]
+    Sqlite {
+        /// What SQLite said.
+        #[from]
+        source: rusqlite::Error,
+    },
+}
+
+/// Why audit entries could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadAuditError {
+    /// The store could not be read.
+    #[error("the audit could not be read")]
+    Sqlite {
+        /// What SQLite said.
+        #[from]
+        source: rusqlite::Error,
+    },
+}
+
+impl Store {
+    /// Opens the store in a file, or makes it there, readable by its owner alone. Durable, or
+    /// refused: write-ahead log, synchronised at every commit.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] while another `Store` has the file, and whatever else speaks against
+    /// taking the file for a store of this version.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        prepare_file(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        // The lock is for as long as the store is open: nobody to wait for.
+        connection.busy_timeout(Duration::ZERO)?;
+        set(&connection, "locking_mode", "exclusive", "exclusive")?;
+        set(&connection, "journal_mode", "wal", "wal")?;
+        set(&connection, "synchronous", "full", "2")?;
+        // Where the system has a stronger synchronisation than `fsync` (macOS), it is used.
+        set(&connection, "fullfsync", "on", "1")?;
+        set(&connection, "checkpoint_fullfsync", "on", "1")?;
+        let store = Self::with(connection)?;
+        sync_folder_of(path)?;
+        Ok(store)
+    }
+
+    /// A store that forgets everything when it is dropped.
+    ///
+    /// # Errors
+    /// SQLite has no memory.
+    pub fn open_in_memory() -> Result<Self, OpenError> {
+        Self::with(Connection::open_in_memory()?)
+    }
+
+    fn with(mut connection: Connection) -> Result<Self, OpenError> {
+        // Nothing that is in the file runs code or is believed to be well-formed.
+        set(&connection, "trusted_schema", "off", "0")?;
+        set(&connection, "cell_size_check", "on", "1")?;
+        migration::migrate(&mut connection)?;
+        let revision = stored_revision(&connection)?;
+        Ok(Self {
+            connection,
+            revision,
+            in_doubt: false,
+        })
+    }
+
+    /// The revision of the last change that was acknowledged.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Tells this deployment from others: 32 hexadecimal digits, not secret, never changing.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn deployment_id(&self) -> Result<String, rusqlite::Error> {
+        const SQL: &str = "SELECT value FROM meta WHERE key = 'deployment_id'";
+        self.connection.query_row(SQL, [], |row| row.get(0))
+    }
+
+    /// Makes sure that secrets are verified with the key that they were hashed with: the first call
+    /// keeps the fingerprint, every later one compares.
+    ///
+    /// # Errors
+    /// [`BindHashKeyError::Another`] if the key is another one.
+    pub fn bind_hash_key(&mut self, fingerprint: &[u8; 32]) -> Result<(), BindHashKeyError> {
+        const KEEP: &str = "INSERT INTO meta (key, value) VALUES ('hash_key_fingerprint', ?1)
+                            ON CONFLICT (key) DO NOTHING";
+        const SQL: &str = "SELECT value FROM meta WHERE key = 'hash_key_fingerprint'";
+        let given: String = fingerprint
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.connection.execute(KEEP, [&given])?;
+        let kept: String = self.connection.query_row(SQL, [], |row| row.get(0))?;
+        if kept == given {
+            Ok(())
+        } else {
+            Err(BindHashKeyError::Another)
+        }
+    }
+
+    /// Reads the whole directory, at [`Store::revision`].
+    ///
+    /// # Errors
+    /// Any row is unreadable, or the rows make no directory.
+    pub fn load(&self) -> Result<Directory, LoadDirectoryError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT path, kind, body, revision FROM entity ORDER BY rowid")?;
+        let mut stored = statement.query([])?;
+        let mut failure = None;
+        let rows = std::iter::from_fn(|| {
+            let row = stored
+                .next()
+                .map_err(LoadDirectoryError::from)
+                .transpose()?;
+            match row.and_then(|row| entity(row, self.revision)) {
+                Ok(row) => Some(row),
+                Err(error) => {
+                    failure = Some(error);
+                    None
+                }
+            }
+        });
+        let directory = Directory::load(rows, self.revision);
+        // A row that failed ended the iteration: what was made of the rows before counts for nothing.
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(directory?),
+        }
+    }
+
+    /// Stores one change and its audit record, both or neither. When it returns `Ok`, both are on
+    /// the disk, and survive a crash of the process, the system or the power.
+    ///
+    /// # Errors
+    /// The change does not follow the last one, or could not be written. It must not take effect
+    /// then; after a failure of the disk every later call is refused, too.
+    pub fn commit(&mut self, applied: &Applied, audit: &AuditRecord) -> Result<(), CommitError> {
+        if self.in_doubt {
+            return Err(CommitError::InDoubt);
+        }
+        let revision = applied.revision();
+        if self.revision.checked_add(1) != Some(revision) {
+            return Err(CommitError::Revision {
+                found: revision,
+                stored: self.revision,
+            });
+        }
+        self.write(revision, &applied.rows, audit)
+            .map_err(|source| {
+                self.in_doubt = leaves_doubt(&source);
+                CommitError::Sqlite { source }
+            })?;
+        self.revision = revision;
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        revision: u64,
+        rows: &[Row],
+        audit: &AuditRecord,
+    ) -> Result<(), rusqlite::Error> {
+        const UPSERT: &str =
+            "INSERT INTO entity (path, kind, body, revision) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (path) DO UPDATE SET
+                 kind = excluded.kind, body = excluded.body, revision = excluded.revision";
+        const AUDIT: &str =
+            "INSERT INTO audit (revision, at, principal, actions, resource, summary, source)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let revision = integer(revision)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut upsert = transaction.prepare_cached(UPSERT)?;
+        for row in rows {
+            let body = row.body.as_ref().map(serde_json::Value::to_string);
+            upsert.execute(params![row.path, row.kind, body, revision])?;
+        }
+        drop(upsert);
+        transaction.prepare_cached(AUDIT)?.execute(params![
+            revision,
+            integer(audit.at.0)?,
+            audit.principal,
+            serde_json::Value::from(audit.actions.clone()).to_string(),
+            audit.resource,
+            audit.summary.to_string(),
+            audit.source.map(|source| source.to_string()),
+        ])?;
+        transaction.commit()
+    }
+
+    /// The audit of the changes after a revision, oldest first, at most `limit` and
+    /// [`MAX_AUDIT_ENTRIES`] of them: ask again from the last one for more.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn audit_since(
+        &self,
+        revision: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ReadAuditError> {
+        const SQL: &str = "SELECT revision, at, principal, actions, resource, summary, source
+             FROM audit WHERE revision > ?1 ORDER BY revision LIMIT ?2";
+        let Ok(revision) = i64::try_from(revision) else {
+            return Ok(Vec::new());
+        };
+        let limit = limit.min(MAX_AUDIT_ENTRIES) as i64;
+        let mut statement = self.connection.prepare_cached(SQL)?;
+        let entries = statement.query_map([revision, limit], audit_entry)?;
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Makes the file if there is none, and takes others' permissions away. SQLite gives the files
+/// beside it the same permissions.
+fn prepare_file(path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => drop(made?),
+    }
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "the store was open to others: made private");
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// Makes sure that a new file's name is on the disk, too.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Sets a pragma and reads it back: SQLite ignores what it cannot do without an error.
+fn set(
+    connection: &Connection,
+    setting: &'static str,
+    value: &str,
+    expected: &str,
+) -> Result<(), OpenError> {
+    // Some pragmas answer with a row when they are set, others do not.
+    connection
+        .pragma_update_and_check(None, setting, value, |_| Ok(()))
+        .optional()?;
+    let found = connection.pragma_query_value(None, setting, |row| {
+        Ok(match row.get_ref(0)? {
+            rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+            text => text.as_str().unwrap_or_default().to_owned(),
+        })
+    })?;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(OpenError::NotDurable { setting, found })
+    }
+}
+
+/// The revision of the last change, which is that of its audit record.
+fn stored_revision(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    const SQL: &str = "SELECT coalesce(max(revision), 0) FROM audit";
+    connection.query_row(SQL, [], |row| natural(row, 0))
+}
+
+/// Whether after this error nobody knows what is on the disk.
+fn leaves_doubt(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+    let doubtful = [SystemIoFailure, DatabaseCorrupt, NotADatabase];
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| doubtful.contains(&code))
+}
+
+/// SQLite's integers have a sign.
+fn integer(number: u64) -> Result<i64, rusqlite::Error> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// A number that is never negative.
+fn natural(row: &rusqlite::Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// One row as the directory takes it.
+fn entity(row: &rusqlite::Row<'_>, revision: u64) -> Result<Row, LoadDirectoryError> {
+    let path: String = row.get(0)?;
+    let found: i64 = row.get(3)?;
+    if !u64::try_from(found).is_ok_and(|own| (1..=revision).contains(&own)) {
+        return Err(LoadDirectoryError::Revision {
+            path,
+            found,
+            revision,
+        });
+    }
+    let body = match row
+        .get_ref(2)?
+        .as_str_or_null()
+        .map_err(rusqlite::Error::from)?
+    {
+        None => None,
+        Some(text) => match serde_json::from_str(text) {
+            Ok(body) => Some(body),
+            Err(source) => return Err(LoadDirectoryError::Body { path, source }),
+        },
+    };
+    Ok(Row {
+        path,
+        kind: row.get(1)?,
+        body,
+    })
+}
+
+fn audit_entry(row: &rusqlite::Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
+    let source: Option<String> = row.get(6)?;
+    let source = source.map(|text| text.parse().map_err(|error| unreadable(6, error)));
+    let record = AuditRecord {
+        at: UnixMillis(natural(row, 1)?),
+        principal: row.get(2)?,
+        actions: json(row, 3)?,
+        resource: row.get(4)?,
+        summary: json(row, 5)?,
+        source: source.transpose()?,
+    };
+    Ok(AuditEntry {
+        revision: natural(row, 0)?,
+        record,
+    })
+}
+
+/// A column that holds JSON.
+fn json<T: serde::de::DeserializeOwned>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> Result<T, rusqlite::Error> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+}
