@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child process with a directory of its own. Dropping it kills the process.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     directory: TempDir,
     log: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` in a new temporary directory, without input. What it writes to standard
     /// error goes to a file there; standard output does as well, unless `keep_stdout`.
-    pub(crate) fn start(mut command: Command, keep_stdout: bool) -> Self {
+    pub fn start(mut command: Command, keep_stdout: bool) -> Self {
         let directory = TempDir::with_prefix("keyward-e2e-").expect("a temporary directory");
         let log = directory.path().join("log");
         let file = File::create(&log).expect("a file in our own directory");
@@ -54,17 +54,17 @@ impl Process {
     }
 
     /// The directory that the process runs in.
-    pub(crate) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// Id of the process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What the process wrote so far, without the standard output that was kept.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let mut text = Vec::new();
         if let Ok(mut file) = File::open(&self.log) {
             file.read_to_end(&mut text).ok();
@@ -73,19 +73,19 @@ impl Process {
     }
 
     /// The standard output that was kept, once.
-    pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
     /// How the process ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child
             .try_wait()
             .expect("the child is ours and not yet forgotten")
     }
 
     /// Sends a signal by name, such as `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let pid = self.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(
@@ -97,7 +97,7 @@ impl Process {
     /// Waits until the process ends.
     ///
     /// Panics if it does not within `limit`.
-    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         wait_until(limit, || self.ended())
             .unwrap_or_else(|| panic!("still running after {limit:?}:\n{}", self.log()))
     }
@@ -112,7 +112,7 @@ impl Drop for Process {
 }
 
 /// Asks `probe` until it answers, for `limit` at most.
-pub(crate) fn wait_until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait_until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
         let answer = probe();
@@ -125,7 +125,7 @@ pub(crate) fn wait_until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T
 
 /// A loopback port that nobody uses now. Somebody else may take it before its user does: whoever
 /// starts a server on it tries again with another.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .expect("the loopback interface has a free port");
     listener
