@@ -127,8 +127,8 @@ impl ReplyFramer {
                     complete: true,
                 });
             }
-            if let Some(consumed) = whole_short_bulk(input, 0) {
-                self.kind = b'$';
+            if let Some((kind, consumed)) = whole_short_value(input, 0) {
+                self.kind = kind;
                 return Ok(Framed {
                     consumed,
                     complete: true,
@@ -144,8 +144,9 @@ impl ReplyFramer {
         loop {
             match self.within {
                 Within::Start => {
-                    if let Some(end) = whole_short_bulk(input, at) {
-                        self.begin(b'$');
+                    at = self.skip(input, at);
+                    if let Some((kind, end)) = whole_short_value(input, at) {
+                        self.begin(kind);
                         at = end;
                     } else {
                         match self.header(&input[at..])? {
@@ -218,6 +219,21 @@ impl ReplyFramer {
                 });
             }
         }
+    }
+
+    /// Passes over values inside an aggregate, as long as they are short and it has more.
+    #[inline]
+    fn skip(&mut self, input: &[u8], mut at: usize) -> usize {
+        if self.depth > self.attributes {
+            let left = &mut self.left[usize::from(self.depth) - 1];
+            while *left > 1
+                && let Some((_, end)) = whole_short_value(input, at)
+            {
+                at = end;
+                *left -= 1;
+            }
+        }
+        at
     }
 
     /// Reads what a value begins with.
@@ -343,6 +359,22 @@ fn whole_short_bulk(input: &[u8], at: usize) -> Option<usize> {
     let (len, start) = header::short(input, at, b'$')?;
     let end = start + len;
     (input.get(end..)?.first_chunk() == Some(b"\r\n")).then_some(end + 2)
+}
+
+/// Type and end of the value that begins at `at`, if it is a line or a short bulk string and all
+/// there.
+#[inline(always)]
+fn whole_short_value(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let kind = *input.get(at)?;
+    let end = match kind {
+        b'$' => match whole_short_bulk(input, at) {
+            None if input[at..].starts_with(b"$-1\r\n") => at + 5,
+            end => end?,
+        },
+        b'+' | b'-' | b':' | b',' | b'#' | b'(' | b'_' => header::line_end(input, at + 1)?,
+        _ => return None,
+    };
+    Some((kind, end))
 }
 
 /// Length of the reply at the beginning of `input`, if it is all there.
