@@ -73,8 +73,20 @@ impl Api {
     }
 
     /// Any method.
+    ///
+    /// Panics if there is no answer.
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, body: Option<&Json>) -> Response {
+        self.ask(method, path, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Any method; `None` if the connection broke off.
+    pub fn try_send(&self, method: &str, path: &str, body: Option<&Json>) -> Option<Response> {
+        self.ask(method, path, body).ok()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> Result<Response, ureq::Error> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -88,19 +100,15 @@ impl Api {
             Some(body) => request.body(body).map(|request| self.agent.run(request)),
             None => request.body(()).map(|request| self.agent.run(request)),
         };
-        let mut answer = answer
-            .unwrap_or_else(|error| panic!("{asked}: {error}"))
-            .unwrap_or_else(|error| panic!("{asked}: {error}"));
-        let text = answer
-            .body_mut()
-            .read_to_string()
-            .unwrap_or_else(|error| panic!("{asked}: the body broke off: {error}"));
-        Response {
-            status: answer.status().as_u16(),
+        let mut answer = answer.unwrap_or_else(|error| panic!("{asked}: {error}"))?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().read_to_string()?;
+        Ok(Response {
+            status,
             json: serde_json::from_str(&text).unwrap_or(Json::Null),
             text,
             asked,
-        }
+        })
     }
 }
 

@@ -39,33 +39,45 @@ impl Server {
     /// line, one word each, for example `["--requirepass", "secret"]` or
     /// `["--user", "app", "on", ">pw", "~*", "+@all"]`.
     pub fn start(kind: ServerKind, options: &[&str]) -> Self {
-        let program = programs::server(kind);
-        let mut log = String::new();
         // Another process may take the port between our look and the server's start.
+        let mut log = String::new();
         for _ in 0..5 {
-            let port = free_port();
-            let mut command = Command::new(&program);
-            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-            command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-            command.args(options);
-            let mut process = Process::start(command, false);
-            let answers = wait_until(PATIENCE, || match process.ended() {
-                Some(_) => Some(false),
-                None => answers(port).then_some(true),
-            });
-            match answers {
-                Some(true) => {
-                    return Self {
-                        process,
-                        kind,
-                        port,
-                    };
-                }
-                Some(false) => log = process.log(),
-                None => panic!("{kind} does not answer on port {port}:\n{}", process.log()),
+            match Self::try_start(kind, free_port(), options) {
+                Ok(server) => return server,
+                Err(said) => log = said,
             }
         }
-        panic!("{} ended at start:\n{log}", program.display());
+        panic!("{kind} ended at start:\n{log}");
+    }
+
+    /// Starts a server where another was.
+    ///
+    /// Panics if somebody else has the port now.
+    pub fn start_on(kind: ServerKind, port: u16) -> Self {
+        Self::try_start(kind, port, &[])
+            .unwrap_or_else(|log| panic!("{kind} ended at start:\n{log}"))
+    }
+
+    /// An `Err` is what it wrote when it ended instead of serving.
+    fn try_start(kind: ServerKind, port: u16, options: &[&str]) -> Result<Self, String> {
+        let mut command = Command::new(programs::server(kind));
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+        command.args(options);
+        let mut process = Process::start(command, false);
+        let served = wait_until(PATIENCE, || match process.ended() {
+            Some(_) => Some(false),
+            None => answers(port).then_some(true),
+        });
+        match served {
+            Some(true) => Ok(Self {
+                process,
+                kind,
+                port,
+            }),
+            Some(false) => Err(process.log()),
+            None => panic!("{kind} does not answer on port {port}:\n{}", process.log()),
+        }
     }
 
     /// Which server this is.
