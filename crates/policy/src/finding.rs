@@ -1,5 +1,6 @@
 //! What is wrong with a document, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Most findings that are collected from one document; reading stops there.
@@ -221,6 +222,16 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     out.push('`');
     out
+}
+
+/// A name for use in a path.
+pub(crate) fn path_name(name: &str) -> Cow<'_, str> {
+    let plain = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if plain {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(quoted(name))
+    }
 }
 
 /// Characters that reorder or hide text on a terminal.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::finding::{Code, Collector, quoted};
+use crate::finding::{Code, Collector, path_name, quoted};
 
 /// Largest document, in bytes: 1 MiB.
 pub const MAX_DOCUMENT_LEN: usize = 1 << 20;
@@ -70,12 +70,14 @@ pub(crate) fn parse<'a>(text: &'a str, findings: &mut Collector) -> Option<Node<
     let mut reader = Reader {
         text,
         at: 0,
+        path: Vec::new(),
         findings,
     };
     match reader.document() {
         Ok(node) => Some(node),
         Err(Broken { at, code, message }) => {
-            findings.add(at, code, "", message);
+            let path = shown(&reader.path);
+            findings.add(at, code, path, message);
             None
         }
     }
@@ -91,7 +93,30 @@ struct Broken {
 struct Reader<'a, 'f> {
     text: &'a str,
     at: usize,
+    /// Where in the document the reader is.
+    path: Vec<Part<'a>>,
     findings: &'f mut Collector,
+}
+
+/// One step of a path into the document.
+enum Part<'a> {
+    Index(usize),
+    Name(Cow<'a, str>),
+}
+
+/// The path as findings have it: `Statement[0].Actions[1]`.
+fn shown(path: &[Part<'_>]) -> String {
+    let mut out = String::new();
+    for part in path {
+        match part {
+            Part::Index(i) => out += &format!("[{i}]"),
+            Part::Name(name) => {
+                out += if out.is_empty() { "" } else { "." };
+                out += &path_name(name);
+            }
+        }
+    }
+    out
 }
 
 impl<'a> Reader<'a, '_> {
@@ -143,7 +168,9 @@ impl<'a> Reader<'a, '_> {
         }
         loop {
             self.skip_space();
+            self.path.push(Part::Index(nodes.len()));
             nodes.push(self.value(depth)?);
+            self.path.pop();
             self.skip_space();
             if self.eat(b']') {
                 nodes.shrink_to_fit();
@@ -172,7 +199,9 @@ impl<'a> Reader<'a, '_> {
                     return Err(self.broken(format!("expected `:` after the name, found {found}")));
                 }
                 self.skip_space();
+                self.path.push(Part::Name(name.clone()));
                 let node = self.value(depth)?;
+                self.path.pop();
                 members.push(Member {
                     name,
                     name_at,
@@ -194,8 +223,11 @@ impl<'a> Reader<'a, '_> {
     fn report_names_that_stand_twice(&mut self, members: &[Member<'a>]) {
         let mut report = |member: &Member<'a>| {
             let message = format!("{} stands twice in this object", quoted(&member.name));
+            self.path.push(Part::Name(member.name.clone()));
+            let path = shown(&self.path);
+            self.path.pop();
             self.findings
-                .add(member.name_at, Code::DuplicateName, "", message);
+                .add(member.name_at, Code::DuplicateName, path, message);
         };
         if members.len() <= 16 {
             for (i, member) in members.iter().enumerate() {

@@ -1,12 +1,11 @@
 //! The reader of the native dialect.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use keyward_commands::{ActionBits, action_pattern};
 
 use crate::dialect::{self, Dialect};
-use crate::finding::{Code, Collector, Findings, Places, quoted};
+use crate::finding::{Code, Collector, Findings, Places, path_name, quoted};
 use crate::glob::check_pattern;
 use crate::json::{self, Member, Node, Value};
 use crate::nearest::suggestion;
@@ -134,7 +133,12 @@ impl<'d> Reader<'d, '_> {
             if !FIELDS.contains(&&*member.name) {
                 let near = suggestion(&member.name, FIELDS);
                 let message = format!("unknown field {}{near}", quoted(&member.name));
-                self.add(member.name_at, Code::UnknownField, &*member.name, message);
+                self.add(
+                    member.name_at,
+                    Code::UnknownField,
+                    path_name(&member.name),
+                    message,
+                );
             }
         }
         let Some(statement) = members.iter().find(|member| member.name == "Statement") else {
@@ -181,7 +185,7 @@ impl<'d> Reader<'d, '_> {
                 quoted(&member.name),
                 self.hint(member, fields)
             );
-            let path = format!("{path}.{}", shortened(&member.name));
+            let path = format!("{path}.{}", path_name(&member.name));
             self.add(member.name_at, Code::UnknownField, path, message);
         }
         let field = |name: &str| members.iter().find(|member| member.name == name);
@@ -536,16 +540,6 @@ struct Strings<'d> {
 impl<'d> Strings<'d> {
     fn iter(&self) -> impl Iterator<Item = (usize, usize, &'d str)> + '_ {
         self.found.iter().copied()
-    }
-}
-
-/// A name for use in a path.
-fn shortened(name: &str) -> Cow<'_, str> {
-    let plain = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if plain {
-        Cow::Borrowed(name)
-    } else {
-        Cow::Owned(quoted(name))
     }
 }
 
