@@ -217,4 +217,6 @@ fn double(text: &[u8]) -> Option<f64> {
 }
 
 #[cfg(test)]
+mod peer;
+#[cfg(test)]
 pub(crate) mod tests;
