@@ -50,12 +50,15 @@ impl Bounds {
     }
 
     fn add_allow(&mut self, statement: &Statement) {
-        self.maybe = self.maybe.union(&statement.actions);
-        let sure = match &statement.keys {
-            None => statement.actions.clone(),
-            Some(keys) => statement.actions.intersect(covered_by(keys)),
+        let (sure, maybe) = match &statement.keys {
+            None => (statement.actions.clone(), statement.actions.clone()),
+            Some(keys) => (
+                statement.actions.intersect(covered_by(keys)),
+                statement.actions.intersect(coverable_by(keys)),
+            ),
         };
         self.sure = self.sure.union(&sure);
+        self.maybe = self.maybe.union(&maybe);
     }
 
     fn add_deny(&mut self, statement: &Statement) {
@@ -219,6 +222,13 @@ impl Bits {
             .into_iter()
     }
 
+    /// Those of them whose calls name keys: what they may read, `WATCH` may watch.
+    pub(crate) fn possible_readers(&self) -> Vec<CommandId> {
+        self.possible_commands()
+            .filter(|id| keyed_commands().contains(id.action()))
+            .collect()
+    }
+
     pub(crate) fn first_possible_command(&self) -> Option<CommandId> {
         self.possible_commands().next()
     }
@@ -253,6 +263,8 @@ action_sets! {
             && command.channels == keyward_commands::ChannelRule::None;
     /// Commands that never touch a channel.
     channelless_commands: command => command.channels == keyward_commands::ChannelRule::None;
+    /// Commands whose calls name keys.
+    keyed_commands: command => command.scope == CommandScope::Keyed;
     /// Commands that are always possible, or need only Connect, are no reason to connect.
     ordinary_commands: command =>
         !matches!(command.class, CommandClass::Always | CommandClass::ConnectOnly);
@@ -300,4 +312,18 @@ fn covered_by(keys: &KeyPatterns) -> &'static ActionBits {
         return NO_CHANNELS.get_or_init(|| channelless_commands().union(untouching_actions()));
     }
     untouching_actions()
+}
+
+/// Actions that an Allow with these fields can allow for some keys or channels.
+fn coverable_by(keys: &KeyPatterns) -> &'static ActionBits {
+    static CHANNELS_ONLY: OnceLock<ActionBits> = OnceLock::new();
+    if keys.keys.is_empty() && keys.read_keys.is_empty() && keys.write_keys.is_empty() {
+        return CHANNELS_ONLY.get_or_init(|| {
+            let with_channels = all_actions().subtract(channelless_commands());
+            with_channels
+                .subtract(keyed_commands())
+                .union(untouching_actions())
+        });
+    }
+    all_actions()
 }

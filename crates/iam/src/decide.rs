@@ -847,9 +847,9 @@ impl Grounds {
             };
         }
         if touches_keys(&question.touch) {
-            // Its keys are reads: some command that may happen must be allowed to read them.
+            // Its keys are reads: some command must be allowed to read them.
             let bits = Bits::of(self, administration);
-            let readable = bits.possible_commands().any(|command| {
+            let readable = bits.possible_readers().into_iter().any(|command| {
                 let question = Question {
                     action: command.action(),
                     touch: question.touch,

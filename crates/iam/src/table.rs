@@ -84,8 +84,8 @@ struct Compiled {
     connect: Connect,
     whole_database: bool,
     denied: ActionBits,
-    /// Ordinary commands that may run on some keys: whose keys `WATCH` may watch.
-    possible: Vec<CommandId>,
+    /// Commands that may run on some keys: what they may read, `WATCH` may watch.
+    readers: Vec<CommandId>,
     /// By action, compiled when it is first asked for.
     residuals: Box<[OnceLock<Residual>]>,
 }
@@ -101,16 +101,16 @@ impl std::fmt::Debug for Compiled {
 impl DecisionTable {
     fn new(grounds: Grounds, administration: bool, revision: u64) -> Self {
         let bits = Bits::of(&grounds, administration);
-        let possible: Vec<CommandId> = bits.possible_commands().collect();
+        let readers = bits.possible_readers();
         let connect = if bits.denied.maybe.contains(CONNECT) {
             Connect::ExplicitDeny
-        } else if bits.stated.sure.contains(CONNECT) || !possible.is_empty() {
+        } else if bits.stated.sure.contains(CONNECT) || bits.first_possible_command().is_some() {
             Connect::Allowed
         } else {
             Connect::ImplicitDeny
         };
         let (mut sure, mut maybe) = (bits.runnable.sure.clone(), bits.runnable.maybe.clone());
-        let reads_everything = possible
+        let reads_everything = readers
             .iter()
             .any(|command| sure.contains(command.action()));
         for id in CommandId::all() {
@@ -139,7 +139,7 @@ impl DecisionTable {
             connect,
             whole_database: bits.holds_whole_database(),
             denied: bits.denied.maybe.clone(),
-            possible,
+            readers,
             residuals: (0..ACTION_COUNT).map(|_| OnceLock::new()).collect(),
             grounds,
         };
@@ -272,7 +272,7 @@ impl Compiled {
         }
         !touches_keys(touch)
             || self
-                .possible
+                .readers
                 .iter()
                 .any(|command| self.residual(command.action()).allows(touch))
     }

@@ -1,0 +1,315 @@
+//! Small random worlds: a few organisations with identities, databases, trusts and policies.
+
+use keyward_iam::{Change, ChangeContext, Directory, PolicyInput, Session, UnixMillis};
+
+/// xorshift64*: enough to draw worlds, and the same everywhere.
+#[derive(Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// One statement, before it becomes JSON. `to` are resources, or identities in a resource policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) allow: bool,
+    pub(crate) actions: &'static str,
+    pub(crate) to: String,
+    pub(crate) keys: &'static str,
+}
+
+impl Line {
+    fn json(&self, field: &str) -> String {
+        let effect = if self.allow { "Allow" } else { "Deny" };
+        let separator = if self.keys.is_empty() { "" } else { "," };
+        format!(
+            r#"{{"Effect":"{effect}","Actions":[{}],"{field}":["{}"]{separator}{}}}"#,
+            self.actions, self.to, self.keys
+        )
+    }
+}
+
+pub(crate) fn document(lines: &[Line], field: &str) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| line.json(field)).collect();
+    format!("[{}]", lines.join(","))
+}
+
+pub(crate) const IDENTITIES: [&str; 8] = [
+    "org/a",
+    "org/b",
+    "org/c",
+    "org/a/group/g",
+    "org/b/group/h",
+    "org/a/programmatic_identity/p",
+    "org/a/programmatic_identity/q",
+    "org/b/programmatic_identity/r",
+];
+
+pub(crate) const PRINCIPALS: [&str; 3] = [
+    "org/a/programmatic_identity/p",
+    "org/a/programmatic_identity/q",
+    "org/b/programmatic_identity/r",
+];
+
+pub(crate) const DATABASES: [&str; 3] = ["org/a/kvdb/d", "org/b/kvdb/e", "org/c/kvdb/f"];
+
+const ACTIONS: [&str; 9] = [
+    r#""kvdb:ExecuteGet""#,
+    r#""kvdb:ExecuteSet","kvdb:ExecuteMget""#,
+    r#""kvdb:@read""#,
+    r#""kvdb:@write""#,
+    r#""kvdb:Execute*""#,
+    r#""kvdb:*""#,
+    r#""kvdb:Connect","kvdb:ExecuteTime""#,
+    r#""kvdb:ExecuteWatch","kvdb:ExecutePing""#,
+    r#""kvdb:@pubsub""#,
+];
+
+const RESOURCES: [&str; 6] = [
+    "kvdb/d",
+    "kvdb/*",
+    "**",
+    "org/b/**",
+    "org/a/kvdb/d",
+    "org/c/kvdb/f",
+];
+
+const KEYS: [&str; 9] = [
+    "",
+    "",
+    "",
+    r#""Keys":["a:*"]"#,
+    r#""Keys":["*"]"#,
+    r#""ReadKeys":["a:*"],"WriteKeys":["a:1"]"#,
+    r#""ReadKeys":["*"]"#,
+    r#""Channels":["a:*"]"#,
+    r#""Keys":["*"],"Channels":["*"]"#,
+];
+
+/// Commands that touch keys in every way there is.
+pub(crate) const COMMANDS: [&[&str]; 22] = [
+    &["GET", "a:1"],
+    &["GET", "b"],
+    &["SET", "a:1", "v"],
+    &["SET", "a:2", "v", "GET"],
+    &["MGET", "a:1", "a:2"],
+    &["MGET", "a:1", "b"],
+    &["COPY", "a:1", "a:2"],
+    &["DEL", "a:1"],
+    &["FLUSHALL"],
+    &["DBSIZE"],
+    &["SCAN", "0"],
+    &["KEYS", "*"],
+    &["PING"],
+    &["TIME"],
+    &["WATCH", "a:1"],
+    &["WATCH", "a:1", "b"],
+    &["EVAL", "return 1", "0"],
+    &["EVAL", "return 1", "1", "a:1"],
+    &["SORT", "a:1", "BY", "w_*"],
+    &["PUBLISH", "a:x", "m"],
+    &["PSUBSCRIBE", "a:*"],
+    &["CONFIG", "SET", "a", "b"],
+];
+
+/// What a world is made of; lists can be changed before it is built.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) trusts: Vec<(usize, usize, Vec<Vec<Line>>)>,
+    pub(crate) resource_policies: Vec<Vec<Line>>,
+    pub(crate) boundaries: Vec<Vec<Line>>,
+    pub(crate) guardrails: Vec<Vec<Line>>,
+}
+
+pub(crate) fn line(random: &mut Random, resource_policy: bool, public: bool) -> Line {
+    let to = if !resource_policy {
+        random.pick(&RESOURCES).to_owned()
+    } else if public && random.one_in(4) {
+        random.pick(&["*", "unauthenticated"]).to_owned()
+    } else {
+        random.pick(&IDENTITIES).to_owned()
+    };
+    Line {
+        allow: !random.one_in(4),
+        actions: random.pick(&ACTIONS),
+        to,
+        keys: random.pick(&KEYS),
+    }
+}
+
+fn lines(random: &mut Random, most: usize, resource_policy: bool) -> Vec<Line> {
+    (0..random.below(most + 1))
+        .map(|_| line(random, resource_policy, true))
+        .collect()
+}
+
+impl World {
+    pub(crate) fn random(random: &mut Random) -> Self {
+        let mut trusts = Vec::new();
+        for _ in 0..3 + random.below(8) {
+            let (from, to) = (
+                random.below(IDENTITIES.len()),
+                random.below(IDENTITIES.len()),
+            );
+            let policies = (0..1 + random.below(2))
+                .map(|_| lines(random, 3, false))
+                .collect();
+            trusts.push((from, to, policies));
+        }
+        let mut few = |n: usize, rarely: usize, resource_policy: bool| -> Vec<Vec<Line>> {
+            (0..n)
+                .map(|_| {
+                    if random.one_in(rarely) {
+                        lines(random, 3, resource_policy)
+                    } else {
+                        Vec::new()
+                    }
+                })
+                .collect()
+        };
+        Self {
+            trusts,
+            resource_policies: few(DATABASES.len(), 1, true),
+            boundaries: few(IDENTITIES.len(), 5, false),
+            guardrails: few(3, 3, false),
+        }
+    }
+
+    /// Builds the directory. Trusts that the rules refuse (cycles, twins) and resource policies
+    /// that lock the owner out are left out; `true` if nothing was.
+    pub(crate) fn build(&self) -> (Directory, bool) {
+        let context = ChangeContext::system(UnixMillis(1));
+        let mut directory = Directory::empty();
+        let mut complete = true;
+        let mut make = |change: Change, must: bool| match directory.apply(&change, &context) {
+            Ok(applied) => directory = applied.directory,
+            Err(error) if must => panic!("{change:?}: {error}"),
+            Err(_) => complete = false,
+        };
+        make(
+            Change::CreateUser {
+                id: "u-1".into(),
+                name: None,
+            },
+            true,
+        );
+        for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
+            let change = Change::CreateOrganisation {
+                id: id.into(),
+                name: None,
+                owner: "user/u-1".into(),
+                account: format!("{number:012}"),
+                administrator: None,
+            };
+            make(change, true);
+        }
+        for path in &IDENTITIES[3..] {
+            let parts = keyward_iam::PathParts::of(path).unwrap();
+            let (organisation, id) = (parts.organisation.unwrap().to_owned(), parts.id.to_owned());
+            let change = match parts.kind {
+                keyward_iam::Kind::Group => Change::CreateGroup {
+                    organisation,
+                    id,
+                    name: None,
+                },
+                _ => Change::CreateProgrammaticIdentity {
+                    organisation,
+                    id,
+                    name: None,
+                },
+            };
+            make(change, true);
+        }
+        for path in DATABASES {
+            let parts = keyward_iam::PathParts::of(path).unwrap();
+            let change = Change::CreateDatabase {
+                organisation: parts.organisation.unwrap().into(),
+                id: parts.id.into(),
+                name: None,
+                backend: keyward_iam::Backend::Embedded,
+            };
+            make(change, true);
+        }
+        let inputs = |lists: &[Vec<Line>]| -> Vec<PolicyInput> {
+            let lists = lists.iter().filter(|list| !list.is_empty());
+            lists
+                .map(|list| PolicyInput::Document(document(list, "Resources")))
+                .collect()
+        };
+        for (number, (from, to, policies)) in self.trusts.iter().enumerate() {
+            let change = Change::CreateTrust {
+                id: format!("t{number}"),
+                trustor: IDENTITIES[*from].into(),
+                trustee: IDENTITIES[*to].into(),
+                policies: inputs(policies),
+                expires_at: None,
+            };
+            make(change, false);
+        }
+        for (path, lines) in DATABASES.iter().zip(&self.resource_policies) {
+            if !lines.is_empty() {
+                let document = document(lines, "Identities");
+                make(
+                    Change::PutResourcePolicy {
+                        path: (*path).into(),
+                        document,
+                    },
+                    false,
+                );
+            }
+        }
+        for (path, lines) in IDENTITIES.iter().zip(&self.boundaries) {
+            if !lines.is_empty() {
+                let policies = inputs(std::slice::from_ref(lines));
+                make(
+                    Change::PutBoundary {
+                        identity: (*path).into(),
+                        policies,
+                    },
+                    true,
+                );
+            }
+        }
+        for (path, lines) in IDENTITIES.iter().zip(&self.guardrails) {
+            if !lines.is_empty() {
+                let policies = inputs(std::slice::from_ref(lines));
+                make(
+                    Change::PutGuardrails {
+                        organisation: (*path).into(),
+                        policies,
+                    },
+                    true,
+                );
+            }
+        }
+        (directory, complete)
+    }
+}
+
+pub(crate) fn sessions(directory: &Directory) -> Vec<Session> {
+    let known = PRINCIPALS
+        .iter()
+        .map(|path| directory.identity_at(path).unwrap());
+    known
+        .map(Session::of_identity)
+        .chain([Session::unauthenticated()])
+        .collect()
+}
