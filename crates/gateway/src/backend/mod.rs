@@ -1,0 +1,62 @@
+//! Where a database's data is: a server of its own, or the engine inside Keyward.
+
+pub(crate) mod embedded;
+pub(crate) mod upstream;
+
+use keyward_iam::{DatabaseIx, Directory};
+use keyward_resp::Protocol;
+
+use self::embedded::Embedded;
+use self::upstream::Upstream;
+use crate::shared::Shared;
+
+/// The backend of one client connection.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// Not logged in.
+    None,
+    /// A connection of its own to a Valkey or Redis server.
+    Server(Box<Upstream>),
+    /// The engine of the database.
+    Embedded(Box<Embedded>),
+}
+
+impl Backend {
+    /// The backend that the directory names for a database.
+    pub(crate) fn of(
+        shared: &Shared,
+        directory: &Directory,
+        database: DatabaseIx,
+        protocol: Protocol,
+    ) -> Self {
+        match directory.database(database) {
+            None => Self::None,
+            Some(found) => match &found.backend {
+                keyward_iam::Backend::Embedded => {
+                    Self::Embedded(Box::new(Embedded::new(shared.engine(database), protocol)))
+                }
+                keyward_iam::Backend::Server { address, user } => {
+                    let password = shared.upstream_password(&found.path);
+                    Self::Server(Box::new(Upstream::new(address, user.as_deref(), password)))
+                }
+            },
+        }
+    }
+
+    /// Whether it is the one that the directory names now.
+    pub(crate) fn is_current(&self, directory: &Directory, database: DatabaseIx) -> bool {
+        match (
+            self,
+            directory
+                .database(database)
+                .map(|database| &database.backend),
+        ) {
+            (Self::None, _) => true,
+            (Self::Embedded(_), Some(keyward_iam::Backend::Embedded)) => true,
+            (Self::Server(upstream), Some(keyward_iam::Backend::Server { address, user })) => {
+                upstream.leads_to(address, user.as_deref())
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What is done with a command that is allowed.
+
+use keyward_commands::Words as _;
+use keyward_iam::Permit;
+use keyward_resp::{Protocol, encode};
+
+use super::catalogue;
+use super::client::{Client, Flow, Turn};
+use super::handling::{Handling, Namespace};
+use super::secrets;
+use super::subscriptions::Subscriptions;
+use super::words::RequestWords;
+use crate::backend::Backend;
+use crate::reply_queue::Mark;
+
+impl Client {
+    /// A command that is allowed.
+    pub(crate) fn allowed(
+        &mut self,
+        permit: &Permit<'_>,
+        words: RequestWords<'_>,
+        handling: Handling,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let name = permit.command().command().name;
+        match handling {
+            Handling::Multi => return self.multi(permit, turn),
+            Handling::Exec => return self.exec(permit, turn),
+            Handling::Discard => return self.discard(permit, turn),
+            Handling::Refused => {
+                let text = format!("ERR keyward: '{name}' is not available through the gateway");
+                return self.refuse(&text, turn);
+            }
+            Handling::Own(_)
+            | Handling::Subscribe(_)
+            | Handling::Unsubscribe(_)
+            | Handling::ConfigGet
+                if self.transaction.is_some() =>
+            {
+                let text = format!("ERR keyward: '{name}' is not available inside MULTI");
+                return self.refuse(&text, turn);
+            }
+            Handling::Own(own) => return self.own(own, words, turn),
+            _ => {}
+        }
+        match &self.backend {
+            Backend::Server(_) => self.allowed_on_server(permit, words, handling, turn),
+            Backend::Embedded(_) => self.allowed_on_engine(permit, words, handling, turn),
+            Backend::None => self.refuse("ERR keyward: the database was deleted", turn),
+        }
+    }
+
+    fn allowed_on_server(
+        &mut self,
+        permit: &Permit<'_>,
+        words: RequestWords<'_>,
+        handling: Handling,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        if matches!(
+            handling,
+            Handling::Sticky | Handling::Watch | Handling::Unwatch
+        ) && let Backend::Server(upstream) = &mut self.backend
+        {
+            if redirects_elsewhere(permit, words) {
+                let text = "ERR keyward: CLIENT TRACKING REDIRECT is not available";
+                return self.refuse(text, turn);
+            }
+            upstream.open(self.protocol, self.number, &mut self.queue);
+            upstream.stick();
+        }
+        if self.transaction.is_some() {
+            // The server refuses WATCH by itself.
+            if handling == Handling::Watch {
+                self.forward(permit);
+                return Flow::Done;
+            }
+            if handling == Handling::Select
+                && let Some(transaction) = &mut self.transaction
+            {
+                transaction.select = number(words).or(transaction.select);
+            }
+            return self.queue_command(permit, turn);
+        }
+        match handling {
+            Handling::Select => match number(words) {
+                Some(number) => self.forward_marked(permit, Mark::Select(number)),
+                None => self.forward(permit),
+            },
+            Handling::Blocking => {
+                self.send(permit);
+                if let Backend::Server(upstream) = &mut self.backend {
+                    upstream.block(permit.bytes());
+                }
+                self.queue.marked(Mark::Blocking, !self.quiet);
+            }
+            Handling::Subscribe(namespace) => {
+                return self.subscribe(permit, words, namespace, turn);
+            }
+            Handling::Unsubscribe(namespace) => self.unsubscribe(permit, words, namespace),
+            Handling::ConfigGet if !self.quiet => {
+                self.send(permit);
+                self.queue.filtered(match self.protocol {
+                    Protocol::Resp2 => secrets::without_secrets_resp2,
+                    Protocol::Resp3 => secrets::without_secrets_resp3,
+                });
+            }
+            _ => self.forward(permit),
+        }
+        Flow::Done
+    }
+
+    fn allowed_on_engine(
+        &mut self,
+        permit: &Permit<'_>,
+        words: RequestWords<'_>,
+        handling: Handling,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let Backend::Embedded(embedded) = &mut self.backend else {
+            return Flow::Done;
+        };
+        if self.transaction.is_some() {
+            return match handling {
+                Handling::Watch => {
+                    let text = "ERR WATCH inside MULTI is not allowed";
+                    self.answer(turn, |out| encode::error(out, text));
+                    Flow::Done
+                }
+                Handling::Subscribe(_) | Handling::Catalogue => {
+                    let name = permit.command().command().name;
+                    let text = format!("ERR keyward: '{name}' is not available inside MULTI");
+                    self.refuse(&text, turn)
+                }
+                _ => self.queue_command(permit, turn),
+            };
+        }
+        match handling {
+            Handling::Watch => {
+                words.from(1).for_each(|key| embedded.watch(key, turn.now));
+                self.answer(turn, |out| encode::simple(out, "OK"));
+            }
+            Handling::Unwatch => {
+                embedded.unwatch();
+                self.answer(turn, |out| encode::simple(out, "OK"));
+            }
+            Handling::Catalogue => {
+                let protocol = self.protocol;
+                self.answer(turn, |out| catalogue::answer(words, protocol, out));
+            }
+            // The engine evicts nothing and keeps no time of last use: there is nothing to turn off.
+            Handling::Sticky
+                if matches!(
+                    permit.command().command().name,
+                    "client|no-evict" | "client|no-touch"
+                ) =>
+            {
+                self.answer(turn, |out| encode::simple(out, "OK"));
+            }
+            _ if self.quiet => embedded.run(permit, &words, turn.now, &mut Vec::new()),
+            _ => {
+                let now = turn.now;
+                self.queue
+                    .local(turn.out, |out| embedded.run(permit, &words, now, out));
+            }
+        }
+        Flow::Done
+    }
+
+    fn subscribe(
+        &mut self,
+        permit: &Permit<'_>,
+        words: RequestWords<'_>,
+        namespace: Namespace,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        let more: usize = words.from(1).map(<[u8]>::len).sum();
+        if subscriptions.bytes() + more > turn.settings.limits.subscriptions {
+            if subscriptions.is_empty() {
+                self.subscriptions = None;
+            }
+            return self.refuse(
+                "ERR keyward: too many subscriptions on one connection",
+                turn,
+            );
+        }
+        words
+            .from(1)
+            .for_each(|name| subscriptions.add(namespace, name));
+        self.send(permit);
+        self.queue.confirmations(words.len() - 1, true);
+        Flow::Done
+    }
+
+    fn unsubscribe(&mut self, permit: &Permit<'_>, words: RequestWords<'_>, namespace: Namespace) {
+        let mut none = Subscriptions::default();
+        let subscriptions = self.subscriptions.as_deref_mut().unwrap_or(&mut none);
+        let confirmations = match words.len() {
+            1 => subscriptions.remove_all(namespace),
+            count => {
+                words
+                    .from(1)
+                    .for_each(|name| subscriptions.remove(namespace, name));
+                count - 1
+            }
+        };
+        let active = !subscriptions.is_empty();
+        if !active {
+            self.subscriptions = None;
+        }
+        self.send(permit);
+        self.queue.confirmations(confirmations, active);
+    }
+}
+
+/// The database number that `SELECT` names.
+fn number(words: RequestWords<'_>) -> Option<u8> {
+    std::str::from_utf8(words.get(1)?).ok()?.parse().ok()
+}
+
+/// Whether a call of `CLIENT TRACKING` would send invalidations to a connection that is not the
+/// caller's: ids are the server's, and name other clients.
+fn redirects_elsewhere(permit: &Permit<'_>, words: RequestWords<'_>) -> bool {
+    permit.command().command().name == "client|tracking"
+        && (3..words.len()).any(|at| words.is(at, "REDIRECT"))
+}

@@ -1,0 +1,271 @@
+//! `AUTH` and `HELLO`.
+
+use keyward_auth::login;
+use keyward_commands::Words as _;
+use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Principal};
+use keyward_resp::{Protocol, encode};
+
+use super::client::{Access, Client, Flow, Hold, Turn};
+use super::words::RequestWords;
+use crate::backend::Backend;
+use crate::metrics::count;
+use crate::reply_queue::Mark;
+
+/// The server's words for a login that failed, whatever was wrong with it.
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// The version that Keyward says it is, as Valkey does.
+pub(crate) const SERVER_VERSION: &str = "7.2.4";
+
+/// How a login ended.
+enum LoggedIn {
+    Yes,
+    /// It failed, and changed nothing.
+    WrongPassword,
+    /// The credential is good, and yet: the error to answer.
+    Refused(String),
+}
+
+impl Client {
+    /// `AUTH [user] password`
+    pub(crate) fn auth(&mut self, words: RequestWords<'_>, turn: &mut Turn<'_>) -> Flow {
+        let (user, password) = match (words.get(1), words.get(2)) {
+            (Some(password), None) => (&b""[..], password),
+            (Some(user), Some(password)) if words.len() == 3 => (user, password),
+            _ => return self.refuse("ERR syntax error", turn),
+        };
+        if self.transaction.is_some() {
+            return self.refuse("ERR AUTH inside MULTI is not allowed", turn);
+        }
+        if !self.queue.is_idle() {
+            return Flow::WaitUntilIdle;
+        }
+        match self.log_in(user, password, turn) {
+            LoggedIn::Yes => {
+                self.answer(turn, |out| encode::simple(out, "OK"));
+                Flow::Done
+            }
+            LoggedIn::Refused(text) => self.refuse(&text, turn),
+            LoggedIn::WrongPassword => self.login_failed(turn),
+        }
+    }
+
+    /// `HELLO [protocol [AUTH user password] [SETNAME name]]`
+    pub(crate) fn hello(&mut self, words: RequestWords<'_>, turn: &mut Turn<'_>) -> Flow {
+        if self.transaction.is_some() {
+            return self.refuse("ERR HELLO inside MULTI is not allowed", turn);
+        }
+        if !self.queue.is_idle() {
+            return Flow::WaitUntilIdle;
+        }
+        let mut protocol = self.protocol;
+        if let Some(version) = words.get(1) {
+            let version = std::str::from_utf8(version)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok());
+            protocol = match version {
+                Some(2) => Protocol::Resp2,
+                Some(3) => Protocol::Resp3,
+                Some(_) => return self.refuse("NOPROTO unsupported protocol version", turn),
+                None => {
+                    let text = "ERR Protocol version is not an integer or out of range";
+                    return self.refuse(text, turn);
+                }
+            };
+        }
+        let (mut credentials, mut name) = (None, None);
+        let mut at = 2;
+        while at < words.len() {
+            if words.is(at, "AUTH")
+                && let (Some(user), Some(password)) = (words.get(at + 1), words.get(at + 2))
+            {
+                credentials = Some((user, password));
+                at += 3;
+            } else if words.is(at, "SETNAME")
+                && let Some(given) = words.get(at + 1)
+            {
+                name = Some(given);
+                at += 2;
+            } else {
+                let option = String::from_utf8_lossy(words.word(at)).into_owned();
+                let text = format!("ERR Syntax error in HELLO option '{option}'");
+                return self.refuse(&text, turn);
+            }
+        }
+        if name.is_some_and(|name| !is_client_name(name)) {
+            return self.refuse(BAD_CLIENT_NAME, turn);
+        }
+        match credentials.map(|(user, password)| self.log_in(user, password, turn)) {
+            None | Some(LoggedIn::Yes) => {}
+            Some(LoggedIn::Refused(text)) => return self.refuse(&text, turn),
+            Some(LoggedIn::WrongPassword) => return self.login_failed(turn),
+        }
+        if !self.is_open() {
+            if let Access::Closed(Some(_)) = self.access {
+                return self.not_logged_in(turn);
+            }
+            let text = "NOAUTH HELLO must be called with the client already authenticated, \
+                        otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+                        authenticate the client and select the RESP protocol version at the same \
+                        time";
+            return self.refuse(text, turn);
+        }
+        if let Some(name) = name {
+            self.about.name = name.into();
+        }
+        self.speak(protocol);
+        let id = self.id;
+        self.answer(turn, |out| {
+            encode::map(out, protocol, 7);
+            let mut text = |name: &str, value: &str| {
+                encode::bulk(out, name.as_bytes());
+                encode::bulk(out, value.as_bytes());
+            };
+            text("server", "redis");
+            text("version", SERVER_VERSION);
+            encode::bulk(out, b"proto");
+            encode::integer(out, if protocol == Protocol::Resp3 { 3 } else { 2 });
+            encode::bulk(out, b"id");
+            encode::integer(out, i64::try_from(id).unwrap_or(i64::MAX));
+            for (name, value) in [("mode", "standalone"), ("role", "master")] {
+                encode::bulk(out, name.as_bytes());
+                encode::bulk(out, value.as_bytes());
+            }
+            encode::bulk(out, b"modules");
+            encode::array(out, 0);
+        });
+        Flow::Done
+    }
+
+    /// Changes the protocol, here and at the backend. The queue is idle.
+    fn speak(&mut self, protocol: Protocol) {
+        if protocol == self.protocol {
+            return;
+        }
+        self.protocol = protocol;
+        match &mut self.backend {
+            Backend::Server(upstream) => {
+                if upstream.status() != crate::backend::upstream::Status::Closed {
+                    upstream.speak(protocol);
+                    self.queue.marked(Mark::Line, false);
+                    self.queue.speak(protocol);
+                }
+            }
+            Backend::Embedded(embedded) => embedded.speak(protocol),
+            Backend::None => {}
+        }
+    }
+
+    /// A failed login: changes nothing, and is answered late if its source has failed often.
+    fn login_failed(&mut self, turn: &mut Turn<'_>) -> Flow {
+        count(&turn.metrics.failed_logins, 1);
+        let wait = turn
+            .shared
+            .throttle
+            .failed(self.peer.ip().to_canonical(), turn.now);
+        if wait.is_zero() {
+            return self.refuse(WRONG_PASSWORD, turn);
+        }
+        self.hold = Hold::Delayed(wait);
+        Flow::Done
+    }
+
+    /// The wait of a failed login is over.
+    pub(crate) fn delay_over(&mut self, turn: &mut Turn<'_>) {
+        self.hold = Hold::None;
+        self.refuse(WRONG_PASSWORD, turn);
+    }
+
+    fn log_in(&mut self, user: &[u8], password: &[u8], turn: &mut Turn<'_>) -> LoggedIn {
+        let directory = turn.shared.directory.load_full();
+        let source = self.peer.ip().to_canonical();
+        let Ok(login) = login(
+            &directory,
+            &turn.shared.hash_key,
+            user,
+            password,
+            Some(source),
+        ) else {
+            return LoggedIn::WrongPassword;
+        };
+        let mut session = login.session;
+        session.source = Some(source);
+        session.secure = keyward_net::is_loopback(source);
+        let asked = AskedDatabase {
+            binding: None,
+            suffix: login.suffix.as_deref(),
+            listener_default: turn.settings.default_database,
+        };
+        let database = match directory.choose_database(&session, &asked, turn.now) {
+            Ok(database) => database,
+            Err(ChooseDatabaseError::Foreign) => return LoggedIn::WrongPassword,
+            Err(error) => return LoggedIn::Refused(format!("ERR keyward: {error}")),
+        };
+        let Some(target) = directory.database(database) else {
+            return LoggedIn::WrongPassword;
+        };
+        let table = turn.shared.tables().table(
+            &directory,
+            &session,
+            database,
+            turn.settings.allow_administration,
+            turn.now,
+        );
+        let own = match session.principal {
+            Principal::Identity(ix) => directory
+                .identity(ix)
+                .and_then(|identity| identity.organisation),
+            Principal::Unauthenticated => None,
+        } == Some(target.organisation);
+        match (table.may_connect(), own) {
+            (Connect::Allowed, _) | (Connect::ImplicitDeny, true) => {}
+            (Connect::ExplicitDeny | Connect::ImplicitDeny, false) => {
+                return LoggedIn::WrongPassword;
+            }
+            (Connect::ExplicitDeny, true) => {
+                let principal = directory.principal_path(session.principal);
+                return LoggedIn::Refused(format!(
+                    "NOPERM User {principal} has no permissions to run the 'auth' command: \
+                     kvdb:Connect on {}: explicit deny",
+                    target.path
+                ));
+            }
+        }
+        if let Access::Open(open) = &mut self.access
+            && open.session.principal != Principal::Unauthenticated
+        {
+            if open.database != database {
+                let path = directory
+                    .database(open.database)
+                    .map_or("deleted", |found| &found.path);
+                return LoggedIn::Refused(format!(
+                    "ERR keyward: this connection is to {path}: open another one for {}",
+                    target.path
+                ));
+            }
+            if open.session.principal == session.principal {
+                // The session is renewed; everything open stays open if it may still be.
+                open.session = session;
+                open.table = table;
+                if self.is_attentive() && !self.still_holds(turn) {
+                    self.broken = true;
+                }
+                count(&turn.metrics.logins, 1);
+                return LoggedIn::Yes;
+            }
+            self.start_over(turn);
+        }
+        self.enter(&directory, session, database, table, turn);
+        count(&turn.metrics.logins, 1);
+        LoggedIn::Yes
+    }
+}
+
+/// The server's words for a name that `CLIENT LIST` could not show.
+pub(crate) const BAD_CLIENT_NAME: &str =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
+
+/// Whether a name can stand in `CLIENT LIST`.
+pub(crate) fn is_client_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}

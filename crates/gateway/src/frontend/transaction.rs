@@ -1,0 +1,191 @@
+//! `MULTI`, `EXEC`, `DISCARD`: decided when queued and again, whole, when run.
+
+use keyward_commands::{CommandId, Touched, resolve};
+use keyward_iam::{DecisionTable, Permit, Request};
+use keyward_resp::{Decoded, RequestDecoder, RequestLimits, Words, encode};
+
+use super::client::{Access, Client, Flow, Turn};
+use super::words::RequestWords;
+use crate::backend::Backend;
+use crate::reply_queue::Mark;
+
+/// The server's words for a transaction in which something was refused.
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+
+/// What `MULTI` has queued.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// The requests as they were forwarded, one after the other.
+    requests: Vec<u8>,
+    /// Something was refused: `EXEC` runs nothing.
+    refused: bool,
+    /// The keyspace that the last `SELECT` in it names.
+    pub(crate) select: Option<u8>,
+}
+
+impl Transaction {
+    /// Something was refused: `EXEC` runs nothing.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
+        self.requests = Vec::new();
+    }
+
+    /// Keeps a request to be decided again; false if there would be too much.
+    pub(crate) fn queue(&mut self, request: &[u8], limit: usize) -> bool {
+        if self.requests.len() + request.len() > limit {
+            return false;
+        }
+        if !self.refused {
+            self.requests.extend_from_slice(request);
+        }
+        true
+    }
+}
+
+/// One queued request, read again.
+struct Queued<'a> {
+    words: Words,
+    bytes: &'a [u8],
+}
+
+/// The requests of a transaction; `None` if they cannot be read, which cannot happen.
+fn read(requests: &[u8]) -> Option<Vec<Queued<'_>>> {
+    let mut queued = Vec::new();
+    let mut decoder = RequestDecoder::new();
+    let mut at = 0;
+    while at < requests.len() {
+        let mut words = Words::default();
+        let rest = &requests[at..];
+        match decoder.decode(rest, &RequestLimits::AFTER_LOGIN, &mut words) {
+            Ok(Decoded::Complete { len, .. }) => {
+                queued.push(Queued {
+                    words,
+                    bytes: &rest[..len],
+                });
+                at += len;
+            }
+            _ => return None,
+        }
+    }
+    Some(queued)
+}
+
+/// Decides one queued request again.
+fn permit<'a>(
+    words: &'a RequestWords<'a>,
+    bytes: &'a [u8],
+    table: &DecisionTable,
+    touched: &mut Touched,
+) -> Result<Permit<'a>, Option<CommandId>> {
+    let command = resolve(words).map_err(|_| None)?;
+    let request = Request { command, words, bytes };
+    table.authorize(&request, touched).map_err(|_| Some(command))
+}
+
+impl Client {
+    /// `MULTI`, which is allowed.
+    pub(crate) fn multi(&mut self, permit: &Permit<'_>, turn: &mut Turn<'_>) -> Flow {
+        match &self.backend {
+            Backend::Server(_) => self.forward(permit),
+            _ if self.transaction.is_some() => {
+                self.answer(turn, |out| {
+                    encode::error(out, "ERR MULTI calls can not be nested")
+                });
+            }
+            _ => self.answer(turn, |out| encode::simple(out, "OK")),
+        }
+        if self.transaction.is_none() {
+            self.transaction = Some(Box::default());
+        }
+        Flow::Done
+    }
+
+    /// `DISCARD`, which is allowed.
+    pub(crate) fn discard(&mut self, permit: &Permit<'_>, turn: &mut Turn<'_>) -> Flow {
+        let open = self.transaction.take().is_some();
+        match &mut self.backend {
+            Backend::Server(_) => self.forward(permit),
+            Backend::Embedded(embedded) if open => {
+                embedded.unwatch();
+                self.answer(turn, |out| encode::simple(out, "OK"));
+            }
+            _ => self.answer(turn, |out| encode::error(out, "ERR DISCARD without MULTI")),
+        }
+        Flow::Done
+    }
+
+    /// `EXEC`, which is allowed: its commands are decided again, all of them.
+    pub(crate) fn exec(&mut self, exec: &Permit<'_>, turn: &mut Turn<'_>) -> Flow {
+        let Some(transaction) = self.transaction.take() else {
+            match &self.backend {
+                Backend::Server(_) => self.forward(exec),
+                _ => self.answer(turn, |out| encode::error(out, "ERR EXEC without MULTI")),
+            }
+            return Flow::Done;
+        };
+        let queued = match read(&transaction.requests) {
+            Some(queued) if !transaction.refused => queued,
+            _ => return self.abort(turn),
+        };
+        let Access::Open(open) = &self.access else {
+            return self.not_logged_in(turn);
+        };
+        let views: Vec<_> = queued
+            .iter()
+            .map(|request| (RequestWords(request.words.of(request.bytes)), request.bytes))
+            .collect();
+        let mut permits = Vec::with_capacity(views.len());
+        for (words, bytes) in &views {
+            match permit(words, bytes, &open.table, turn.touched) {
+                Ok(permit) => permits.push((permit, *words)),
+                Err(command) => {
+                    self.record_denied(*words, command, turn);
+                    return self.abort(turn);
+                }
+            }
+        }
+        match &mut self.backend {
+            Backend::Embedded(embedded) => {
+                let mut reply = Vec::new();
+                embedded.transaction(permits, turn.now, &mut reply);
+                self.answer(turn, |out| out.extend_from_slice(&reply));
+            }
+            _ => self.forward_marked(
+                exec,
+                Mark::Exec {
+                    select: transaction.select,
+                },
+            ),
+        }
+        Flow::Done
+    }
+
+    /// Runs nothing of the transaction.
+    fn abort(&mut self, turn: &mut Turn<'_>) -> Flow {
+        match &mut self.backend {
+            Backend::Server(upstream) => {
+                upstream.discard();
+                self.queue.marked(Mark::Line, false);
+            }
+            Backend::Embedded(embedded) => embedded.unwatch(),
+            Backend::None => {}
+        }
+        self.answer(turn, |out| encode::error(out, ABORTED));
+        Flow::Done
+    }
+
+    /// Queues an allowed command of a transaction.
+    pub(crate) fn queue_command(&mut self, permit: &Permit<'_>, turn: &mut Turn<'_>) -> Flow {
+        let Some(transaction) = &mut self.transaction else {
+            return Flow::Done;
+        };
+        if !transaction.queue(permit.bytes(), turn.settings.limits.transaction) {
+            return self.refuse("ERR keyward: too many bytes queued by MULTI", turn);
+        }
+        match &self.backend {
+            Backend::Server(_) => self.forward(permit),
+            _ => self.answer(turn, |out| encode::simple(out, "QUEUED")),
+        }
+        Flow::Done
+    }
+}
