@@ -75,6 +75,22 @@ impl<'a> Arguments<'a> {
             .ok_or(Failure::new(failure))
     }
 
+    /// The `COUNT` of LMPOP and ZMPOP, from word `at` on; 1 if it is left out.
+    pub(crate) fn pop_count(self, at: usize) -> Result<usize, Failure> {
+        if at == self.len() {
+            return Ok(1);
+        }
+        if !self.is(at, "count") || at + 1 == self.len() {
+            return Err(Failure::SYNTAX);
+        }
+        let count = self.at_least_one(at + 1, "ERR count should be greater than 0")?;
+        if at + 2 < self.len() {
+            Err(Failure::SYNTAX)
+        } else {
+            Ok(count)
+        }
+    }
+
     /// The count of a random choice: positive for different elements, negative for any.
     pub(crate) fn random_count(self, at: usize) -> Result<i64, Failure> {
         match self.integer(at)? {

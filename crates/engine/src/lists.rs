@@ -147,13 +147,7 @@ pub(crate) fn lmpop(call: &mut Call<'_>) -> Outcome {
         .filter(|at| *at < arguments.len())
         .ok_or(Failure::SYNTAX)?;
     let end = End::parse(arguments, at)?;
-    let count = match arguments.len() - at {
-        1 => 1,
-        3 if arguments.is(at + 1, "count") => {
-            arguments.at_least_one(at + 2, "ERR count should be greater than 0")?
-        }
-        _ => return Err(Failure::SYNTAX),
-    };
+    let count = arguments.pop_count(at + 1)?;
     for key in (2..at).map(|at| arguments.word(at)) {
         if let Some(list) = call.space.list_mut(key)? {
             let count = count.min(list.len());
@@ -192,7 +186,8 @@ pub(crate) fn lset(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
     let key = arguments.word(1);
     let list = call.space.list_mut(key)?.ok_or(Failure::NO_SUCH_KEY)?;
-    let at = place(arguments.integer(2)?, list.len());
+    // The server keeps 32 bits of this index, and of no other.
+    let at = place(i64::from(arguments.integer(2)? as i32), list.len());
     let at = at.ok_or(Failure::new("ERR index out of range"))?;
     list[at] = arguments.word(3).into();
     call.space.changed(key, 1);

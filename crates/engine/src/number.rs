@@ -47,6 +47,37 @@ pub(crate) fn parse_double(text: &[u8]) -> Option<f64> {
     (!value.is_nan() && !underflow && (value.is_finite() || spelled())).then_some(value)
 }
 
+/// A bound of a range of scores, read as the server reads it: up to a zero byte, nothing is 0, and
+/// what is too great is infinite.
+pub(crate) fn parse_range_bound(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next()?;
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!value.is_nan()).then_some(value)
+}
+
+/// A number with 17 significant digits at most: `%.17g` of C.
+pub(crate) fn seventeen_digits(value: f64) -> String {
+    if !value.is_finite() {
+        return keyward_resp::format_double(value);
+    }
+    let scientific = format!("{value:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..17).contains(&exponent) {
+        let decimals = usize::try_from(16 - exponent).unwrap_or(0);
+        return trimmed(&format!("{value:.decimals$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
+}
+
 /// Decimal text of an integer without allocation.
 pub(crate) struct IntegerText {
     bytes: [u8; 20],
@@ -113,6 +144,25 @@ mod tests {
             let text = IntegerText::new(value);
             assert_eq!(text.as_bytes(), value.to_string().as_bytes());
             assert_eq!(parse_integer(text.as_bytes()), Some(value));
+        }
+    }
+
+    #[test]
+    fn seventeen_digits_are_those_of_c() {
+        let cases = [
+            (0.1, "0.10000000000000001"),
+            (3.0, "3"),
+            (-2.5, "-2.5"),
+            (1e20, "1e+20"),
+            (1e-7, "9.9999999999999995e-08"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123_456_789.123, "123456789.123"),
+            (-0.0, "-0"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(seventeen_digits(value), expected);
         }
     }
 

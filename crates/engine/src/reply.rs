@@ -74,11 +74,6 @@ impl<'a> Reply<'a> {
         encode::double(self.out, self.protocol, value);
     }
 
-    /// A floating-point number that is a bulk string in both protocols.
-    pub(crate) fn double_text(&mut self, value: f64) {
-        encode::bulk(self.out, keyward_resp::format_double(value).as_bytes());
-    }
-
     pub(crate) fn verbatim(&mut self, text: &str) {
         encode::verbatim(self.out, self.protocol, "txt", text.as_bytes());
     }

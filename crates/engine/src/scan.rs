@@ -3,8 +3,9 @@
 use crate::call::{Arguments, Call};
 use crate::failure::{Failure, Outcome};
 use crate::glob;
-use crate::number::{parse_cursor, parse_integer};
+use crate::number::{parse_cursor, parse_integer, seventeen_digits};
 use crate::reply::Reply;
+use keyward_resp::format_double;
 
 /// Names that `SCAN … TYPE` knows, those included that this engine has no values of.
 const TYPES: &[&str] = &["string", "list", "set", "zset", "hash", "stream"];
@@ -219,7 +220,13 @@ pub(crate) fn zscan(call: &mut Call<'_>) -> Outcome {
     for (member, score) in found {
         call.reply.bulk(member);
         if !options.no_scores {
-            call.reply.double_text(score);
+            // The server writes the scores of its two forms in two ways.
+            let text = if set.is_compact() {
+                format_double(score)
+            } else {
+                seventeen_digits(score)
+            };
+            call.reply.bulk(text.as_bytes());
         }
     }
     Ok(())

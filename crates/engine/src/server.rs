@@ -124,17 +124,27 @@ pub(crate) fn database(number: i64) -> Option<usize> {
 }
 
 pub(crate) fn config_get(call: &mut Call<'_>) -> Outcome {
-    let asked = |name: &str| {
-        let mut patterns = call.arguments.from(2);
-        patterns.any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-    };
-    let found: Vec<_> = CONFIGURATION
-        .iter()
-        .filter(|(name, _)| asked(name))
-        .collect();
+    let mut found: Vec<(&[u8], &str)> = Vec::new();
+    for asked in call.arguments.from(2) {
+        let pattern = asked.iter().any(|byte| b"*?[".contains(byte));
+        for (name, value) in CONFIGURATION {
+            let name = name.as_bytes();
+            // A name comes back as it was asked for, whatever its letters.
+            let matches = match pattern {
+                true => glob::matches(&asked.to_ascii_lowercase(), name).then_some(name),
+                false => asked.eq_ignore_ascii_case(name).then_some(asked),
+            };
+            match matches {
+                Some(name) if !found.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) => {
+                    found.push((name, value));
+                }
+                _ => {}
+            }
+        }
+    }
     call.reply.map(found.len());
     for (name, value) in found {
-        call.reply.bulk(name.as_bytes());
+        call.reply.bulk(name);
         call.reply.bulk(value.as_bytes());
     }
     Ok(())

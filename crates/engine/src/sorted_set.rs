@@ -50,9 +50,15 @@ pub(crate) enum Inserted {
     Same,
 }
 
-/// Members with scores, ordered by score and then by bytes. Scores are never NaN or -0.
+/// Up to so many members, each up to so many bytes, the server keeps a sorted set in a compact form
+/// that shows in a few replies. Source: `zset-max-listpack-entries` and `zset-max-listpack-value`.
+const MAX_COMPACT: (usize, usize) = (128, 64);
+
+/// Members with scores, ordered by score and then by bytes. Scores are never NaN.
 #[derive(Clone)]
 pub(crate) struct SortedSet {
+    /// Would the server keep it in its compact form? Once left, that form does not come back.
+    compact: bool,
     members: Table<Placed>,
     nodes: Vec<Node>,
     /// Nodes that are not in use.
@@ -70,6 +76,7 @@ impl SortedSet {
             upper: Box::new([]),
         };
         Self {
+            compact: true,
             members: Table::new(hash_key),
             nodes: vec![head],
             free: Vec::new(),
@@ -111,10 +118,27 @@ impl SortedSet {
         self.members.own_bytes() + self.nodes.capacity() * (size_of::<Node>() + size_of::<Link>())
     }
 
+    /// Would the server keep the set in its compact form?
+    pub(crate) fn is_compact(&self) -> bool {
+        self.compact
+    }
+
+    /// Announces insertions: how many, and the length of the longest member.
+    pub(crate) fn expect(&mut self, members: usize, longest: usize) {
+        if members > MAX_COMPACT.0 || longest > MAX_COMPACT.1 {
+            self.compact = false;
+        }
+    }
+
     /// Sets a member's score, which is not NaN.
     pub(crate) fn insert(&mut self, member: &[u8], score: f64) -> Inserted {
-        // One zero: otherwise order and equality would disagree.
-        let score = if score == 0.0 { 0.0 } else { score };
+        // The server's compact form knows no negative zero.
+        self.expect(1, member.len());
+        let score = if self.compact && score == 0.0 {
+            0.0
+        } else {
+            score
+        };
         let hash = self.members.hash(member);
         match self.members.find_hashed(hash, member) {
             Some(at) => {
@@ -130,6 +154,7 @@ impl SortedSet {
                 Inserted::Moved
             }
             None => {
+                self.compact &= self.members.len() < MAX_COMPACT.0;
                 let height = height(hash);
                 let placed = Placed { score, node: NONE };
                 let entry = self.members.insert_new(hash, member.into(), placed);
@@ -421,6 +446,7 @@ impl SortedSet {
     /// Gives back the memory of free nodes.
     fn rebuild(&mut self) {
         let mut smaller = Self::new(self.members.hash_key());
+        smaller.compact = self.compact;
         for (member, score) in self.ascending(0) {
             smaller.insert(member, score);
         }
@@ -434,7 +460,11 @@ fn height(hash: u64) -> usize {
 }
 
 fn order(left: (f64, &[u8]), right: (f64, &[u8])) -> Ordering {
-    left.0.total_cmp(&right.0).then_with(|| left.1.cmp(right.1))
+    // No score is NaN, and the two zeros are equal.
+    left.0
+        .partial_cmp(&right.0)
+        .unwrap_or(Ordering::Equal)
+        .then_with(|| left.1.cmp(right.1))
 }
 
 #[cfg(test)]

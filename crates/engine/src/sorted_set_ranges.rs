@@ -2,8 +2,9 @@
 
 use crate::call::{Call, index_range};
 use crate::failure::{Failure, Outcome};
+use crate::number::parse_range_bound;
 use crate::sorted_set::SortedSet;
-use crate::sorted_sets::{after_removal, parse_bound};
+use crate::sorted_sets::after_removal;
 use crate::value::Value;
 use std::ops::Range;
 
@@ -28,7 +29,7 @@ impl ScoreBound {
             [b'(', rest @ ..] => (true, rest),
             text => (false, text),
         };
-        let score = parse_bound(text).ok_or(Failure::new("ERR min or max is not a float"))?;
+        let score = parse_range_bound(text).ok_or(Failure::new("ERR min or max is not a float"))?;
         Ok(Self { score, exclusive })
     }
 }
@@ -59,6 +60,102 @@ impl<'a> TextBound<'a> {
     }
 }
 
+impl TextBound<'_> {
+    /// Is the member not too small, if this is the lower bound?
+    fn allows_above(self, member: &[u8]) -> bool {
+        match self {
+            Self::Before => true,
+            Self::After => false,
+            Self::At {
+                text,
+                exclusive: true,
+            } => member > text,
+            Self::At {
+                text,
+                exclusive: false,
+            } => member >= text,
+        }
+    }
+
+    /// Is the member not too great, if this is the upper bound?
+    fn allows_below(self, member: &[u8]) -> bool {
+        match self {
+            Self::Before => false,
+            Self::After => true,
+            Self::At {
+                text,
+                exclusive: true,
+            } => member < text,
+            Self::At {
+                text,
+                exclusive: false,
+            } => member <= text,
+        }
+    }
+
+    /// Can there be anything between the two bounds?
+    fn room_below(self, max: Self) -> bool {
+        match (self, max) {
+            (Self::After, _) | (_, Self::Before) => false,
+            (Self::Before, _) | (_, Self::After) => true,
+            (
+                Self::At {
+                    text: low,
+                    exclusive: a,
+                },
+                Self::At {
+                    text: high,
+                    exclusive: b,
+                },
+            ) => low < high || low == high && !a && !b,
+        }
+    }
+}
+
+/// Ranges by text mean something only if all scores are equal. Where they are not, a compact set
+/// answers what a walk over it finds, as the server does; a large one answers whatever its search
+/// meets, there and here.
+fn walk(
+    set: &SortedSet,
+    min: TextBound<'_>,
+    max: TextBound<'_>,
+    reverse: bool,
+    skip: usize,
+) -> Range<usize> {
+    let members: Vec<&[u8]> = set.ascending(0).map(|(member, _)| member).collect();
+    let (Some(first), Some(last)) = (members.first(), members.last()) else {
+        return 0..0;
+    };
+    if !min.room_below(max) || !min.allows_above(last) || !max.allows_below(first) {
+        return 0..0;
+    }
+    if reverse {
+        let Some(end) = members.iter().rposition(|member| max.allows_below(member)) else {
+            return 0..0;
+        };
+        if !min.allows_above(members[end]) || end < skip {
+            return 0..0;
+        }
+        let end = end + 1 - skip;
+        let start = members[..end]
+            .iter()
+            .rposition(|member| !min.allows_above(member));
+        start.map_or(0, |at| at + 1)..end
+    } else {
+        let Some(start) = members.iter().position(|member| min.allows_above(member)) else {
+            return 0..0;
+        };
+        if !max.allows_below(members[start]) || members.len() - start < skip {
+            return 0..0;
+        }
+        let start = start + skip;
+        let end = members[start..]
+            .iter()
+            .position(|member| !max.allows_below(member));
+        start..end.map_or(members.len(), |at| start + at)
+    }
+}
+
 /// What a command asks for, independent of the set.
 #[derive(Clone, Copy)]
 enum Bounds<'a> {
@@ -78,8 +175,22 @@ impl<'a> Bounds<'a> {
         })
     }
 
-    /// The ranks within the bounds, counted from the smallest.
-    fn ranks(self, set: &SortedSet, reverse: bool) -> Range<usize> {
+    /// The ranks within the bounds, counted from the smallest, without the `skip` first ones in the
+    /// direction of the command.
+    fn ranks(self, set: &SortedSet, reverse: bool, skip: usize) -> Range<usize> {
+        let ranks = match self {
+            Self::Text(min, max) if set.is_compact() => return walk(set, min, max, reverse, skip),
+            _ => self.all_ranks(set, reverse),
+        };
+        let skip = skip.min(ranks.len());
+        if reverse {
+            ranks.start..ranks.end - skip
+        } else {
+            ranks.start + skip..ranks.end
+        }
+    }
+
+    fn all_ranks(self, set: &SortedSet, reverse: bool) -> Range<usize> {
         let (start, end) = match self {
             Self::Rank(start, stop) => {
                 let range = index_range(start, stop, set.len());
@@ -106,30 +217,8 @@ impl<'a> Bounds<'a> {
                 (start, end)
             }
             Self::Text(min, max) => {
-                let start = set.partition_point(|_, member| match min {
-                    TextBound::Before => false,
-                    TextBound::After => true,
-                    TextBound::At {
-                        text,
-                        exclusive: true,
-                    } => member <= text,
-                    TextBound::At {
-                        text,
-                        exclusive: false,
-                    } => member < text,
-                });
-                let end = set.partition_point(|_, member| match max {
-                    TextBound::Before => false,
-                    TextBound::After => true,
-                    TextBound::At {
-                        text,
-                        exclusive: true,
-                    } => member < text,
-                    TextBound::At {
-                        text,
-                        exclusive: false,
-                    } => member <= text,
-                });
+                let start = set.partition_point(|_, member| !min.allows_above(member));
+                let end = set.partition_point(|_, member| max.allows_below(member));
                 (start, end)
             }
         };
@@ -234,20 +323,20 @@ impl<'a> RangeRequest<'a> {
 
     /// The ranks that are answered, counted from the smallest.
     fn ranks(&self, set: &SortedSet) -> Range<usize> {
-        let ranks = self.bounds.ranks(set, self.reverse);
         let (skip, take) = match self.limit {
             Some((skip, take)) if !matches!(self.bounds, Bounds::Rank(..)) => {
                 let natural = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
                 // Below 0: an offset skips everything, a count takes everything.
-                (natural(skip).min(ranks.len()), natural(take))
+                (natural(skip), natural(take))
             }
             _ => (0, usize::MAX),
         };
-        let take = take.min(ranks.len() - skip);
+        let ranks = self.bounds.ranks(set, self.reverse, skip);
+        let take = take.min(ranks.len());
         if self.reverse {
-            ranks.end - skip - take..ranks.end - skip
+            ranks.end - take..ranks.end
         } else {
-            ranks.start + skip..ranks.start + skip + take
+            ranks.start..ranks.start + take
         }
     }
 
@@ -364,7 +453,7 @@ fn count(call: &mut Call<'_>, by: By) -> Outcome {
     let bounds = Bounds::parse(call, by, 2, 3)?;
     let set = call.space.sorted_set(call.arguments.word(1))?;
     call.reply
-        .count(set.map_or(0, |set| bounds.ranks(set, false).len()));
+        .count(set.map_or(0, |set| bounds.ranks(set, false, 0).len()));
     Ok(())
 }
 
@@ -381,7 +470,7 @@ fn remove(call: &mut Call<'_>, by: By) -> Outcome {
     let key = call.arguments.word(1);
     let mut removed = 0;
     if let Some(set) = call.space.sorted_set_mut(key)? {
-        let ranks = bounds.ranks(set, false);
+        let ranks = bounds.ranks(set, false, 0);
         removed = ranks.len();
         set.remove_ranks(ranks.start, removed);
     }

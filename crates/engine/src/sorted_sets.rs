@@ -2,7 +2,6 @@
 
 use crate::call::{Arguments, Call};
 use crate::failure::{Failure, Outcome};
-use crate::number::parse_double;
 use crate::sorted_set::{Inserted, SortedSet};
 
 /// Options of ZADD.
@@ -105,6 +104,13 @@ fn add(call: &mut Call<'_>, options: AddOptions, from: usize) -> Outcome {
         return Ok(());
     }
     let set = call.space.sorted_set_or_new(key)?;
+    let longest = arguments
+        .from(from + 1)
+        .step_by(2)
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or(0);
+    set.expect(words / 2, longest);
     let (mut added, mut moved, mut last) = (0, 0, None);
     for (pair, given) in scores.into_iter().enumerate() {
         let member = arguments.word(from + 2 * pair + 1);
@@ -290,13 +296,7 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Outcome {
         () if arguments.is(at, "max") => End::Max,
         () => return Err(Failure::SYNTAX),
     };
-    let count = match arguments.len() - at {
-        1 => 1,
-        3 if arguments.is(at + 1, "count") => {
-            arguments.at_least_one(at + 2, "ERR count should be greater than 0")?
-        }
-        _ => return Err(Failure::SYNTAX),
-    };
+    let count = arguments.pop_count(at + 1)?;
     for key in (2..at).map(|at| arguments.word(at)) {
         if let Some(set) = call.space.sorted_set_mut(key)? {
             let count = count.min(set.len());
@@ -365,9 +365,4 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// A score as ranges spell it, without the mark of exclusion.
-pub(crate) fn parse_bound(text: &[u8]) -> Option<f64> {
-    parse_double(text)
 }

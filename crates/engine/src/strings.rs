@@ -303,7 +303,7 @@ pub(crate) fn msetex(call: &mut Call<'_>) -> Outcome {
         .and_then(|count| usize::try_from(count).ok())
         .ok_or(Failure::new("ERR invalid numkeys value or out of range"))?;
     if count > (arguments.len() - 2) / 2 {
-        return Err(Failure::wrong_arity(call.name));
+        return Err(Failure::SYNTAX);
     }
     let options = Options::parse(arguments, 2 + 2 * count, OptionsOf::Msetex)?;
     let deadline = options.new_deadline(call)?;
