@@ -227,6 +227,7 @@ const fn build() -> [Command; COMMAND_COUNT] {
         command.flags = Flags(row.flags);
         command.categories = Categories(row.categories);
         command.key_specs = row.key_specs;
+        command.keys = rule(row.key_specs);
         command.servers = Servers(row.servers);
         command.group = row.group;
         command.since = row.since;
@@ -289,6 +290,26 @@ const fn build() -> [Command; COMMAND_COUNT] {
         at += 1;
     }
     commands
+}
+
+/// The rule by which specifications are followed.
+const fn rule(specs: &[KeySpec]) -> KeyRule {
+    let hard = KeyFlags::NOT_KEY
+        .union(KeyFlags::INCOMPLETE)
+        .union(KeyFlags::VARIABLE_FLAGS);
+    if let [
+        KeySpec {
+            flags,
+            begin: BeginSearch::Index(at),
+            find,
+        },
+    ] = specs
+        && let FindKeys::Range { last: 0, .. } = find
+        && !flags.intersects(hard)
+    {
+        return KeyRule::One(*at);
+    }
+    KeyRule::BySpecs
 }
 
 /// Whether some specification is of keys, not of channels.

@@ -165,6 +165,8 @@ impl Command {
 pub enum KeyRule {
     /// By the key specifications alone.
     BySpecs,
+    /// By the key specifications, which say: this word. Most commands.
+    One(u16),
     /// `SET`: read too where `GET` is among the options.
     Set,
     /// `BITFIELD`: read only where every operation is `GET`.

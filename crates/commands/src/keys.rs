@@ -30,11 +30,10 @@ fn push(keys: &mut Vec<Key>, word: usize, flags: KeyFlags) {
     });
 }
 
-/// Adds a key unless that word is listed already.
-fn push_once(keys: &mut Vec<Key>, word: usize, flags: KeyFlags) {
-    if keys.iter().all(|key| key.word as usize != word) {
-        push(keys, word, flags);
-    }
+/// Sorts keys by their words and lists each word once. What is equal is found twice.
+fn unite(keys: &mut Vec<Key>) {
+    keys.sort_by_key(|key| key.word);
+    keys.dedup_by_key(|key| key.word);
 }
 
 /// `SET key value [options]`: `GET` anywhere among the options reads the old value.
@@ -86,12 +85,10 @@ pub(crate) fn sort<W: Words + ?Sized>(words: &W, store: bool, keys: &mut Vec<Key
     }
     if store {
         let seen = sort_destination_seen(words);
-        for word in [seen.min(destination), seen.max(destination)]
-            .into_iter()
-            .flatten()
-        {
-            push_once(keys, word, OVERWRITE);
+        for word in [destination, seen].into_iter().flatten() {
+            push(keys, word, OVERWRITE);
         }
+        unite(keys);
     }
     reaches
 }
@@ -116,12 +113,20 @@ fn sort_destination_seen<W: Words + ?Sized>(words: &W) -> Option<usize> {
 
 /// `GEORADIUS key longitude latitude radius unit [options]` and `GEORADIUSBYMEMBER key member radius
 /// unit [options]`: every destination named by `STORE` or `STOREDIST` counts. The server uses the
-/// last one, and some versions look for keys at the first.
-pub(crate) fn georadius<W: Words + ?Sized>(words: &W, options: usize, keys: &mut Vec<Key>) {
-    push(keys, 1, READ);
+/// last one; some versions look for keys at the first, by their specifications.
+pub(crate) fn georadius<W: Words + ?Sized>(
+    command: &Command,
+    words: &W,
+    options: usize,
+    keys: &mut Vec<Key>,
+) -> Result<(), Malformed> {
+    by_specs(command, words, keys)?;
+    for key in keys.iter_mut().filter(|key| key.word != 1) {
+        key.flags = OVERWRITE; // the specification says that they vary, and they do not
+    }
     let names_destination = |at| is(words, at, "store") || is(words, at, "storedist");
     // The unit is none of the server's, so the call fails; until then every reading counts.
-    let doubtful = options <= words.len() && names_destination(options - 1);
+    let doubtful = names_destination(options - 1);
     let mut at = if doubtful { options - 1 } else { options };
     while at + 1 < words.len() {
         if names_destination(at) {
@@ -130,6 +135,8 @@ pub(crate) fn georadius<W: Words + ?Sized>(words: &W, options: usize, keys: &mut
         }
         at += 1;
     }
+    unite(keys);
+    Ok(())
 }
 
 /// `XREAD [COUNT n] [BLOCK ms] STREAMS key… id…`, `XREADGROUP GROUP group consumer … STREAMS key… id…`:
@@ -147,23 +154,16 @@ pub(crate) fn streams<W: Words + ?Sized>(
     let mut at = 1;
     while at < count {
         if is(words, at, "streams") {
-            let half = (count - at - 1) / 2;
-            let used = at + 1..at + 1 + half;
+            let used = at + 1..at + 1 + (count - at - 1) / 2;
             if keys
                 .first()
                 .is_none_or(|key| key.word as usize != used.start)
             {
-                let seen = std::mem::take(keys);
                 keys.extend(used.map(|word| Key {
                     word: word as u32,
                     flags: READ,
                 }));
-                for key in seen {
-                    if keys.iter().all(|known| known.word != key.word) {
-                        keys.push(key);
-                    }
-                }
-                keys.sort_unstable_by_key(|key| key.word);
+                unite(keys);
             }
             break;
         }

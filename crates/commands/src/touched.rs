@@ -166,6 +166,16 @@ fn find_keys<W: Words + ?Sized>(
     out: &mut Touched,
 ) -> Result<bool, Malformed> {
     match command.keys {
+        KeyRule::One(at) => {
+            if usize::from(at) >= words.len() {
+                return Err("no key is named");
+            }
+            out.keys.push(Key {
+                word: u32::from(at),
+                flags: command.key_specs[0].flags,
+            });
+            Ok(true)
+        }
         KeyRule::BySpecs => {
             if command.key_specs.is_empty() {
                 return Ok(true);
@@ -195,7 +205,7 @@ fn find_keys<W: Words + ?Sized>(
             Ok(true)
         }
         KeyRule::GeoRadius { options } => {
-            keys::georadius(words, options as usize, &mut out.keys);
+            keys::georadius(command, words, usize::from(options), &mut out.keys)?;
             Ok(true)
         }
         KeyRule::Streams => {

@@ -62,12 +62,10 @@ fn ours(call: &[Vec<u8>]) -> Result<(Vec<KeyUse>, bool), String> {
 
 /// Whether every key of `theirs` is among `ours`, with at least the same access.
 fn covers(ours: &[KeyUse], theirs: &[KeyUse]) -> bool {
-    let mut left = ours.to_vec();
     theirs.iter().all(|(key, flags)| {
-        let found = left.iter().position(|(known, ours)| {
+        ours.iter().any(|(known, ours)| {
             known == key && (ours.reads() || !flags.reads()) && (ours.writes() || !flags.writes())
-        });
-        found.map(|at| left.remove(at)).is_some()
+        })
     })
 }
 
