@@ -391,13 +391,14 @@ fn line<'a>(
 }
 
 /// Checks the length of a word that begins at `start`; returns where it ends.
-#[inline]
+#[inline(always)]
 fn check_bulk(len: usize, start: usize, limits: &RequestLimits) -> Result<usize, RequestError> {
     if len > limits.max_bulk {
         return Err(too_long(len, limits));
     }
-    let end = start.saturating_add(len);
-    if end.saturating_add(2) > limits.max_request.min(u32::MAX as usize) {
+    // No overflow: `start` lies in a slice, and `len` was read as an `i64`.
+    let end = start + len;
+    if end + 2 > limits.max_request.min(u32::MAX as usize) {
         return Err(RequestError::RequestLength);
     }
     Ok(end)
