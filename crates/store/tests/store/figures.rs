@@ -1,55 +1,67 @@
 //! Figures, for docs: `cargo test --release -p keyward-store -- --ignored figures --nocapture`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use keyward_iam::{Directory, Row};
 use keyward_store::Store;
 
 use crate::history::Expected;
+
+/// How long something takes: on the clock, and of this thread's processor time, which other programs
+/// on the machine change little.
+fn timed<T>(what: &str, run: impl FnOnce() -> T) -> (T, Duration) {
+    let (clock, processor) = (Instant::now(), processor_time());
+    let made = run();
+    let (clock, processor) = (clock.elapsed(), processor_time() - processor);
+    println!("{what}: {clock:.1?}, of it {processor:.1?} of processor time");
+    (made, clock)
+}
+
+/// What the thread has used; 0 where the system does not tell.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let used = text
+        .split_whitespace()
+        .next()
+        .and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(used.unwrap_or(0))
+}
 
 #[test]
 #[ignore = "measures"]
 fn figures() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("keyward.db");
-
-    let mut store = Store::open(&file).unwrap();
-    let mut expected = Expected::new();
-    let changes = 3000;
-    let start = Instant::now();
-    for _ in 0..changes {
-        expected.commit(&mut store);
-    }
-    let each = start.elapsed() / changes;
+    let changes = 2000;
+    let commit = |mut store: Store| {
+        let mut expected = Expected::new();
+        (0..changes).for_each(|_| expected.commit(&mut store));
+    };
+    let store = Store::open(folder.path().join("keyward.db")).unwrap();
+    let ((), clock) = timed("2000 changes, each synchronised", || commit(store));
     println!(
-        "commit, synchronised: {each:?} each, {:.0} a second",
-        1.0 / each.as_secs_f64()
+        "  that is {:.0} a second",
+        f64::from(changes) / clock.as_secs_f64()
     );
-
     // The same without a disk: what is left is Keyward and SQLite.
-    let mut memory = Store::open_in_memory().unwrap();
+    let store = Store::open_in_memory().unwrap();
+    timed("2000 changes in memory", || commit(store));
     let mut expected = Expected::new();
-    let start = Instant::now();
-    for _ in 0..changes {
-        expected.commit(&mut memory);
-    }
-    println!("commit, in memory: {:?} each", start.elapsed() / changes);
+    timed("2000 changes without a store", || {
+        (0..changes).for_each(|_| drop(expected.advance()))
+    });
 
-    drop(store);
     for entities in [10_000, 100_000] {
         let file = folder.path().join(format!("{entities}.db"));
         fill(&file, entities);
-        let start = Instant::now();
-        let store = Store::open(&file).unwrap();
-        let opened = start.elapsed();
-        let start = Instant::now();
-        let directory = store.load().unwrap();
-        let loaded = start.elapsed();
         let size = std::fs::metadata(&file).unwrap().len();
-        println!(
-            "{entities} entities ({:.1} MB): opened in {opened:?}, loaded in {loaded:?}",
-            size as f64 / 1e6
-        );
-        assert_eq!(directory.rows().count(), entities);
+        println!("{entities} entities, {:.1} MB:", size as f64 / 1e6);
+        let (store, _) = timed("  opened", || Store::open(&file).unwrap());
+        let (directory, _) = timed("  loaded", || store.load().unwrap());
+        let rows: Vec<Row> = directory.rows().collect();
+        assert_eq!(rows.len(), entities);
+        timed("  of it, the directory made of rows", || {
+            Directory::load(rows, 1).unwrap()
+        });
     }
 }
 
