@@ -250,7 +250,8 @@ impl Engine {
         };
         if let Err(Failure(text)) = outcome {
             out.truncate(start);
-            encode::error(out, &*text);
+            // The server leaves out line ends at the end, and the encoder replaces the others.
+            encode::error(out, text.trim_end_matches(['\r', '\n']));
         }
         effects
     }

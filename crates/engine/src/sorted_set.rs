@@ -84,6 +84,27 @@ impl SortedSet {
         }
     }
 
+    /// A set that the server would not keep in its compact form.
+    pub(crate) fn new_large(hash_key: HashKey) -> Self {
+        Self {
+            compact: false,
+            ..Self::new(hash_key)
+        }
+    }
+
+    /// The set in the server's compact form, if it fits.
+    pub(crate) fn into_compact(self) -> Self {
+        let fits = |member: &[u8]| member.len() <= MAX_COMPACT.1;
+        if self.len() > MAX_COMPACT.0 || !self.iter().all(|(member, _)| fits(member)) {
+            return self;
+        }
+        let mut compact = Self::new(self.members.hash_key());
+        for (member, score) in self.ascending(0) {
+            compact.insert(member, score);
+        }
+        compact
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

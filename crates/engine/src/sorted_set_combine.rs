@@ -30,8 +30,9 @@ impl Aggregate {
         match self {
             // The server takes 0 for what is no number.
             Self::Sum => number_or_zero(left + right),
-            Self::Min => left.min(right),
-            Self::Max => left.max(right),
+            Self::Min if right < left => right,
+            Self::Max if right > left => right,
+            Self::Min | Self::Max => left,
         }
     }
 }
@@ -173,7 +174,8 @@ fn combine(
     options: &Options,
     hash_key: HashKey,
 ) -> SortedSet {
-    let mut result = SortedSet::new(hash_key);
+    // As the server: the compact form is taken when the result is stored.
+    let mut result = SortedSet::new_large(hash_key);
     if combination != Combination::Difference {
         // As the server: the order decides how sums are rounded.
         sources.sort_by_key(|(source, _)| source.len());
@@ -244,7 +246,7 @@ fn run(call: &mut Call<'_>, combination: Combination, kind: Kind) -> Outcome {
         Kind::Cardinality => call.reply.count(result.len()),
         Kind::Store => {
             let count = result.len();
-            store(call, arguments.word(1), result);
+            store(call, arguments.word(1), result.into_compact());
             call.reply.count(count);
         }
         Kind::Answer if options.with_scores => {

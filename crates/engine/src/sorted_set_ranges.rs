@@ -177,12 +177,22 @@ impl<'a> Bounds<'a> {
 
     /// The ranks within the bounds, counted from the smallest, without the `skip` first ones in the
     /// direction of the command.
-    fn ranks(self, set: &SortedSet, reverse: bool, skip: usize) -> Range<usize> {
-        let ranks = match self {
-            Self::Text(min, max) if set.is_compact() => return walk(set, min, max, reverse, skip),
-            _ => self.all_ranks(set, reverse),
+    fn ranks(self, set: &SortedSet, reverse: bool, skip: i64) -> Range<usize> {
+        let natural = usize::try_from(skip);
+        if let (Self::Text(min, max), true) = (self, set.is_compact()) {
+            return walk(set, min, max, reverse, natural.unwrap_or(usize::MAX));
+        }
+        let ranks = self.all_ranks(set, reverse);
+        let skip = match natural {
+            Ok(skip) => skip.min(ranks.len()),
+            // An offset below 0 skips everything in the server's compact form, and counts from the
+            // end in the other one.
+            Err(_) if set.is_compact() => ranks.len(),
+            Err(_) => {
+                let left = usize::try_from(skip.unsigned_abs()).unwrap_or(usize::MAX);
+                ranks.len().checked_sub(left).unwrap_or(ranks.len())
+            }
         };
-        let skip = skip.min(ranks.len());
         if reverse {
             ranks.start..ranks.end - skip
         } else {
@@ -325,9 +335,8 @@ impl<'a> RangeRequest<'a> {
     fn ranks(&self, set: &SortedSet) -> Range<usize> {
         let (skip, take) = match self.limit {
             Some((skip, take)) if !matches!(self.bounds, Bounds::Rank(..)) => {
-                let natural = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
-                // Below 0: an offset skips everything, a count takes everything.
-                (natural(skip), natural(take))
+                // A count below 0 takes everything.
+                (skip, usize::try_from(take).unwrap_or(usize::MAX))
             }
             _ => (0, usize::MAX),
         };

@@ -68,8 +68,8 @@ const SET_OPTIONS: &[&str] = &[
     "EXAT at",
     "PXAT pat",
     "IFEQ value",
-    "EX int",
-    "PX int",
+    "EX nottl",
+    "PX nottl",
     "EXAT int",
     "PERSIST",
 ];
@@ -94,7 +94,7 @@ pub(crate) const FORMS: &[Form] = &[
     form(2, "EXISTS key+", &[]),
     form(1, "TOUCH key+", &[]),
     form(3, "EXPIRE key ttl", EXPIRE_OPTIONS),
-    form(1, "EXPIRE key int", EXPIRE_OPTIONS),
+    form(1, "EXPIRE key nottl", EXPIRE_OPTIONS),
     form(2, "PEXPIRE key pttl", EXPIRE_OPTIONS),
     form(2, "EXPIREAT key at", EXPIRE_OPTIONS),
     form(2, "PEXPIREAT key pat", EXPIRE_OPTIONS),
@@ -142,14 +142,14 @@ pub(crate) const FORMS: &[Form] = &[
     form(3, "SETNX s value", &[]),
     form(2, "SETEX s ttl value", &[]),
     form(2, "PSETEX s pttl value", &[]),
-    form(2, "SETEX s int value", &[]),
+    form(2, "SETEX s nottl value", &[]),
     form(3, "GETSET s value", &[]),
     form(3, "GETDEL s", &[]),
     form(
         6,
         "GETEX s",
         &[
-            "EX ttl", "PX pttl", "EXAT at", "PXAT pat", "PERSIST", "EX int", "NX",
+            "EX ttl", "PX pttl", "EXAT at", "PXAT pat", "PERSIST", "EX nottl", "NX",
         ],
     ),
     form(3, "DELIFEQ s value", &[]),
@@ -389,6 +389,20 @@ const INTEGERS: &[&str] = &[
     "-0",
     "2147483648",
 ];
+/// Times that no key lives: those that do are long, so that both sides see the same.
+const NO_TIMES: &[&str] = &[
+    "0",
+    "-1",
+    "-10",
+    "abc",
+    "",
+    "1.5",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "9223372036854775",
+    "-9223372036854776",
+];
 const FEW: &[&str] = &[
     "0", "1", "2", "3", "-1", "-2", "-4", "5", "20", "-7", "abc", "1.5", "",
 ];
@@ -504,6 +518,7 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
         "cursor" => push(random.text(&["0", "0", "0", "0", "0", "0", "abc", "-1", "", "1"])),
         "db" => push(random.text(&["0", "0", "1", "1", "2", "15", "16", "-1", "abc"])),
         "ttl" => push(&(1000 + random.below(1000)).to_string()),
+        "nottl" => push(random.text(NO_TIMES)),
         "pttl" => push(&(1_000_000 + random.below(1_000_000)).to_string()),
         "at" => {
             let offset = *random.pick(&[-5, 2000, 3000]);

@@ -145,6 +145,11 @@ impl Bench {
             .or_default() += 1;
         let mut server = self.pairs[pair].client.send(words);
         let mut engine = self.engine(pair, words);
+        if words[0].eq_ignore_ascii_case(b"DBSIZE") && matches!(server, Value::Integer(_)) {
+            // The server counts keys whose time is over until it happens to remove them.
+            let keys = leaves(&self.pairs[pair].client.send(&["KEYS", "*"]));
+            server = Value::Integer(keys.len() as i64);
+        }
         self.errors += usize::from(matches!(server, Value::Error(_)));
         if let Some(place) = comparison.cursor_word()
             && let (Value::Array(s), Value::Array(e)) = (&server, &engine)
