@@ -53,6 +53,9 @@ const FORMS: &[(&str, Form)] = &[
     ("both    user:*:<n>", |i| {
         (format!("user:*:{i}"), format!("user:abc:{i}"))
     }),
+    ("middle  *:<n>:*", |i| {
+        (format!("*:{i}:*"), format!("job:{i}:done"))
+    }),
     ("class   t[0-9]:<n>:?*", |i| {
         (format!("t[0-9]:{i}:?*"), format!("t7:{i}:x"))
     }),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Most findings that are collected from one document; reading stops there.
-pub const MAX_FINDINGS: usize = 1000;
+pub const MAX_FINDINGS: usize = 250;
 
 /// All that is wrong with a document, in its order; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]

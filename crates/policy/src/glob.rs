@@ -162,6 +162,29 @@ impl Glob {
         }
     }
 
+    /// The longest run of bytes that every match has somewhere behind [`Self::literal_prefix`].
+    pub(crate) fn longest_literal_inside(&self) -> Vec<u8> {
+        let Shape::General(general) = &self.shape else {
+            return Vec::new();
+        };
+        let mut longest = Vec::new();
+        for (i, segment) in general.segments.iter().enumerate() {
+            let mut rest = if i == 0 {
+                &segment[general.prefix.len()..]
+            } else {
+                segment
+            };
+            while !rest.is_empty() {
+                let run = literal(rest.iter());
+                rest = rest.get(run.len() + 1..).unwrap_or_default();
+                if run.len() > longest.len() {
+                    longest = run;
+                }
+            }
+        }
+        longest
+    }
+
     /// The only key that matches, if the pattern has no wildcard.
     pub fn as_exact(&self) -> Option<&[u8]> {
         match &self.shape {

@@ -1,8 +1,8 @@
 //! The key fields of many statements as one index: the compiled residual of a decision table.
 //!
 //! The answer is always that of asking each [`KeyPatterns`] in turn. A pattern is found by what
-//! it begins with, and where many begin alike, by what it ends with; only such as have neither
-//! (`*a*`) are tried one after another. A call with several keys asks for one statement that
+//! it begins with, and where many begin alike, by what it ends with or else by the longest text
+//! inside it; only such as have none of it (`[ab]?`) are tried one after another. A call with several keys asks for one statement that
 //! covers them all: its cost is at most the statements that cover the first key times the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ const READ: u8 = 1;
 const WRITE: u8 = 2;
 const BOTH: u8 = READ | WRITE;
 
-/// From this many globs with one literal beginning on, they are found by their ends as well.
+/// More globs than this with one literal beginning are found by another part of them as well.
 const MANY: usize = 8;
 
 /// What the statements that concern one action, with key fields, say about keys and channels.
@@ -27,6 +27,8 @@ pub struct KeyIndex {
     statements: usize,
     /// Answers for every key, by access bits.
     every: [bool; 4],
+    /// Some statement speaks of reading or of writing alone.
+    split: bool,
     keys: Table,
     channels: Table,
     /// All channel patterns by text, with the statements that have them: a pattern as argument is
@@ -52,10 +54,28 @@ struct Slot {
     prefix: Group,
     /// `literal`
     exact: Group,
-    /// All others: a range of the table's globs, ordered by their reversed ends.
+    /// All others: a range of the table's globs.
     globs: Range,
-    /// If they are many: for each end, the range of the globs that have it.
-    ends: Option<Box<(Trie, Box<[Range]>)>>,
+    /// If they are many.
+    parts: Option<Box<Parts>>,
+}
+
+/// Many globs with one literal beginning, by another part that a key must have to match.
+#[derive(Clone, Debug)]
+struct Parts {
+    /// By what the key must end with (reversed).
+    ends: Places,
+    /// By what it must have somewhere behind the beginning.
+    middles: Places,
+    /// Those without a literal part.
+    others: Range,
+}
+
+/// Ranges of globs by a part that they have in common.
+#[derive(Clone, Debug)]
+struct Places {
+    parts: Trie,
+    ranges: Box<[Range]>,
 }
 
 /// The statements that have one pattern.
@@ -143,6 +163,9 @@ impl KeyIndex {
             deny,
             statements: distinct.len(),
             every: [0, READ, WRITE, BOTH].map(every),
+            split: distinct
+                .iter()
+                .any(|patterns| !patterns.read_keys.is_empty() || !patterns.write_keys.is_empty()),
             keys: keys.finish(),
             channels,
             channel_patterns,
@@ -191,12 +214,13 @@ impl KeyIndex {
             return self.keys.find(key, |group| group.any & need != 0);
         }
         self.keys.find(key, |group| group.both)
-            || self.keys.find(key, |group| {
-                let members = group.members.of(&self.keys.members);
-                members
-                    .iter()
-                    .any(|(statement, _)| self.keys.covers(key, need, *statement))
-            })
+            || self.split
+                && self.keys.find(key, |group| {
+                    let members = group.members.of(&self.keys.members);
+                    members
+                        .iter()
+                        .any(|(statement, _)| self.keys.covers(key, need, *statement))
+                })
     }
 
     /// Bytes on the heap, about.
@@ -296,29 +320,43 @@ impl Table {
             let slot = &self.slots[number as usize];
             (slot.prefix.any != 0 && found(&slot.prefix))
                 || (slot.exact.any != 0 && len == key.len() && found(&slot.exact))
-                || (slot.globs.from != slot.globs.to && self.find_in_globs(slot, key, &mut found))
+                || (slot.globs.from != slot.globs.to
+                    && self.find_in_globs(slot, key, len, &mut found))
         })
     }
 
+    /// `len` bytes of the key are the slot's literal beginning.
     #[inline(never)]
     fn find_in_globs(
         &self,
         slot: &Slot,
         key: &[u8],
+        len: usize,
         found: &mut impl FnMut(&Group) -> bool,
     ) -> bool {
         let mut try_all = |range: Range| {
-            range
-                .of(&self.globs)
+            let globs = range.of(&self.globs);
+            globs
                 .iter()
                 .any(|(glob, group)| glob.matches(key) && found(group))
         };
-        match &slot.ends {
-            None => try_all(slot.globs),
-            Some(ends) => ends
-                .0
-                .walk(key, End::Back, |number, _| try_all(ends.1[number as usize])),
-        }
+        let Some(parts) = &slot.parts else {
+            return try_all(slot.globs);
+        };
+        let Parts {
+            ends,
+            middles,
+            others,
+        } = &**parts;
+        try_all(*others)
+            || ends.parts.walk(key, End::Back, |part, _| {
+                try_all(ends.ranges[part as usize])
+            })
+            || (!middles.ranges.is_empty()
+                && (len..key.len()).any(|at| {
+                    let at_part = |part: u32, _| try_all(middles.ranges[part as usize]);
+                    middles.parts.walk(&key[at..], End::Front, at_part)
+                }))
     }
 
     /// Does this one statement give all of `need` on the key?
@@ -340,14 +378,17 @@ impl Table {
     }
 
     fn heap_bytes(&self) -> usize {
-        let ends = self.slots.iter().flat_map(|slot| &slot.ends);
+        let parts = self.slots.iter().flat_map(|slot| &slot.parts);
+        let places = parts
+            .clone()
+            .flat_map(|parts| [&parts.ends, &parts.middles]);
+        let ranges = |places: &Places| places.parts.heap_bytes() + size_of_val(&*places.ranges);
         self.beginnings.heap_bytes()
             + size_of_val(&*self.slots)
             + globs_bytes(&self.globs)
             + size_of_val(&*self.members)
-            + ends
-                .map(|ends| ends.0.heap_bytes() + size_of_val(&*ends.1))
-                .sum::<usize>()
+            + parts.count() * size_of::<Parts>()
+            + places.map(ranges).sum::<usize>()
     }
 }
 
@@ -399,8 +440,7 @@ impl<'a> TableBuilder<'a> {
                     (Some(_), _) => &mut prefix,
                     (_, Some(_)) => &mut exact,
                     _ => {
-                        let end: Vec<u8> = glob.literal_suffix().iter().rev().copied().collect();
-                        others.push((end, glob, statements));
+                        others.push((glob, statements));
                         continue;
                     }
                 };
@@ -410,31 +450,18 @@ impl<'a> TableBuilder<'a> {
             }
             slot.prefix = group(&prefix, &mut members);
             slot.exact = group(&exact, &mut members);
-            others.sort_by(|a, b| a.0.cmp(&b.0));
             let from = globs.len() as u32;
-            let mut ends: Vec<(Vec<u8>, Range)> = Vec::new();
-            for (end, glob, statements) in others {
-                let at = globs.len() as u32;
-                globs.push((glob.clone(), group(&statements, &mut members)));
-                match ends.last_mut() {
-                    Some((last, range)) if *last == end => range.to = at + 1,
-                    _ => ends.push((
-                        end,
-                        Range {
-                            from: at,
-                            to: at + 1,
-                        },
-                    )),
+            if others.len() > MANY {
+                slot.parts = Some(Box::new(by_parts(others, &mut globs, &mut members)));
+            } else {
+                for (glob, statements) in others {
+                    globs.push((glob.clone(), group(&statements, &mut members)));
                 }
             }
             slot.globs = Range {
                 from,
                 to: globs.len() as u32,
             };
-            if globs.len() - from as usize > MANY && ends.len() > 1 {
-                let (ends, ranges): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
-                slot.ends = Some(Box::new((Trie::new(&ends), ranges.into())));
-            }
             slots.push(slot);
         }
         Table {
@@ -443,6 +470,50 @@ impl<'a> TableBuilder<'a> {
             globs: globs.into(),
             members: members.into(),
         }
+    }
+}
+
+/// Adds many globs to the table so that they are found by a part: each by its end, else by the
+/// longest text inside it.
+fn by_parts(
+    patterns: Vec<(&Glob, Statements)>,
+    globs: &mut Vec<(Glob, Group)>,
+    members: &mut Vec<(u32, u8)>,
+) -> Parts {
+    let mut ends = BTreeMap::<Vec<u8>, Vec<_>>::new();
+    let mut middles = BTreeMap::<Vec<u8>, Vec<_>>::new();
+    let mut others = Vec::new();
+    for (glob, statements) in patterns {
+        let end: Vec<u8> = glob.literal_suffix().iter().rev().copied().collect();
+        let middle = glob.longest_literal_inside();
+        match (&end[..], &middle[..]) {
+            ([], []) => others.push((glob, statements)),
+            ([], _) => middles.entry(middle).or_default().push((glob, statements)),
+            _ => ends.entry(end).or_default().push((glob, statements)),
+        }
+    }
+    let mut add = |patterns: Vec<(&Glob, Statements)>| {
+        let from = globs.len() as u32;
+        for (glob, statements) in patterns {
+            globs.push((glob.clone(), group(&statements, members)));
+        }
+        Range {
+            from,
+            to: globs.len() as u32,
+        }
+    };
+    let mut places = |by_part: BTreeMap<Vec<u8>, Vec<_>>| {
+        let (parts, patterns): (Vec<_>, Vec<_>) = by_part.into_iter().unzip();
+        Places {
+            parts: Trie::new(&parts),
+            ranges: patterns.into_iter().map(&mut add).collect(),
+        }
+    };
+    let (ends, middles) = (places(ends), places(middles));
+    Parts {
+        ends,
+        middles,
+        others: add(others),
     }
 }
 

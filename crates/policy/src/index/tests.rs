@@ -6,6 +6,7 @@ fn glob() -> impl Strategy<Value = Glob> {
     let texts = [
         "*", "**", "a", "b", "ab", "a*", "ab*", "\\a*", "abc*", "*b", "*c", "a*c", "a*b", "a?",
         "?", "[ab]*", "*a*", "", "b*", "\\*", "a*a", "a*ba", "*ab", "*cc", "*bc", "*ac", "*aa",
+        "*aa*", "*b*", "*ab*", "*ba*", "*bb*", "*c*", "?b*", "?a?", "[ab]b?", "a?*", "*ca*",
     ];
     prop::sample::select(texts.to_vec()).prop_map(|text| Glob::new(text.as_bytes()))
 }

@@ -159,7 +159,8 @@ fn too_large_and_too_many() {
     assert_eq!((last.code, last.column), ("E022", 10_004));
 }
 
-/// Documents of the greatest size, made to be slow. The bound is generous for a debug build.
+/// Documents of the greatest size, made to be slow: milliseconds each in a release build. The bound
+/// is generous, but anything quadratic would take hours.
 #[test]
 fn the_largest_documents_are_read_in_time() {
     let list = |one: &str| {
@@ -196,7 +197,7 @@ fn the_largest_documents_are_read_in_time() {
         let start = std::time::Instant::now();
         let _ = read(&text, PolicyKind::Identity, "acme");
         let took = start.elapsed();
-        assert!(took.as_secs() < 5, "{name}: {took:?}");
+        assert!(took.as_secs() < 30, "{name}: {took:?}");
     }
 }
 
