@@ -31,10 +31,8 @@ impl HashKey {
 
     /// The key with these bytes, as [`HashKey::expose`] gave them.
     #[must_use]
-    pub fn of_bytes(bytes: &[u8; HASH_KEY_LEN]) -> Self {
-        let mut key = Zeroizing::new([0; HASH_KEY_LEN]);
-        key.copy_from_slice(bytes);
-        Self(key)
+    pub fn new(bytes: [u8; HASH_KEY_LEN]) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
     /// The key itself: for the file that keeps it.
@@ -89,7 +87,7 @@ mod tests {
     #[test]
     fn frozen_values() {
         // Computed with another implementation of HMAC-SHA256: stored hashes must stay valid.
-        let key = HashKey::of_bytes(&[7; HASH_KEY_LEN]);
+        let key = HashKey::new([7; HASH_KEY_LEN]);
         let key_id = AccessKeyId::parse("KWAKAAAAAAAAAAAAAAAA").unwrap();
         let secret = AccessKeySecret::of_entropy(key_id, &[1; ENTROPY_LEN]);
         assert_eq!(

@@ -368,4 +368,41 @@ mod tests {
         world.hash_key = HashKey::generate();
         assert_eq!(world.login("", key.expose()), Err(LoginError::WrongPass));
     }
+
+    /// `cargo test --release -p keyward-auth -- --ignored figures --nocapture`
+    #[test]
+    #[ignore = "measures"]
+    fn figures() {
+        let mut world = World::new();
+        let (active, disabled) = (world.key("app"), world.key("ci"));
+        world.apply(Change::UpdateAccessKey {
+            path: world.key_path(&disabled),
+            status: KeyStatus::Disabled,
+        });
+        let wrong = AccessKeySecret::generate(active.key_id());
+        let unknown = AccessKeySecret::generate(AccessKeyId::generate());
+        let cases = [
+            ("right", active.expose()),
+            ("wrong", wrong.expose()),
+            ("disabled", disabled.expose()),
+            ("unknown", unknown.expose()),
+            ("malformed", "hunter2"),
+        ];
+        // In turn, so that what else happens on the machine happens to all; the fastest tenth.
+        let mut times = cases.map(|_| Vec::new());
+        for _ in 0..20_000 {
+            for ((_, password), times) in cases.iter().zip(&mut times) {
+                let start = std::time::Instant::now();
+                let _ = std::hint::black_box(world.login("", password));
+                times.push(start.elapsed());
+            }
+        }
+        for ((name, _), times) in cases.iter().zip(&mut times) {
+            times.sort();
+            println!(
+                "{name}: {:?} (fastest tenth), {:?} (median)",
+                times[2000], times[10_000]
+            );
+        }
+    }
 }

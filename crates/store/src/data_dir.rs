@@ -165,30 +165,12 @@ impl DataDir {
             .map_err(at(&path))
     }
 
-    /// Reads a private file; `None` if there is none. The content is wiped when it is dropped.
+    /// Reads a private file, as [`read_private`] does.
     ///
     /// # Errors
-    /// [`DataDirError::Exposed`] if others may read or write it too.
+    /// As [`read_private`].
     pub fn read_private(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
-        let path = self.file(name);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(at(&path))?,
-        };
-        let metadata = file.metadata().map_err(at(&path))?;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(DataDirError::Exposed { path, mode });
-        }
-        if metadata.len() > MAX_PRIVATE_LEN {
-            return Err(at(&path)(io::ErrorKind::FileTooLarge.into()));
-        }
-        // With room for all of it from the start, it is in one place only.
-        let mut content = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-        file.take(MAX_PRIVATE_LEN)
-            .read_to_end(&mut content)
-            .map_err(at(&path))?;
-        Ok(Some(content))
+        read_private(self.file(name))
     }
 
     /// The key in a private file; `make` makes a new one if there is no file.
@@ -216,6 +198,36 @@ impl DataDir {
         self.write_private(name, &text)?;
         Ok(key)
     }
+}
+
+/// Reads a file that only its owner may read, also one in a data directory that another process
+/// has; `None` if there is none. The content is wiped when it is dropped.
+///
+/// # Errors
+/// [`DataDirError::Exposed`] if others may read or write it too.
+pub fn read_private(path: impl AsRef<Path>) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
+    let path = path.as_ref();
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(at(path))?,
+    };
+    let metadata = file.metadata().map_err(at(path))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(DataDirError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    if metadata.len() > MAX_PRIVATE_LEN {
+        return Err(at(path)(io::ErrorKind::FileTooLarge.into()));
+    }
+    // With room for all of it from the start, it is in one place only.
+    let mut content = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.take(MAX_PRIVATE_LEN)
+        .read_to_end(&mut content)
+        .map_err(at(path))?;
+    Ok(Some(content))
 }
 
 /// A key from its hexadecimal digits.

@@ -6,13 +6,12 @@
 
 mod audit;
 mod data_dir;
+mod error;
 mod migration;
 mod sqlite;
 
 pub use audit::{AuditEntry, AuditRecord};
-pub use data_dir::{DataDir, DataDirError, KEY_LEN};
+pub use data_dir::{DataDir, DataDirError, KEY_LEN, read_private};
+pub use error::{BindHashKeyError, CommitError, LoadDirectoryError, OpenError, ReadAuditError};
 pub use migration::SCHEMA_VERSION;
-pub use sqlite::{
-    BindHashKeyError, CommitError, LoadDirectoryError, MAX_AUDIT_ENTRIES, OpenError,
-    ReadAuditError, Store,
-};
+pub use sqlite::{MAX_AUDIT_ENTRIES, Store};

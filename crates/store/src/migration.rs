@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
-use crate::sqlite::OpenError;
+use crate::error::OpenError;
 
 /// Marks an SQLite file as a store of Keyward, so that no other file is taken for one: `KWRD`.
 const APPLICATION_ID: u32 = 0x4B57_5244;
