@@ -38,8 +38,9 @@ fn valkey_9_agrees() {
 
 /// The server's program: from the environment, from `.tools`, or from the search path.
 fn find(variable: &str, name: &str) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(path.into());
+    let named = std::env::var_os(variable).filter(|path| !path.is_empty());
+    if let Some(path) = named {
+        return Some(PathBuf::from(path)).filter(|program| program.is_file());
     }
     let tools = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../.tools")
