@@ -334,3 +334,89 @@ fn messages_of_action_patterns() {
         assert!(message.starts_with(expected), "{text}: {message}");
     }
 }
+
+/// Words of grammars, numbers, names of keys and noise.
+fn any_word() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+    const KNOWN: [&str; 29] = [
+        "store",
+        "StoreDist",
+        "by",
+        "get",
+        "LIMIT",
+        "streams",
+        "group",
+        "count",
+        "block",
+        "keys",
+        "auth",
+        "auth2",
+        "overflow",
+        "set",
+        "prefix",
+        "bcast",
+        "redirect",
+        "0",
+        "1",
+        "2",
+        "3",
+        "-1",
+        "01",
+        "18446744073709551615",
+        "9223372036854775807",
+        "k",
+        "*",
+        "#",
+        "",
+    ];
+    prop_oneof![
+        4 => proptest::sample::select(&KNOWN[..]).prop_map(|word| word.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..6),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(3_000))]
+
+    #[test]
+    fn any_call_is_judged(
+        at in 0..COMMAND_COUNT,
+        arguments in proptest::collection::vec(any_word(), 0..12),
+    ) {
+        let id = CommandId(at as u16);
+        let name = id.command().name.split('|').map(|word| word.as_bytes().to_vec());
+        let call: Vec<Vec<u8>> = name.chain(arguments).collect();
+        let mut out = Touched::default();
+        let result = touched(id, &call, &mut out);
+        for word in out.keys.iter().map(|key| key.word).chain(out.channels.iter().map(|c| c.word)) {
+            assert!((1..call.len()).contains(&(word as usize)));
+        }
+        match result {
+            Err(_) => assert_eq!((out.scope, out.keys.len()), (Scope::default(), 0)),
+            Ok(()) if out.scope == Scope::Named => {
+                assert!(!out.keys.is_empty() || !out.channels.is_empty());
+            }
+            Ok(()) if out.scope == Scope::Keyless => {
+                assert!(lists::KEYLESS.contains(&id.command().name));
+            }
+            Ok(()) => {}
+        }
+        let upper: Vec<Vec<u8>> = call.iter().map(|word| word.to_ascii_uppercase()).collect();
+        let mut again = Touched::default();
+        assert_eq!(touched(id, &upper, &mut again), result);
+        assert_eq!(again.keys, out.keys);
+        assert_eq!(again.channels, out.channels);
+        assert_eq!(again.scope, out.scope);
+    }
+
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_of_an_action_panics(text in "(kvdb|iam|sts|org|x)?:?@?(Execute)?\\PC{0,20}[*]?") {
+        match action_pattern(&text) {
+            Ok(bits) => assert!(!bits.is_empty()),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+}
