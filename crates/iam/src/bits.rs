@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use keyward_commands::{
-    ActionBits, ActionId, CONNECT, CommandClass, CommandId, CommandScope, administrative_actions,
-    connect_only_actions,
+    ActionBits, ActionId, CONNECT, ChannelRule, Command, CommandClass, CommandId, CommandScope,
+    Flags, administrative_actions, connect_only_actions,
 };
 use keyward_policy::{Effect, KeyPatterns, Policy, Statement, Touch};
 
@@ -54,7 +54,9 @@ impl Bounds {
             None => (statement.actions.clone(), statement.actions.clone()),
             Some(keys) => (
                 statement.actions.intersect(covered_by(keys)),
-                statement.actions.intersect(coverable_by(keys)),
+                statement
+                    .actions
+                    .intersect(&meetable_by(keys).union(untouching_actions())),
             ),
         };
         self.sure = self.sure.union(&sure);
@@ -67,9 +69,8 @@ impl Bounds {
                 self.sure = self.sure.union(&statement.actions);
                 self.maybe = self.maybe.union(&statement.actions);
             }
-            // Never one that touches nothing.
-            Some(_) => {
-                let met = statement.actions.subtract(untouching_actions());
+            Some(keys) => {
+                let met = statement.actions.intersect(meetable_by(keys));
                 self.maybe = self.maybe.union(&met);
             }
         }
@@ -261,8 +262,6 @@ action_sets! {
             && command.key_specs.is_empty()
             && command.keys == keyward_commands::KeyRule::BySpecs
             && command.channels == keyward_commands::ChannelRule::None;
-    /// Commands that never touch a channel.
-    channelless_commands: command => command.channels == keyward_commands::ChannelRule::None;
     /// Commands whose calls name keys.
     keyed_commands: command => command.scope == CommandScope::Keyed;
     /// Commands that are always possible, or need only Connect, are no reason to connect.
@@ -298,32 +297,69 @@ fn untouching_actions() -> &'static ActionBits {
     })
 }
 
-/// Actions that an Allow with these fields allows whatever keys they touch.
+/// Actions that an Allow with these fields allows whatever keys and channels they touch.
 fn covered_by(keys: &KeyPatterns) -> &'static ActionBits {
-    static NO_CHANNELS: OnceLock<ActionBits> = OnceLock::new();
-    if keys.covers_everything() {
-        return all_actions();
-    }
-    if keys.allows(&Touch::EveryKey {
-        reads: true,
-        writes: true,
-        enumeration: false,
-    }) {
-        return NO_CHANNELS.get_or_init(|| channelless_commands().union(untouching_actions()));
-    }
-    untouching_actions()
+    // By whether every key may be read, every key written, every channel used.
+    static COVERED: [OnceLock<ActionBits>; 8] = [const { OnceLock::new() }; 8];
+    let access = |reads, writes| {
+        keys.allows(&Touch::EveryKey {
+            reads,
+            writes,
+            enumeration: false,
+        })
+    };
+    let (reads, writes) = (access(true, false), access(false, true));
+    let channels = keys
+        .channels
+        .iter()
+        .any(keyward_policy::Glob::is_everything);
+    let place = usize::from(reads) | usize::from(writes) << 1 | usize::from(channels) << 2;
+    COVERED[place].get_or_init(|| {
+        let mut bits = untouching_actions().clone();
+        for id in CommandId::all() {
+            let command = id.command();
+            let (needs_read, needs_write) = widest_access(command);
+            let no_channels = command.channels == ChannelRule::None;
+            if (reads || !needs_read) && (writes || !needs_write) && (channels || no_channels) {
+                bits.insert(id.action());
+            }
+        }
+        bits
+    })
 }
 
-/// Actions that an Allow with these fields can allow for some keys or channels.
-fn coverable_by(keys: &KeyPatterns) -> &'static ActionBits {
-    static CHANNELS_ONLY: OnceLock<ActionBits> = OnceLock::new();
-    if keys.keys.is_empty() && keys.read_keys.is_empty() && keys.write_keys.is_empty() {
-        return CHANNELS_ONLY.get_or_init(|| {
-            let with_channels = all_actions().subtract(channelless_commands());
-            with_channels
-                .subtract(keyed_commands())
-                .union(untouching_actions())
-        });
+/// How a command may use keys, by the widest of its calls: reading, writing.
+fn widest_access(command: &Command) -> (bool, bool) {
+    let read_only = command.flags.contains(Flags::READONLY);
+    let write_only = command.flags.contains(Flags::WRITE) && command.key_specs.is_empty();
+    match command.scope {
+        CommandScope::Keyless if command.key_specs.is_empty() => (false, false),
+        CommandScope::Enumeration => (true, false),
+        _ if read_only => (true, false),
+        // `FLUSHALL`; of a keyed command a call may read, too (`SET` with `GET`).
+        _ if write_only => (false, true),
+        _ => (true, true),
     }
-    all_actions()
+}
+
+/// Commands some call of which uses a key or channel that such fields can speak of.
+fn meetable_by(keys: &KeyPatterns) -> &'static ActionBits {
+    // By whether the fields speak of keys that are read, keys that are written, channels.
+    static MEETABLE: [OnceLock<ActionBits>; 8] = [const { OnceLock::new() }; 8];
+    let reads = !keys.keys.is_empty() || !keys.read_keys.is_empty();
+    let writes = !keys.keys.is_empty() || !keys.write_keys.is_empty();
+    let channels = !keys.channels.is_empty();
+    let place = usize::from(reads) | usize::from(writes) << 1 | usize::from(channels) << 2;
+    MEETABLE[place].get_or_init(|| {
+        let mut bits = ActionBits::EMPTY;
+        for id in CommandId::all() {
+            let command = id.command();
+            let (may_read, may_write) = widest_access(command);
+            let has_channels = command.channels != ChannelRule::None;
+            if (reads && may_read) || (writes && may_write) || (channels && has_channels) {
+                bits.insert(id.action());
+            }
+        }
+        bits
+    })
 }

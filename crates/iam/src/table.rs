@@ -270,11 +270,12 @@ impl Compiled {
         if self.denied.contains(action) && own.denies(touch) {
             return false;
         }
-        !touches_keys(touch)
-            || self
-                .readers
-                .iter()
-                .any(|command| self.residual(command.action()).allows(touch))
+        self.connect == Connect::Allowed
+            && (!touches_keys(touch)
+                || self
+                    .readers
+                    .iter()
+                    .any(|command| self.residual(command.action()).allows(touch)))
     }
 }
 

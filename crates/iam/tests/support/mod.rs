@@ -194,15 +194,15 @@ impl World {
     }
 
     /// Builds the directory. Trusts that the rules refuse (cycles, twins) and resource policies
-    /// that lock the owner out are left out; `true` if nothing was.
-    pub(crate) fn build(&self) -> (Directory, bool) {
+    /// that lock the owner out are left out, and counted.
+    pub(crate) fn build(&self) -> (Directory, usize) {
         let context = ChangeContext::system(UnixMillis(1));
         let mut directory = Directory::empty();
-        let mut complete = true;
+        let mut refused = 0;
         let mut make = |change: Change, must: bool| match directory.apply(&change, &context) {
             Ok(applied) => directory = applied.directory,
             Err(error) if must => panic!("{change:?}: {error}"),
-            Err(_) => complete = false,
+            Err(_) => refused += 1,
         };
         make(
             Change::CreateUser {
@@ -300,7 +300,7 @@ impl World {
                 );
             }
         }
-        (directory, complete)
+        (directory, refused)
     }
 }
 
