@@ -16,6 +16,11 @@ fn main() -> anyhow::Result<()> {
         ["commands", "--check"] => true,
         _ => bail!("usage: cargo run -p keyward-xtask -- commands [--check]"),
     };
+    command_table(check)
+}
+
+/// Writes or checks the table of `keyward-commands`.
+fn command_table(check: bool) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("xtask has no parent folder")?;
@@ -38,4 +43,9 @@ fn write_or_check(path: &Path, text: &str, check: bool) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     println!("{} written", path.display());
     Ok(())
+}
+
+#[test]
+fn generated_files_are_up_to_date() {
+    command_table(true).unwrap();
 }

@@ -152,7 +152,13 @@ fn check(
             assert!(ours.is_empty(), "there are keys: {}", context());
             "no keys"
         }
-        (Err(_), Ok(_)) => "refused there only",
+        (Err(theirs), Ok(_)) => {
+            // Redis asks for three words at least; ZRANK took fewer arguments; the specifications of
+            // PFMERGE miss that a call without sources is valid.
+            let known = theirs.contains("number of arguments") || call[0] == b"pfmerge";
+            assert!(known, "refused there only: {}", context());
+            "refused there only"
+        }
         (Err(_), Err(_)) => "refused by both",
     }
 }
