@@ -1,1 +1,28 @@
-//! Placeholder; replaced by the first real commit of this crate.
+//! The control plane over HTTP.
+//!
+//! Every call is decided by the same functions of the directory as a Redis command. [`ControlPlane`]
+//! is the one place that changes the directory of a running process; [`Api`] is what the handlers
+//! share, [`serve`] the listener with its limits. All paths, with what each is decided on, stand in
+//! one table ([`routes`]) that the router and the OpenAPI document are both made of.
+
+mod api;
+mod audit;
+mod basic;
+mod body;
+mod clock;
+mod control;
+mod explain;
+mod openapi;
+mod policies;
+mod problem;
+pub mod routes;
+mod serve;
+mod show;
+
+pub use api::{Api, Exposition};
+pub use clock::now;
+pub use control::{Changed, ControlPlane, Refusal};
+pub use openapi::openapi;
+pub use policies::{InputError, document_text, policy_inputs};
+pub use problem::{PROBLEM_TYPE, Problem};
+pub use serve::{ApiSettings, Server};

@@ -1,0 +1,263 @@
+//! What the handlers share: who may see and change what, and how an answer looks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use keyward_auth::{HashKey, LoginThrottle};
+use keyward_iam::{
+    Change, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts, UnixMillis,
+};
+use keyward_policy::Touch;
+use serde_json::{Value, json};
+
+use crate::basic::Caller;
+use crate::control::{Changed, ControlPlane, Refusal};
+use crate::problem::Problem;
+use crate::show;
+
+/// Adds lines in the Prometheus text format: what others than the API count.
+pub type Exposition = Arc<dyn Fn(&mut String) + Send + Sync>;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// Makes the changes.
+    pub control: Arc<ControlPlane>,
+    /// Key of the hashes of access-key secrets.
+    pub hash_key: Arc<HashKey>,
+    /// Failed logins, by source.
+    pub throttle: Arc<LoginThrottle>,
+    /// Denials, and while somebody watches, every decision.
+    pub log: Arc<DecisionLog>,
+    /// Whether the operator permits administrative commands where a database turns them on.
+    pub allow_administration: bool,
+    /// Whether credentials are taken from other machines without TLS.
+    pub allow_remote: bool,
+    /// The time.
+    pub clock: fn() -> UnixMillis,
+    /// What others add to `/metrics`.
+    pub metrics: Option<Exposition>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// One call: who, when, on which directory.
+pub(crate) struct Call {
+    pub(crate) api: Arc<Api>,
+    pub(crate) caller: Caller,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) now: UnixMillis,
+    /// `?dry_run=true`: decide and check, store nothing.
+    pub(crate) dry_run: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct DryRun {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl FromRequestParts<Arc<Api>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        let Query(DryRun { dry_run }) = Query::from_request_parts(parts, api)
+            .await
+            .map_err(|error| Problem::malformed(error.body_text()))?;
+        Ok(Self {
+            directory: api.control.directory(),
+            now: (api.clock)(),
+            api: Arc::clone(api),
+            caller,
+            dry_run,
+        })
+    }
+}
+
+/// A path out of segments of the URL; what cannot be an id is no path of anything.
+pub(crate) fn path(segments: &[&str]) -> Result<String, Problem> {
+    let path = segments.join("/");
+    let is_id = |segment: &&str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        !segment.is_empty() && segment.len() <= 64 && segment.bytes().all(fits)
+    };
+    if segments.iter().all(|segment| is_id(segment)) {
+        Ok(path)
+    } else {
+        let shown: String = path.chars().take(200).collect();
+        Err(Problem::not_found(&shown))
+    }
+}
+
+/// The action that shows what is at a path, and the resource on which it is decided.
+fn describe_requirements(directory: &Directory, path: &str) -> Vec<(&'static str, String)> {
+    let Some(parts) = PathParts::of(path) else {
+        return Vec::new();
+    };
+    let action = match parts.kind {
+        Kind::Organisation => "org:Describe",
+        Kind::User => "iam:DescribeUser",
+        Kind::ProgrammaticIdentity => "iam:DescribeProgrammaticIdentity",
+        Kind::Group => "iam:DescribeGroup",
+        Kind::AccessKey => "iam:DescribeAccessKey",
+        Kind::Database => "kvdb:Describe",
+        Kind::Policy => "iam:DescribePolicy",
+        // Both sides of a trust may look at it.
+        Kind::Trust => {
+            let trust = directory.trust_at(path).and_then(|ix| directory.trust(ix));
+            let sides = trust.map(|trust| [trust.trustor, trust.trustee]);
+            let paths = sides.into_iter().flatten();
+            return paths
+                .filter_map(|ix| directory.identity(ix))
+                .map(|identity| ("iam:DescribeTrust", identity.path.to_string()))
+                .collect();
+        }
+    };
+    vec![(action, path.to_owned())]
+}
+
+impl Call {
+    /// Decides an action of the control plane.
+    pub(crate) fn decide(&self, action: &str, resource: &str) -> Option<Decision> {
+        let action = keyward_commands::action(action)?;
+        let session = &self.caller.session;
+        Some(
+            self.directory
+                .decide(session, action, resource, &Touch::None, self.now),
+        )
+    }
+
+    pub(crate) fn allows(&self, action: &str, resource: &str) -> bool {
+        self.decide(action, resource)
+            .is_some_and(|decision| decision.is_allow())
+    }
+
+    /// Whether the caller may know what is at a path.
+    pub(crate) fn sees(&self, path: &str) -> bool {
+        describe_requirements(&self.directory, path)
+            .iter()
+            .any(|(action, resource)| self.allows(action, resource))
+    }
+
+    /// Refuses what the caller may not read: there is no such thing.
+    pub(crate) fn read(&self, action: &str, path: &str) -> Result<(), Problem> {
+        let exists = !matches!(self.directory.entity(path), None | Some(Entity::Tombstone));
+        if exists && self.allows(action, path) {
+            Ok(())
+        } else {
+            Err(Problem::not_found(path))
+        }
+    }
+
+    /// Refuses a list of what an organisation has. In the caller's own organisation the refusal
+    /// says so.
+    pub(crate) fn list(&self, action: &str, organisation: &str) -> Result<(), Problem> {
+        let exists = self.directory.identity_at(organisation).is_some();
+        match self.decide(action, organisation) {
+            Some(decision) if decision.is_allow() && exists => Ok(()),
+            Some(decision) if !decision.is_allow() => Err(self.denied(&decision)),
+            _ => Err(Problem::not_found(organisation)),
+        }
+    }
+
+    /// An entity, if the caller may see it.
+    pub(crate) fn describe(&self, path: &str) -> Result<Value, Problem> {
+        let shown = show::entity(&self.directory, path);
+        match shown.filter(|_| self.sees(path)) {
+            Some(entity) => Ok(entity),
+            None => Err(Problem::not_found(path)),
+        }
+    }
+
+    /// A denial, kept for `why`. What is not the caller's organisation's and cannot be seen does
+    /// not exist.
+    pub(crate) fn denied(&self, decision: &Decision) -> Problem {
+        let own = self
+            .directory
+            .is_own_resource(self.caller.session.principal, &decision.resource);
+        if !own && !self.sees(&decision.resource) {
+            return Problem::not_found(&decision.resource);
+        }
+        let id = keyward_auth::decision_id();
+        self.api.log.record(DecisionRecord {
+            id: id.clone(),
+            at: self.now,
+            principal: self.caller.path.clone(),
+            source: self.caller.session.source,
+            database: decision.resource.to_string(),
+            command: decision.action.to_owned(),
+            keys: Vec::new(),
+            decision: decision.clone(),
+        });
+        let detail = format!(
+            "{} on {}: {} (keyward why {id})",
+            decision.action, decision.resource, decision.public_message
+        );
+        Problem {
+            decision_id: Some(id),
+            ..Problem::new(StatusCode::FORBIDDEN, "denied", detail)
+        }
+    }
+
+    /// Makes a change, or with `dry_run` only tells what would become of it.
+    pub(crate) async fn change(&self, change: Change) -> Result<Changed, Problem> {
+        let control = Arc::clone(&self.api.control);
+        let (session, now, dry_run) = (self.caller.session.clone(), self.now, self.dry_run);
+        let made = tokio::task::spawn_blocking(move || {
+            if dry_run {
+                control.dry_run(&session, &change, now)
+            } else {
+                control.change(&session, &change, now)
+            }
+        });
+        match made.await {
+            Ok(Ok(changed)) => Ok(changed),
+            Ok(Err(Refusal::Denied(decision))) => Err(self.denied(&decision)),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(_) => Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the change failed inside Keyward, and has no effect",
+            )),
+        }
+    }
+
+    /// Makes a change and shows what is at a path afterwards.
+    pub(crate) async fn change_and_show(
+        &self,
+        change: Change,
+        path: &str,
+        status: StatusCode,
+    ) -> Result<Response, Problem> {
+        let changed = self.change(change).await?;
+        let mut shown = show::entity(&changed.directory, path)
+            .unwrap_or_else(|| json!({ "path": path, "deleted": true }));
+        let status = if self.dry_run {
+            show::insert(&mut shown, "dry_run", true);
+            StatusCode::OK
+        } else {
+            status
+        };
+        Ok((status, axum::Json(shown)).into_response())
+    }
+
+    /// The organisation of the caller, by id: what its shorthand is of.
+    pub(crate) fn own_organisation(&self) -> Option<String> {
+        let parts = PathParts::of(&self.caller.path)?;
+        parts.organisation.map(str::to_owned)
+    }
+}
+
+/// A list, as every list is answered.
+pub(crate) fn items(items: Vec<Value>) -> Response {
+    axum::Json(json!({ "items": items })).into_response()
+}

@@ -1,0 +1,217 @@
+//! What is kept of a change.
+
+use std::net::IpAddr;
+
+use keyward_iam::{Change, PolicyInput, Requirement, UnixMillis, full_path};
+use keyward_store::AuditRecord;
+use serde_json::{Value, json};
+
+/// The audit record of a change. Hashes of secrets are left out.
+pub(crate) fn record(
+    by: &str,
+    source: Option<IpAddr>,
+    change: &Change,
+    requirements: &[Requirement],
+    at: UnixMillis,
+) -> AuditRecord {
+    let (resource, summary) = describe(change);
+    AuditRecord {
+        at,
+        principal: by.to_owned(),
+        actions: requirements
+            .iter()
+            .map(|requirement| format!("{} on {}", requirement.action, requirement.resource))
+            .collect(),
+        resource,
+        summary,
+        source,
+    }
+}
+
+fn policies(inputs: &[PolicyInput]) -> Value {
+    let one = |input: &PolicyInput| match input {
+        PolicyInput::Document(text) => json!({ "document": text }),
+        PolicyInput::Named(path) => json!({ "policy": path }),
+    };
+    inputs.iter().map(one).collect()
+}
+
+/// The path of what is changed, and the change in the words of the API.
+fn describe(change: &Change) -> (String, Value) {
+    let new =
+        |organisation: &str, kind: &str, id: &str| full_path(&format!("{kind}/{id}"), organisation);
+    match change {
+        Change::CreateUser { id, name } => (
+            format!("user/{id}"),
+            json!({ "change": "create_user", "name": name }),
+        ),
+        Change::CreateOrganisation {
+            id,
+            name,
+            owner,
+            account,
+            administrator,
+        } => (
+            format!("org/{id}"),
+            json!({ "change": "create_organisation", "name": name, "owner": owner,
+                    "account": account, "administrator": administrator }),
+        ),
+        Change::Rename { path, name } => {
+            (path.clone(), json!({ "change": "rename", "name": name }))
+        }
+        Change::DeleteOrganisation { path } => {
+            (path.clone(), json!({ "change": "delete_organisation" }))
+        }
+        Change::CreateProgrammaticIdentity {
+            organisation,
+            id,
+            name,
+        } => (
+            new(organisation, "programmatic_identity", id),
+            json!({ "change": "create_programmatic_identity", "name": name }),
+        ),
+        Change::CreateGroup {
+            organisation,
+            id,
+            name,
+        } => (
+            new(organisation, "group", id),
+            json!({ "change": "create_group", "name": name }),
+        ),
+        Change::DeleteIdentity { path, cascade } => (
+            path.clone(),
+            json!({ "change": "delete_identity", "cascade": cascade }),
+        ),
+        Change::SetDefaultDatabase { identity, database } => (
+            identity.clone(),
+            json!({ "change": "set_default_database", "database": database }),
+        ),
+        Change::CreateAccessKey {
+            identity,
+            key_id,
+            description,
+            ..
+        } => (
+            format!("{identity}/access_key/{key_id}"),
+            json!({ "change": "create_access_key", "description": description }),
+        ),
+        Change::UpdateAccessKey { path, status } => (
+            path.clone(),
+            json!({ "change": "update_access_key", "status": status }),
+        ),
+        Change::DeleteAccessKey { path } => {
+            (path.clone(), json!({ "change": "delete_access_key" }))
+        }
+        Change::CreateDatabase {
+            organisation,
+            id,
+            name,
+            backend,
+        } => (
+            new(organisation, "kvdb", id),
+            json!({ "change": "create_database", "name": name, "backend": backend }),
+        ),
+        Change::SetBackend { path, backend } => (
+            path.clone(),
+            json!({ "change": "set_backend", "backend": backend }),
+        ),
+        Change::SetAdministration { path, on } => (
+            path.clone(),
+            json!({ "change": "set_administration", "on": on }),
+        ),
+        Change::DeleteDatabase { path } => (path.clone(), json!({ "change": "delete_database" })),
+        Change::CreateTrust {
+            id,
+            trustor,
+            trustee,
+            policies: inputs,
+            expires_at,
+        } => {
+            let organisation = trustor.split('/').nth(1).unwrap_or_default();
+            (
+                new(organisation, "trust", id),
+                json!({ "change": "create_trust", "trustor": trustor, "trustee": trustee,
+                        "policies": policies(inputs), "expires_at": expires_at }),
+            )
+        }
+        Change::UpdateTrust {
+            path,
+            policies: inputs,
+            expires_at,
+        } => (
+            path.clone(),
+            json!({ "change": "update_trust", "policies": inputs.as_deref().map(policies),
+                    "expires_at": expires_at }),
+        ),
+        Change::AcceptTrust { path } => (path.clone(), json!({ "change": "accept_trust" })),
+        Change::DeleteTrust { path } => (path.clone(), json!({ "change": "delete_trust" })),
+        Change::PutResourcePolicy { path, document } => (
+            path.clone(),
+            json!({ "change": "put_resource_policy", "document": document }),
+        ),
+        Change::DeleteResourcePolicy { path } => {
+            (path.clone(), json!({ "change": "delete_resource_policy" }))
+        }
+        Change::PutBoundary {
+            identity,
+            policies: inputs,
+        } => (
+            identity.clone(),
+            json!({ "change": "put_boundary", "policies": policies(inputs) }),
+        ),
+        Change::DeleteBoundary { identity } => {
+            (identity.clone(), json!({ "change": "delete_boundary" }))
+        }
+        Change::PutGuardrails {
+            organisation,
+            policies: inputs,
+        } => (
+            organisation.clone(),
+            json!({ "change": "put_guardrails", "policies": policies(inputs) }),
+        ),
+        Change::TransferOwnership {
+            organisation,
+            owner,
+        } => (
+            organisation.clone(),
+            json!({ "change": "transfer_ownership", "owner": owner }),
+        ),
+        Change::CreatePolicy {
+            organisation,
+            id,
+            name,
+            document,
+        } => (
+            new(organisation, "policy", id),
+            json!({ "change": "create_policy", "name": name, "document": document }),
+        ),
+        Change::UpdatePolicy { path, document } => (
+            path.clone(),
+            json!({ "change": "update_policy", "document": document }),
+        ),
+        Change::SetDefaultPolicyVersion { path, version } => (
+            path.clone(),
+            json!({ "change": "set_default_policy_version", "version": version }),
+        ),
+        Change::DeletePolicy { path } => (path.clone(), json!({ "change": "delete_policy" })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_hash_is_kept() {
+        let change = Change::CreateAccessKey {
+            identity: "org/dev/programmatic_identity/app".to_owned(),
+            key_id: "KWAKAAAAAAAAAAAAAAAA".to_owned(),
+            secret_hash: [0xAB; 32],
+            description: Some("laptop".to_owned()),
+        };
+        let record = record("system", None, &change, &[], UnixMillis(0));
+        let text = serde_json::to_string(&record).unwrap().to_lowercase();
+        assert!(!text.contains("abab") && !text.contains("171"), "{text}");
+        assert!(text.contains("laptop"));
+    }
+}

@@ -1,0 +1,237 @@
+//! The OpenAPI document, made of the table of calls.
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::routes::{Endpoint, endpoints};
+
+/// The OpenAPI 3.1 document of the API; a copy is checked in as `openapi/keyward.json`.
+#[must_use]
+pub fn openapi() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for endpoint in endpoints() {
+        let path = paths
+            .entry(endpoint.path)
+            .or_insert_with(|| json!({ "parameters": path_parameters(endpoint.path) }));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(
+                endpoint.method.as_str().to_lowercase(),
+                operation(&endpoint),
+            );
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Keyward",
+            "version": "1",
+            "description": "Identity and access management for Redis-compatible databases. An \
+                entity's URL is `/v1/` and its full path. Every call is decided by the same engine \
+                as every Redis command; what the caller may not see is 404.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "security": [{ "access_key": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "access_key": {
+                    "type": "http", "scheme": "basic",
+                    "description": "Access key id and secret.",
+                },
+            },
+            "schemas": { "Problem": problem() },
+            "responses": {
+                "Problem": {
+                    "description": "An error (RFC 9457).",
+                    "content": {
+                        "application/problem+json": {
+                            "schema": { "$ref": "#/components/schemas/Problem" },
+                        },
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "code": { "type": "string", "description": "stable, for programs" },
+            "findings": {
+                "type": "array",
+                "description": "what is wrong with a policy",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "policy": { "type": "integer" },
+                        "line": { "type": "integer" },
+                        "column": { "type": "integer" },
+                        "path": { "type": "string" },
+                        "message": { "type": "string" },
+                        "code": { "type": "string" },
+                    },
+                },
+            },
+            "dependents": { "type": "array", "items": { "type": "string" } },
+            "decision_id": { "type": "string", "description": "for `keyward why`" },
+        },
+    })
+}
+
+fn path_parameters(path: &str) -> Value {
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| {
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        })
+        .collect()
+}
+
+/// The schema of a type of the table.
+fn schema(kind: &str, meaning: &str) -> Value {
+    match kind.trim_end_matches('?') {
+        "any" => json!({ "description": meaning }),
+        kind if meaning.contains("null") => {
+            json!({ "type": [kind, "null"], "description": meaning })
+        }
+        kind => json!({ "type": kind, "description": meaning }),
+    }
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(endpoint),
+        "summary": endpoint.summary,
+        "description": format!("Decided on: {}.", endpoint.decided),
+    });
+    let Some(object) = operation.as_object_mut() else {
+        return operation;
+    };
+    if !endpoint.path.starts_with("/v1/") {
+        object.insert("security".to_owned(), json!([]));
+    }
+    let dry_run = (
+        "dry_run",
+        "boolean",
+        "decide and check, but change nothing: answered with 200",
+    );
+    let query: Vec<Value> = endpoint
+        .query
+        .iter()
+        .chain(endpoint.changes().then_some(&dry_run))
+        .map(|(name, kind, meaning)| {
+            json!({ "name": name, "in": "query", "required": false,
+                    "schema": schema(kind, meaning) })
+        })
+        .collect();
+    if !query.is_empty() {
+        object.insert("parameters".to_owned(), query.into());
+    }
+    if let Some(body) = request_body(endpoint) {
+        object.insert("requestBody".to_owned(), body);
+    }
+    let mut responses = Map::new();
+    let content = if endpoint.path.starts_with("/v1/") || endpoint.path.ends_with(".json") {
+        json!({ "application/json": { "schema": {} } })
+    } else {
+        json!({ "text/plain": { "schema": { "type": "string" } } })
+    };
+    responses.insert(
+        endpoint.status.to_string(),
+        json!({ "description": "Done.", "content": content }),
+    );
+    if endpoint.path.starts_with("/v1/") {
+        let problem = json!({ "$ref": "#/components/responses/Problem" });
+        responses.insert("default".to_owned(), problem);
+    }
+    object.insert("responses".to_owned(), Value::Object(responses));
+    operation
+}
+
+fn request_body(endpoint: &Endpoint) -> Option<Value> {
+    let schema = match endpoint.body {
+        [] => return None,
+        [("", kind, meaning)] => schema(kind, meaning),
+        fields => {
+            let properties: Map<String, Value> = fields
+                .iter()
+                .map(|(name, kind, meaning)| ((*name).to_owned(), schema(kind, meaning)))
+                .collect();
+            let required: Vec<&str> = fields
+                .iter()
+                .filter(|(_, kind, _)| !kind.ends_with('?'))
+                .map(|(name, ..)| *name)
+                .collect();
+            json!({ "type": "object", "additionalProperties": false,
+                    "properties": properties, "required": required })
+        }
+    };
+    Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }))
+}
+
+/// Unique: the method and the fixed segments.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let mut words = vec![endpoint.method.as_str().to_lowercase()];
+    let segments: Vec<&str> = endpoint.path.split('/').skip(1).collect();
+    let fixed = segments
+        .iter()
+        .filter(|segment| !segment.starts_with('{') && **segment != "v1");
+    words.extend(fixed.map(|segment| segment.replace('.', "_")));
+    if segments.last().is_some_and(|last| last.starts_with('{')) {
+        words.push("one".to_owned());
+    } else if endpoint.method == Method::GET && segments.len() > 2 {
+        words.push("all".to_owned());
+    }
+    words.join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECKED_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/keyward.json");
+
+    #[test]
+    fn the_copy_is_fresh() {
+        let text = format!("{:#}\n", openapi());
+        if std::env::var_os("KEYWARD_WRITE_OPENAPI").is_some() {
+            std::fs::write(CHECKED_IN, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(CHECKED_IN).unwrap_or_default();
+        assert!(
+            found == text,
+            "openapi/keyward.json is out of date: run this test with KEYWARD_WRITE_OPENAPI=1"
+        );
+    }
+
+    #[test]
+    fn operation_ids_are_unique() {
+        let mut seen = std::collections::HashSet::new();
+        for endpoint in endpoints() {
+            let id = operation_id(&endpoint);
+            assert!(seen.insert(id.clone()), "{id}");
+        }
+    }
+
+    #[test]
+    fn every_action_named_exists() {
+        for endpoint in endpoints() {
+            for word in endpoint.decided.split([' ', ',', ';']) {
+                if word.contains(':') {
+                    assert!(
+                        keyward_commands::action(word).is_some(),
+                        "{word}: {}",
+                        endpoint.path
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! Identities, groups, databases and named policies: what an organisation has by id and name.
+
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::Response;
+use keyward_iam::{Backend, Change, Directory, IdentityIx, Kind, PathParts, full_path};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{Endpoint, Target, delete, get, patch, post, put};
+use crate::api::{Call, items};
+use crate::body::Body;
+use crate::policies::document_text;
+use crate::problem::Problem;
+use crate::show;
+
+const ID: (&str, &str, &str) = (
+    "id",
+    "string",
+    "its id, unique in the organisation for ever",
+);
+const NAME: (&str, &str, &str) = ("name", "string?", "what people call it");
+const NEW_NAME: (&str, &str, &str) = ("name", "string?", "its new name; null takes it away");
+const CASCADE: (&str, &str, &str) = ("cascade", "boolean", "whether its trusts are deleted, too");
+const DOCUMENT: (&str, &str, &str) = (
+    "document",
+    "any",
+    "a policy document, or a string that holds its text",
+);
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut all =
+        vec![get("/v1/user/{id}", describe).tells("Shows a user.", "iam:DescribeUser on it")];
+    all.extend(identities());
+    all.extend(groups());
+    all.extend(databases());
+    all.extend(named_policies());
+    all
+}
+
+fn identities() -> Vec<Endpoint> {
+    const ALL: &str = "/v1/org/{organisation}/programmatic_identity";
+    const ONE: &str = "/v1/org/{organisation}/programmatic_identity/{id}";
+    const DEFAULT: &str = "/v1/org/{organisation}/programmatic_identity/{id}/default_database";
+    vec![
+        get(ALL, list).tells(
+            "Lists the programmatic identities of an organisation.",
+            "iam:ListProgrammaticIdentity on org/<organisation>",
+        ),
+        post(ALL, create_identity)
+            .tells(
+                "Creates a programmatic identity, without permissions.",
+                "iam:CreateProgrammaticIdentity on org/<organisation>",
+            )
+            .takes(&[ID, NAME])
+            .creates(),
+        get(ONE, describe).tells(
+            "Shows a programmatic identity.",
+            "iam:DescribeProgrammaticIdentity on it",
+        ),
+        patch(ONE, rename)
+            .tells(
+                "Renames a programmatic identity.",
+                "iam:UpdateProgrammaticIdentity on it",
+            )
+            .takes(&[NEW_NAME]),
+        put(ONE, rename)
+            .tells(
+                "Renames a programmatic identity.",
+                "iam:UpdateProgrammaticIdentity on it",
+            )
+            .takes(&[NEW_NAME]),
+        delete(ONE, delete_identity)
+            .tells(
+                "Deletes a programmatic identity and its access keys.",
+                "iam:DeleteProgrammaticIdentity on it; with cascade iam:DeleteTrust on each trustor",
+            )
+            .asks(&[CASCADE]),
+        put(DEFAULT, set_default_database)
+            .tells(
+                "Sets where connections go that name no database.",
+                "iam:UpdateProgrammaticIdentity on it",
+            )
+            .takes(&[("database", "string?", "path of a database of the organisation; null takes it away")]),
+        delete(DEFAULT, clear_default_database).tells(
+            "Takes the default database away.",
+            "iam:UpdateProgrammaticIdentity on it",
+        ),
+    ]
+}
+
+fn groups() -> Vec<Endpoint> {
+    const ALL: &str = "/v1/org/{organisation}/group";
+    const ONE: &str = "/v1/org/{organisation}/group/{id}";
+    vec![
+        get(ALL, list).tells(
+            "Lists the groups of an organisation.",
+            "iam:ListGroup on org/<organisation>",
+        ),
+        post(ALL, create_group)
+            .tells(
+                "Creates a group: an identity that trusts its members.",
+                "iam:CreateGroup on org/<organisation>",
+            )
+            .takes(&[ID, NAME])
+            .creates(),
+        get(ONE, describe).tells("Shows a group.", "iam:DescribeGroup on it"),
+        patch(ONE, rename)
+            .tells("Renames a group.", "iam:UpdateGroup on it")
+            .takes(&[NEW_NAME]),
+        put(ONE, rename)
+            .tells("Renames a group.", "iam:UpdateGroup on it")
+            .takes(&[NEW_NAME]),
+        delete(ONE, delete_identity)
+            .tells(
+                "Deletes a group.",
+                "iam:DeleteGroup on it; with cascade iam:DeleteTrust on each trustor",
+            )
+            .asks(&[CASCADE]),
+    ]
+}
+
+fn databases() -> Vec<Endpoint> {
+    const ALL: &str = "/v1/org/{organisation}/kvdb";
+    const ONE: &str = "/v1/org/{organisation}/kvdb/{id}";
+    vec![
+        get(ALL, list).tells(
+            "Lists the databases of an organisation.",
+            "kvdb:List on org/<organisation>",
+        ),
+        post(ALL, create_database)
+            .tells(
+                "Creates a database on the embedded engine.",
+                "kvdb:Create on org/<organisation>",
+            )
+            .takes(&[
+                ID,
+                NAME,
+                (
+                    "backend",
+                    "object?",
+                    "{\"type\": \"embedded\"}; other backends are operator configuration",
+                ),
+            ])
+            .creates(),
+        get(ONE, describe).tells("Shows a database.", "kvdb:Describe on it"),
+        patch(ONE, rename)
+            .tells("Renames a database.", "kvdb:Update on it")
+            .takes(&[NEW_NAME]),
+        put(ONE, rename)
+            .tells("Renames a database.", "kvdb:Update on it")
+            .takes(&[NEW_NAME]),
+        delete(ONE, delete_database).tells("Deletes a database and its data.", "kvdb:Delete on it"),
+        put(
+            "/v1/org/{organisation}/kvdb/{id}/administration",
+            set_administration,
+        )
+        .tells(
+            "Turns administrative commands on or off; the operator must permit them, too.",
+            "kvdb:SetAdministration on it",
+        )
+        .takes(&[("on", "boolean", "on or off")]),
+        put("/v1/org/{organisation}/kvdb/{id}/backend", set_backend)
+            .tells(
+                "Puts a database on the embedded engine; servers are operator configuration.",
+                "kvdb:SetBackend on it",
+            )
+            .takes(&[("type", "string", "`embedded`")]),
+    ]
+}
+
+fn named_policies() -> Vec<Endpoint> {
+    const ALL: &str = "/v1/org/{organisation}/policy";
+    const ONE: &str = "/v1/org/{organisation}/policy/{id}";
+    vec![
+        get(ALL, list).tells(
+            "Lists the named policies of an organisation.",
+            "iam:ListPolicy on org/<organisation>",
+        ),
+        post(ALL, create_policy)
+            .tells(
+                "Creates a named policy.",
+                "iam:CreatePolicy on org/<organisation>",
+            )
+            .takes(&[ID, NAME, DOCUMENT])
+            .creates(),
+        get(ONE, describe).tells(
+            "Shows a named policy with its versions.",
+            "iam:DescribePolicy on it",
+        ),
+        put(ONE, put_policy)
+            .tells(
+                "Adds a version and makes it the default.",
+                "iam:UpdatePolicy and iam:SetDefaultPolicyVersion on it, and what changes what carries it",
+            )
+            .takes(&[DOCUMENT]),
+        patch(ONE, rename)
+            .tells("Renames a named policy.", "iam:UpdatePolicy on it")
+            .takes(&[NEW_NAME]),
+        delete(ONE, delete_policy).tells(
+            "Deletes a named policy that nothing carries.",
+            "iam:DeletePolicy on it",
+        ),
+        post("/v1/org/{organisation}/policy/{id}/default_version", set_default_version)
+            .tells(
+                "Makes an existing version the default.",
+                "iam:SetDefaultPolicyVersion on it, and what changes what carries it",
+            )
+            .takes(&[("version", "integer", "which version, from 1")]),
+    ]
+}
+
+pub(super) async fn describe(call: Call, target: Target) -> Result<Response, Problem> {
+    use axum::response::IntoResponse;
+    Ok(axum::Json(call.describe(&target.0)?).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rename {
+    // Must be there: only an explicit null takes the name away.
+    #[serde(deserialize_with = "Option::deserialize")]
+    name: Option<String>,
+}
+
+pub(super) async fn rename(
+    call: Call,
+    target: Target,
+    Body(body): Body<Rename>,
+) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::Rename {
+        path: path.clone(),
+        name: body.name,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+/// Paths of everything of one kind in an organisation.
+fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<String> {
+    let mut paths: Vec<String> = match kind {
+        Kind::Database => directory
+            .databases()
+            .filter(|(_, database)| database.organisation == organisation)
+            .map(|(_, database)| database.path.to_string())
+            .collect(),
+        Kind::Policy => {
+            let below = directory
+                .identity(organisation)
+                .map(|identity| format!("{}/", identity.path));
+            directory
+                .policies()
+                .filter(|(_, policy)| below.as_ref().is_some_and(|b| policy.path.starts_with(b)))
+                .map(|(_, policy)| policy.path.to_string())
+                .collect()
+        }
+        kind => directory
+            .identities()
+            .filter(|(_, identity)| {
+                identity.kind == kind && identity.organisation == Some(organisation)
+            })
+            .map(|(_, identity)| identity.path.to_string())
+            .collect(),
+    };
+    paths.sort_unstable();
+    paths
+}
+
+/// An entity in a list: all of it to whom may describe it.
+pub(super) fn item(call: &Call, path: &str) -> Option<Value> {
+    if call.sees(path) {
+        return show::entity(&call.directory, path);
+    }
+    let parts = PathParts::of(path)?;
+    Some(json!({ "id": parts.id, "path": path, "kind": parts.kind.as_str() }))
+}
+
+async fn list(call: Call, target: Target) -> Result<Response, Problem> {
+    let (organisation, segment) = target.0.rsplit_once('/').unwrap_or((&target.0, ""));
+    let (kind, action) = match Kind::from_segment(segment) {
+        Some(Kind::Database) => (Kind::Database, "kvdb:List"),
+        Some(Kind::Policy) => (Kind::Policy, "iam:ListPolicy"),
+        Some(Kind::Group) => (Kind::Group, "iam:ListGroup"),
+        _ => (Kind::ProgrammaticIdentity, "iam:ListProgrammaticIdentity"),
+    };
+    call.list(action, organisation)?;
+    let Some(ix) = call.directory.identity_at(organisation) else {
+        return Err(Problem::not_found(organisation));
+    };
+    let paths = paths_of(&call.directory, ix, kind);
+    Ok(items(
+        paths.iter().filter_map(|path| item(&call, path)).collect(),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    id: String,
+    name: Option<String>,
+}
+
+async fn create_identity(
+    call: Call,
+    target: Target,
+    Body(body): Body<Create>,
+) -> Result<Response, Problem> {
+    let path = format!("{}/{}", target.0, body.id);
+    let change = Change::CreateProgrammaticIdentity {
+        organisation: target.organisation().to_owned(),
+        id: body.id,
+        name: body.name,
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+async fn create_group(
+    call: Call,
+    target: Target,
+    Body(body): Body<Create>,
+) -> Result<Response, Problem> {
+    let path = format!("{}/{}", target.0, body.id);
+    let change = Change::CreateGroup {
+        organisation: target.organisation().to_owned(),
+        id: body.id,
+        name: body.name,
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+#[derive(Deserialize)]
+struct Cascade {
+    #[serde(default)]
+    cascade: bool,
+}
+
+async fn delete_identity(
+    call: Call,
+    target: Target,
+    Query(query): Query<Cascade>,
+) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::DeleteIdentity {
+        path: path.clone(),
+        cascade: query.cascade,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefaultDatabase {
+    #[serde(deserialize_with = "Option::deserialize")]
+    database: Option<String>,
+}
+
+async fn set_default_database(
+    call: Call,
+    target: Target,
+    Body(body): Body<DefaultDatabase>,
+) -> Result<Response, Problem> {
+    let path = target.of("default_database").to_owned();
+    let organisation = target.organisation();
+    let change = Change::SetDefaultDatabase {
+        identity: path.clone(),
+        database: body
+            .database
+            .map(|database| full_path(&database, organisation)),
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn clear_default_database(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.of("default_database").to_owned();
+    let change = Change::SetDefaultDatabase {
+        identity: path.clone(),
+        database: None,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateDatabase {
+    id: String,
+    name: Option<String>,
+    backend: Option<Backend>,
+}
+
+/// Which addresses may be backends, and for whom, is not the API's to say.
+fn embedded(backend: Backend) -> Result<Backend, Problem> {
+    match backend {
+        Backend::Embedded => Ok(backend),
+        Backend::Server { .. } => Err(Problem::invalid(
+            "a server as backend is operator configuration: start `keyward dev --upstream …`",
+        )),
+    }
+}
+
+async fn create_database(
+    call: Call,
+    target: Target,
+    Body(body): Body<CreateDatabase>,
+) -> Result<Response, Problem> {
+    let path = format!("{}/{}", target.0, body.id);
+    let change = Change::CreateDatabase {
+        organisation: target.organisation().to_owned(),
+        id: body.id,
+        name: body.name,
+        backend: embedded(body.backend.unwrap_or(Backend::Embedded))?,
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+async fn set_backend(
+    call: Call,
+    target: Target,
+    Body(body): Body<Backend>,
+) -> Result<Response, Problem> {
+    let path = target.of("backend").to_owned();
+    let change = Change::SetBackend {
+        path: path.clone(),
+        backend: embedded(body)?,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Administration {
+    on: bool,
+}
+
+async fn set_administration(
+    call: Call,
+    target: Target,
+    Body(body): Body<Administration>,
+) -> Result<Response, Problem> {
+    let path = target.of("administration").to_owned();
+    let change = Change::SetAdministration {
+        path: path.clone(),
+        on: body.on,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn delete_database(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::DeleteDatabase { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreatePolicy {
+    id: String,
+    name: Option<String>,
+    document: Box<RawValue>,
+}
+
+fn text(document: &RawValue) -> Result<String, Problem> {
+    document_text(document).map_err(|error| Problem::invalid(format!("the document: {error}")))
+}
+
+async fn create_policy(
+    call: Call,
+    target: Target,
+    Body(body): Body<CreatePolicy>,
+) -> Result<Response, Problem> {
+    let path = format!("{}/{}", target.0, body.id);
+    let change = Change::CreatePolicy {
+        organisation: target.organisation().to_owned(),
+        id: body.id,
+        name: body.name,
+        document: text(&body.document)?,
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutPolicy {
+    document: Box<RawValue>,
+}
+
+async fn put_policy(
+    call: Call,
+    target: Target,
+    Body(body): Body<PutPolicy>,
+) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::UpdatePolicy {
+        path: path.clone(),
+        document: text(&body.document)?,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefaultVersion {
+    version: u32,
+}
+
+async fn set_default_version(
+    call: Call,
+    target: Target,
+    Body(body): Body<DefaultVersion>,
+) -> Result<Response, Problem> {
+    let path = target.of("default_version").to_owned();
+    let change = Change::SetDefaultPolicyVersion {
+        path: path.clone(),
+        version: body.version,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn delete_policy(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::DeletePolicy { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}

@@ -1,0 +1,93 @@
+//! Who the caller is, and what operators look at.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use keyward_iam::{PathParts, Principal};
+use serde_json::json;
+
+use super::{Endpoint, get};
+use crate::api::{Api, Call};
+use crate::problem::Problem;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/v1/whoami", whoami).tells("Shows who the caller is.", "nothing, but a credential"),
+        get("/openapi.json", openapi).tells("Shows this document.", "nothing"),
+        get("/livez", livez).tells("Tells that the process runs.", "nothing"),
+        get("/readyz", readyz).tells("Tells that the process serves.", "nothing"),
+        get("/metrics", metrics).tells("Shows counters for Prometheus.", "nothing"),
+    ]
+}
+
+async fn whoami(call: Call) -> Result<Response, Problem> {
+    let directory = &call.directory;
+    let session = &call.caller.session;
+    let key = session
+        .access_key
+        .and_then(|ix| directory.access_key_by_ix(ix));
+    let identity = match session.principal {
+        Principal::Identity(ix) => directory.identity(ix),
+        Principal::Unauthenticated => None,
+    };
+    let organisation = identity
+        .and_then(|identity| identity.organisation)
+        .and_then(|ix| directory.identity(ix));
+    Ok(axum::Json(json!({
+        "principal": call.caller.path,
+        "kind": PathParts::of(&call.caller.path).map(|parts| parts.kind.as_str()),
+        "organisation": organisation.map(|organisation| &organisation.path),
+        "access_key": key.map(|key| directory.access_key_path(key)),
+        "source": session.source,
+        "directory_revision": directory.revision(),
+    }))
+    .into_response())
+}
+
+async fn openapi() -> Response {
+    axum::Json(crate::openapi()).into_response()
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The listener opens only after the directory was loaded: whoever is answered is served.
+async fn readyz() -> &'static str {
+    "ok\n"
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let revision = api.control.directory().revision();
+    let mut text = String::new();
+    for (name, help, value) in [
+        (
+            "keyward_directory_revision",
+            "Revision of the directory that decides.",
+            revision,
+        ),
+        (
+            "keyward_directory_lag_seconds",
+            "How far the directory is behind the store: in one process it never is.",
+            0,
+        ),
+    ] {
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
+        );
+    }
+    if let Some(more) = &api.metrics {
+        more(&mut text);
+    }
+    let mut response = text.into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,129 @@
+//! Organisations.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use keyward_iam::{Change, Kind, Principal, full_path};
+use serde::Deserialize;
+
+use super::{Endpoint, Target, delete, get, patch, post, put};
+use crate::api::{Call, items};
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::show;
+
+const ONE: &str = "/v1/org/{organisation}";
+const NAME: (&str, &str, &str) = ("name", "string?", "what people call it; null takes it away");
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/v1/org", list).tells(
+            "Lists the organisations that the caller may see.",
+            "org:Describe on each organisation",
+        ),
+        post("/v1/org", create)
+            .tells(
+                "Creates an organisation, owned by the user that owns the caller's.",
+                "org:Create on the caller's organisation, iam:AcceptTrust on the caller",
+            )
+            .takes(&[("id", "string", "its id, for ever"), NAME])
+            .creates(),
+        get(ONE, super::entities::describe).tells("Shows an organisation.", "org:Describe on it"),
+        patch(ONE, super::entities::rename)
+            .tells("Renames an organisation.", "org:Update on it")
+            .takes(&[NAME]),
+        put(ONE, super::entities::rename)
+            .tells("Renames an organisation.", "org:Update on it")
+            .takes(&[NAME]),
+        delete(ONE, remove).tells(
+            "Deletes an organisation that has nothing in it.",
+            "org:Delete on it",
+        ),
+        put("/v1/org/{organisation}/owner", transfer)
+            .tells(
+                "Moves an organisation to another user.",
+                "org:TransferOwnership on it",
+            )
+            .takes(&[("owner", "string", "path of the user")]),
+    ]
+}
+
+async fn list(call: Call) -> Result<Response, Problem> {
+    let mut paths: Vec<&str> = call
+        .directory
+        .organisations()
+        .map(|(_, organisation)| &*organisation.path)
+        .filter(|path| call.allows("org:Describe", path))
+        .collect();
+    paths.sort_unstable();
+    let shown = paths
+        .iter()
+        .filter_map(|path| show::entity(&call.directory, path));
+    Ok(items(shown.collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    id: String,
+    name: Option<String>,
+}
+
+async fn create(call: Call, Body(body): Body<Create>) -> Result<Response, Problem> {
+    let caller = match call.caller.session.principal {
+        Principal::Identity(ix) => call.directory.identity(ix),
+        Principal::Unauthenticated => None,
+    };
+    let Some(caller) = caller else {
+        return Err(Problem::unauthenticated("the identity was deleted"));
+    };
+    let is_user = caller.kind == Kind::User;
+    let owner = if is_user {
+        Some(caller.path.to_string())
+    } else {
+        let organisation = caller
+            .organisation
+            .and_then(|ix| call.directory.identity(ix));
+        let details = organisation.and_then(|organisation| organisation.organisation_details());
+        details
+            .and_then(|details| call.directory.identity(details.owner))
+            .map(|owner| owner.path.to_string())
+    };
+    let Some(owner) = owner else {
+        return Err(Problem::invalid("the caller's organisation has no owner"));
+    };
+    let path = format!("org/{}", body.id);
+    let change = Change::CreateOrganisation {
+        id: body.id,
+        name: body.name,
+        owner,
+        account: keyward_auth::account_number(),
+        administrator: (!is_user).then(|| caller.path.to_string()),
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+async fn remove(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::DeleteOrganisation { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    owner: String,
+}
+
+async fn transfer(
+    call: Call,
+    target: Target,
+    Body(body): Body<Transfer>,
+) -> Result<Response, Problem> {
+    let path = target.of("owner").to_owned();
+    let change = Change::TransferOwnership {
+        owner: full_path(&body.owner, target.organisation()),
+        organisation: path.clone(),
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}

@@ -1,0 +1,217 @@
+//! Trusts.
+
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
+use keyward_iam::{Change, PathParts, UnixMillis, full_path};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Endpoint, Target, delete, get, patch, post, put};
+use crate::api::{Call, items};
+use crate::body::Body;
+use crate::policies::policy_inputs;
+use crate::problem::Problem;
+
+const ALL: &str = "/v1/org/{organisation}/trust";
+const ONE: &str = "/v1/org/{organisation}/trust/{id}";
+const POLICIES: (&str, &str, &str) = (
+    "policies",
+    "array?",
+    "documents or {\"policy\": \"policy/<id>\"}, read as one list of statements",
+);
+const EXPIRES_AT: (&str, &str, &str) = (
+    "expires_at",
+    "string?",
+    "when it ends: RFC 3339, or milliseconds since 1970; null: never",
+);
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(ALL, list)
+            .tells(
+                "Lists the trusts whose trustor is of an organisation.",
+                "iam:ListTrust on org/<organisation>",
+            )
+            .asks(&[(
+                "incoming",
+                "boolean",
+                "those instead whose trustee is of the organisation",
+            )]),
+        post(ALL, create)
+            .tells(
+                "Creates a standing trust. It waits until the trustee's side accepts, unless the caller may.",
+                "iam:CreateTrust on the trustor; accepted at once with iam:AcceptTrust on the trustee",
+            )
+            .takes(&[
+                ("id", "string?", "its id; generated if it is left out"),
+                ("trustor", "string?", "whose power it gives away; the organisation if it is left out"),
+                ("trustee", "string", "who may act as the trustor"),
+                POLICIES,
+                EXPIRES_AT,
+            ])
+            .creates(),
+        get(ONE, super::entities::describe).tells(
+            "Shows a trust.",
+            "iam:DescribeTrust on its trustor or its trustee",
+        ),
+        put(ONE, update)
+            .tells(
+                "Replaces the policies or the expiry of a trust; what is left out stays.",
+                "iam:UpdateTrust on its trustor",
+            )
+            .takes(&[POLICIES, EXPIRES_AT]),
+        patch(ONE, update)
+            .tells(
+                "Replaces the policies or the expiry of a trust; what is left out stays.",
+                "iam:UpdateTrust on its trustor",
+            )
+            .takes(&[POLICIES, EXPIRES_AT]),
+        delete(ONE, remove).tells(
+            "Ends a trust.",
+            "iam:DeleteTrust on its trustor; a trustee may leave an organisation",
+        ),
+        post("/v1/org/{organisation}/trust/{id}/accept", accept).tells(
+            "Accepts a trust for its trustee.",
+            "iam:AcceptTrust on its trustee",
+        ),
+    ]
+}
+
+#[derive(Deserialize)]
+struct Incoming {
+    #[serde(default)]
+    incoming: bool,
+}
+
+async fn list(
+    call: Call,
+    target: Target,
+    Query(query): Query<Incoming>,
+) -> Result<Response, Problem> {
+    let organisation = target.of("trust");
+    call.list("iam:ListTrust", organisation)?;
+    let directory = &call.directory;
+    let own = directory.identity_at(organisation);
+    let of_organisation = |ix| {
+        directory
+            .identity(ix)
+            .and_then(|identity| identity.organisation)
+    };
+    let mut paths: Vec<&str> = directory
+        .trusts()
+        .filter(|(_, trust)| {
+            let side = if query.incoming {
+                trust.trustee
+            } else {
+                trust.trustor
+            };
+            own.is_some() && of_organisation(side) == own
+        })
+        .map(|(_, trust)| &*trust.path)
+        .collect();
+    paths.sort_unstable();
+    let shown = paths
+        .iter()
+        .filter_map(|path| super::entities::item(&call, path));
+    Ok(items(shown.collect()))
+}
+
+/// An end in either of its forms; `Some(None)` is an explicit null.
+#[derive(Default)]
+struct ExpiresAt(Option<Option<UnixMillis>>);
+
+impl<'de> Deserialize<'de> for ExpiresAt {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let millis = match Value::deserialize(deserializer)? {
+            Value::Null => return Ok(Self(Some(None))),
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => {
+                let time: Timestamp = text.parse().map_err(D::Error::custom)?;
+                u64::try_from(time.as_millisecond()).ok()
+            }
+            _ => None,
+        };
+        match millis {
+            Some(millis) => Ok(Self(Some(Some(UnixMillis(millis))))),
+            None => Err(D::Error::custom(
+                "a time is RFC 3339 text, or milliseconds since 1970",
+            )),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    id: Option<String>,
+    trustor: Option<String>,
+    trustee: String,
+    #[serde(default)]
+    policies: Vec<Box<RawValue>>,
+    #[serde(default)]
+    expires_at: ExpiresAt,
+}
+
+fn inputs(policies: &[Box<RawValue>]) -> Result<Vec<keyward_iam::PolicyInput>, Problem> {
+    policy_inputs(policies).map_err(|error| Problem::invalid(error.to_string()))
+}
+
+async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<Response, Problem> {
+    let organisation = target.organisation();
+    let trustor = body.trustor.map_or_else(
+        || format!("org/{organisation}"),
+        |trustor| full_path(&trustor, organisation),
+    );
+    if PathParts::of(&trustor).and_then(|parts| parts.organisation) != Some(organisation) {
+        let detail = format!(
+            "a trust belongs to the organisation of its trustor, and `{trustor}` is not of org/{organisation}"
+        );
+        return Err(Problem::invalid(detail));
+    }
+    let id = body.id.unwrap_or_else(keyward_auth::random_slug);
+    let path = format!("{}/{id}", target.0);
+    let change = Change::CreateTrust {
+        id,
+        trustor,
+        trustee: full_path(&body.trustee, organisation),
+        policies: inputs(&body.policies)?,
+        expires_at: body.expires_at.0.flatten(),
+    };
+    call.change_and_show(change, &path, StatusCode::CREATED)
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    policies: Option<Vec<Box<RawValue>>>,
+    #[serde(default)]
+    expires_at: ExpiresAt,
+}
+
+async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<Response, Problem> {
+    let path = target.0;
+    let policies = body.policies.as_deref().map(inputs).transpose()?;
+    let change = Change::UpdateTrust {
+        path: path.clone(),
+        policies,
+        expires_at: body.expires_at.0,
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn accept(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.of("accept").to_owned();
+    let change = Change::AcceptTrust { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn remove(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.0;
+    let change = Change::DeleteTrust { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
