@@ -123,7 +123,7 @@ impl Random<'_> {
             return (0..bound).collect();
         }
         // Floyd's way: one draw for each number, whatever the bound.
-        let mut chosen = std::collections::HashSet::with_capacity(count);
+        let mut chosen = std::collections::BTreeSet::new();
         let mut numbers = Vec::with_capacity(count);
         for top in bound - count..bound {
             let drawn = self.below(top + 1);

@@ -42,26 +42,35 @@ impl Extended {
             return Some(Parsed::Infinite);
         }
         let (digits, exponent) = decimal(rest)?;
-        let mut big = Big::default();
-        for digit in digits {
-            big.multiply_add(10, u32::from(digit - b'0'));
-        }
-        if big.is_zero() {
+        let leading_zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        let digits = &digits[leading_zeros..];
+        if digits.is_empty() {
             return Some(Parsed::Finite(Self {
                 negative,
                 mantissa: 0,
                 exponent: LEAST_EXPONENT,
             }));
         }
-        // Far outside of what can be represented; bounds the work below.
-        if exponent > 5000 + MAX_TEXT as i64 || exponent < -5000 - 2 * MAX_TEXT as i64 {
+        // Outside of what can be represented, which is 10^-4951 to 10^4932; bounds the work below.
+        let magnitude = digits.len() as i64 + exponent;
+        if !(-4960..=4940).contains(&magnitude) {
             return None;
+        }
+        let mut big = Big::default();
+        for group in digits.chunks(9) {
+            let value = group
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+            big.multiply_add(10u32.pow(group.len() as u32), value);
         }
         let mut shift = 0;
         let mut inexact = false;
         if exponent >= 0 {
-            for _ in 0..exponent {
-                big.multiply_add(10, 0);
+            let mut left = exponent;
+            while left > 0 {
+                let step = left.min(9);
+                big.multiply_add(10u32.pow(step as u32), 0);
+                left -= step;
             }
         } else {
             // Enough bits that the quotient keeps 64 and a rest: log2(10) < 3.33.

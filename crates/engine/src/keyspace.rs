@@ -76,7 +76,18 @@ impl Keyspace {
     /// Number of a key, which holds until the next insertion or removal.
     #[inline]
     pub(crate) fn find(&mut self, key: &[u8], now: i64) -> Option<usize> {
-        let at = self.items.find(key)?;
+        self.find_hashed(self.items.hash(key), key, now)
+    }
+
+    /// Hash of a key, for `find_hashed` and `add_hashed`.
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.items.hash(key)
+    }
+
+    /// As `find`, for a hash that is known already.
+    #[inline]
+    pub(crate) fn find_hashed(&mut self, hash: u64, key: &[u8], now: i64) -> Option<usize> {
+        let at = self.items.find_hashed(hash, key)?;
         if self.items.value_at(at).deadline < now {
             self.expire(at);
             return None;
@@ -136,15 +147,16 @@ impl Keyspace {
 
     /// Adds a key that `find` did not find; its number.
     pub(crate) fn add(&mut self, key: &[u8], value: Value) -> usize {
-        let hash = self.items.hash(key);
-        self.items.insert_new(
-            hash,
-            key.into(),
-            Item {
-                value,
-                deadline: NEVER,
-            },
-        )
+        self.add_hashed(self.items.hash(key), key, value)
+    }
+
+    /// As `add`, for a hash that is known already.
+    pub(crate) fn add_hashed(&mut self, hash: u64, key: &[u8], value: Value) -> usize {
+        let item = Item {
+            value,
+            deadline: NEVER,
+        };
+        self.items.insert_new(hash, key.into(), item)
     }
 
     pub(crate) fn remove_at(&mut self, at: usize) -> Value {

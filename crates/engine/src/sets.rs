@@ -170,6 +170,9 @@ enum Combination {
     Difference,
 }
 
+/// Up to so many sets a union asks the earlier ones for each member; for more it remembers members.
+const FEW: usize = 8;
+
 /// The sets of some keys; `None` for one that is not there.
 fn sets_of<'s>(space: &'s Space<'_>, keys: &[&[u8]]) -> Result<Vec<Option<&'s Set>>, Failure> {
     let set_of = |key: &&[u8]| match space.peek(key) {
@@ -187,6 +190,19 @@ fn combine<'s>(
     mut visit: impl FnMut(&'s [u8]) -> bool,
 ) {
     match combination {
+        Combination::Union if sets.len() > FEW => {
+            let Some(first) = sets.iter().flatten().next() else {
+                return;
+            };
+            let mut seen = Table::new(first.hash_key());
+            for set in sets.into_iter().flatten() {
+                for (member, ()) in set.iter() {
+                    if seen.insert(member, ()).is_none() && !visit(member) {
+                        return;
+                    }
+                }
+            }
+        }
         Combination::Union => {
             let mut seen: Vec<&Set> = Vec::new();
             for set in sets.into_iter().flatten() {

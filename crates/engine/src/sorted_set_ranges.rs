@@ -210,14 +210,14 @@ impl<'a> Bounds<'a> {
                 (set.len() - range.end, set.len() - range.start)
             }
             Self::Score(min, max) => {
-                let start = set.partition_point(|score, _| {
+                let start = set.count_scores(|score| {
                     if min.exclusive {
                         score <= min.score
                     } else {
                         score < min.score
                     }
                 });
-                let end = set.partition_point(|score, _| {
+                let end = set.count_scores(|score| {
                     if max.exclusive {
                         score < max.score
                     } else {
@@ -227,8 +227,8 @@ impl<'a> Bounds<'a> {
                 (start, end)
             }
             Self::Text(min, max) => {
-                let start = set.partition_point(|_, member| !min.allows_above(member));
-                let end = set.partition_point(|_, member| max.allows_below(member));
+                let start = set.count_members(|member| !min.allows_above(member));
+                let end = set.count_members(|member| max.allows_below(member));
                 (start, end)
             }
         };

@@ -154,8 +154,13 @@ impl<'a> Space<'a> {
     /// Sets a key to a string, whatever it held, without a deadline.
     #[inline]
     pub(crate) fn set_string(&mut self, key: &[u8], text: &[u8]) -> usize {
-        let at = self.find(key);
-        self.set_string_at(at, key, text)
+        let now = self.now;
+        let keyspace = self.keyspace_mut();
+        let hash = keyspace.hash(key);
+        match keyspace.find_hashed(hash, key, now) {
+            None => keyspace.add_hashed(hash, key, Value::string(text)),
+            at => self.set_string_at(at, key, text),
+        }
     }
 
     /// As `set_string`, for a key that was looked for already.

@@ -328,6 +328,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn behaves_like_a_map(steps in prop::collection::vec((0u8..3, 0u32..200), 0..2000)) {
             let mut table = table();

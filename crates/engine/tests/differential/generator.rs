@@ -169,6 +169,8 @@ pub(crate) const FORMS: &[Form] = &[
     form(6, "INCRBYFLOAT s double", &[]),
     // Hashes.
     form(10, "HSET h fv+", &[]),
+    form(1, "HSET h bulkdm", &[]),
+    form(1, "HDEL h bulk", &[]),
     form(2, "HMSET h fv+", &[]),
     form(3, "HSETNX h member value", &[]),
     form(4, "HGET h member", &[]),
@@ -197,6 +199,7 @@ pub(crate) const FORMS: &[Form] = &[
     ),
     // Lists.
     form(8, "LPUSH l value+", &[]),
+    form(1, "RPUSH l bulk", &[]),
     form(8, "RPUSH l value+", &[]),
     form(3, "LPUSHX l value+", &[]),
     form(3, "RPUSHX l value+", &[]),
@@ -223,6 +226,8 @@ pub(crate) const FORMS: &[Form] = &[
     form(3, "LMPOP nl RIGHT", &["COUNT few"]),
     // Sets.
     form(12, "SADD t member+", &[]),
+    form(1, "SADD t bulk", &[]),
+    form(1, "SREM t bulk", &[]),
     form(5, "SREM t member+", &[]),
     form(4, "SMOVE t t member", &[]),
     form(3, "SCARD t", &[]),
@@ -243,6 +248,8 @@ pub(crate) const FORMS: &[Form] = &[
     form(4, "SSCAN t cursor", SCAN_OPTIONS),
     // Sorted sets.
     form(12, "ZADD z dm+", &[]),
+    form(1, "ZADD z bulkdm", &[]),
+    form(1, "ZREM z bulk", &[]),
     form(2, "ZADD z NX dm+", &[]),
     form(2, "ZADD z XX CH dm+", &[]),
     form(2, "ZADD z GT CH dm+", &[]),
@@ -537,6 +544,11 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
         "dm" => ["double", "member"]
             .iter()
             .for_each(|word| expand(word, random, now, out)),
+        "bulk" => (0..150).for_each(|_| push(&random.below(400).to_string())),
+        "bulkdm" => (0..150).for_each(|_| {
+            push(&random.below(10).to_string());
+            push(&random.below(400).to_string());
+        }),
         "nsv" | "nl" | "nt" | "nz" | "nzt" => {
             let count = *random.pick(&[1, 1, 2, 2, 3]);
             match random.below(25) {
