@@ -19,6 +19,7 @@ mod client;
 mod keyward;
 mod process;
 mod programs;
+pub mod scenario;
 mod server;
 
 pub use api::{Api, Response};

@@ -1,0 +1,224 @@
+//! The cases of `corpus/decisions/`: small worlds as text, and what is decided in them.
+
+use std::path::PathBuf;
+
+/// One line of a scenario, with the lines that belong to it.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// `organisation acme`
+    Organisation(String),
+    /// `identity <path>`: a programmatic identity or a group.
+    Identity(String),
+    /// `database <path>`
+    Database(String),
+    /// `trust <trustor> -> <trustee>` and its document, if there is one.
+    Trust {
+        /// Path of the trustor.
+        trustor: String,
+        /// Path of the trustee.
+        trustee: String,
+        /// The document.
+        document: Option<String>,
+    },
+    /// `policy on <path>`
+    ResourcePolicy {
+        /// Path of the resource.
+        resource: String,
+        /// The document.
+        document: String,
+    },
+    /// `boundary of <path>`
+    Boundary {
+        /// Path of the identity.
+        identity: String,
+        /// The document.
+        document: String,
+    },
+    /// `guardrails of <path>`
+    Guardrails {
+        /// Path of the organisation.
+        organisation: String,
+        /// The document.
+        document: String,
+    },
+    /// `refused …`: a change that must be refused.
+    Refused(Box<Step>),
+    /// `as <principal> on <database>` and its cases.
+    Cases {
+        /// Path of the principal, or `unauthenticated`.
+        principal: String,
+        /// Path of the database.
+        database: String,
+        /// Requests with what is expected.
+        cases: Vec<Case>,
+    },
+}
+
+/// One request and the expected decision.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `allow`, `explicit_deny` or `implicit_deny`.
+    pub expected: String,
+    /// What is asked.
+    pub request: Request,
+    /// Line in the file.
+    pub line: usize,
+}
+
+/// What a case asks.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A command's words.
+    Command(Vec<String>),
+    /// An action of the control plane on a resource.
+    Action {
+        /// `iam:CreateAccessKey`
+        action: String,
+        /// Full path.
+        resource: String,
+    },
+}
+
+/// Folder of the corpus.
+#[must_use]
+pub fn corpus() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus/decisions")
+}
+
+/// Every scenario: its file name and its steps with their lines.
+///
+/// # Panics
+/// If a file cannot be read or is malformed.
+#[must_use]
+pub fn scenarios() -> Vec<(String, Vec<(usize, Step)>)> {
+    let entries = std::fs::read_dir(corpus()).expect("the corpus is part of the repository");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the corpus can be listed").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "the corpus has scenarios");
+    let name = |file: &PathBuf| file.file_name().map(|n| n.to_string_lossy().into_owned());
+    files
+        .iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(file).expect("a scenario is text");
+            (name(file).unwrap_or_default(), parse(&text))
+        })
+        .collect()
+}
+
+/// Reads a scenario.
+///
+/// # Panics
+/// Where it is malformed, with the line.
+#[must_use]
+pub fn parse(text: &str) -> Vec<(usize, Step)> {
+    let lines: Vec<(usize, &str)> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        .collect();
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let (number, head) = lines[at];
+        let below = lines[at + 1..]
+            .iter()
+            .take_while(|(_, line)| line.starts_with(' '))
+            .count();
+        steps.push((number, step(number, head, &lines[at + 1..=at + below])));
+        at += 1 + below;
+    }
+    steps
+}
+
+fn step(number: usize, head: &str, below: &[(usize, &str)]) -> Step {
+    if let Some(rest) = head.strip_prefix("refused ") {
+        return Step::Refused(Box::new(step(number, rest, below)));
+    }
+    let document = || {
+        below
+            .iter()
+            .map(|(_, line)| *line)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let words: Vec<&str> = head.split_whitespace().collect();
+    match words[..] {
+        ["organisation", id] => Step::Organisation(id.to_owned()),
+        ["identity", path] => Step::Identity(path.to_owned()),
+        ["database", path] => Step::Database(path.to_owned()),
+        ["trust", trustor, "->", trustee] => Step::Trust {
+            trustor: trustor.to_owned(),
+            trustee: trustee.to_owned(),
+            document: (!below.is_empty()).then(document),
+        },
+        ["policy", "on", resource] => Step::ResourcePolicy {
+            resource: resource.to_owned(),
+            document: document(),
+        },
+        ["boundary", "of", identity] => Step::Boundary {
+            identity: identity.to_owned(),
+            document: document(),
+        },
+        ["guardrails", "of", organisation] => Step::Guardrails {
+            organisation: organisation.to_owned(),
+            document: document(),
+        },
+        ["as", principal, "on", database] => Step::Cases {
+            principal: principal.to_owned(),
+            database: database.to_owned(),
+            cases: below.iter().map(|(line, text)| case(*line, text)).collect(),
+        },
+        _ => panic!("line {number}: `{head}` is no step of a scenario"),
+    }
+}
+
+fn case(line: usize, text: &str) -> Case {
+    let (expected, rest) = text
+        .trim()
+        .split_once(char::is_whitespace)
+        .unwrap_or((text, ""));
+    assert!(
+        ["allow", "explicit_deny", "implicit_deny"].contains(&expected),
+        "line {line}: `{expected}` is no decision"
+    );
+    let words = split(rest.trim());
+    let request = match &words[..] {
+        [action, on, resource] if on == "on" && action.contains(':') => Request::Action {
+            action: action.clone(),
+            resource: resource.clone(),
+        },
+        _ => Request::Command(words),
+    };
+    Case {
+        expected: expected.to_owned(),
+        request,
+        line,
+    }
+}
+
+/// Splits at spaces; double quotes keep them.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut word, mut quoted, mut any) = (String::new(), false, false);
+    for c in text.chars() {
+        match c {
+            '"' => (quoted, any) = (!quoted, true),
+            ' ' if !quoted => {
+                if any {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            c => {
+                word.push(c);
+                any = true;
+            }
+        }
+    }
+    if any {
+        words.push(word);
+    }
+    words
+}
