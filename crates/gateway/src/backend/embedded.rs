@@ -92,7 +92,6 @@ impl Embedded {
         u8::try_from(self.session.database()).unwrap_or(0)
     }
 
-
     pub(crate) fn speak(&mut self, protocol: Protocol) {
         self.session.set_protocol(protocol);
     }

@@ -78,8 +78,14 @@ fn permit<'a>(
     touched: &mut Touched,
 ) -> Result<Permit<'a>, Option<CommandId>> {
     let command = resolve(words).map_err(|_| None)?;
-    let request = Request { command, words, bytes };
-    table.authorize(&request, touched).map_err(|_| Some(command))
+    let request = Request {
+        command,
+        words,
+        bytes,
+    };
+    table
+        .authorize(&request, touched)
+        .map_err(|_| Some(command))
 }
 
 impl Client {
