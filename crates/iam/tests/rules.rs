@@ -1,0 +1,567 @@
+//! The rules of change, one by one, and on what each change is decided.
+
+use keyward_iam::{
+    Backend, Change, ChangeContext, ChangeError, Directory, KeyStatus, PolicyInput, Session,
+    SessionEnded, UnixMillis,
+};
+
+const NOW: UnixMillis = UnixMillis(1_000);
+
+/// `org/acme` and `org/partner`, owned by `user/owner`; `ci` and `admin` in acme.
+struct World(Directory);
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self(Directory::empty());
+        world.ok(&Change::CreateUser {
+            id: "owner".into(),
+            name: None,
+        });
+        for (id, account) in [("acme", "000000000001"), ("partner", "000000000002")] {
+            world.ok(&organisation(id, account));
+        }
+        world.ok(&identity("acme", "ci"));
+        world.ok(&identity("acme", "admin"));
+        world.ok(&database("acme", "main"));
+        world.ok(&trust("admin", "org/acme", ADMIN, EVERYTHING));
+        world
+    }
+
+    fn ok(&mut self, change: &Change) {
+        match self.0.apply(change, &ChangeContext::system(NOW)) {
+            Ok(applied) => {
+                assert_eq!(applied.revision(), self.0.revision() + 1);
+                assert!(!applied.rows.is_empty(), "{change:?} must be stored");
+                self.0 = applied.directory;
+            }
+            Err(error) => panic!("{change:?}: {error}"),
+        }
+    }
+
+    fn refused(&self, change: &Change) -> ChangeError {
+        match self.0.apply(change, &ChangeContext::system(NOW)) {
+            Ok(_) => panic!("{change:?} must be refused"),
+            Err(error) => error,
+        }
+    }
+
+    fn may(&self, who: &str, change: &Change) -> bool {
+        let session = Session::of_identity(self.0.identity_at(who).expect("it exists"));
+        self.0.authorise_change(&session, change, NOW).is_ok()
+    }
+}
+
+const CI: &str = "org/acme/programmatic_identity/ci";
+const ADMIN: &str = "org/acme/programmatic_identity/admin";
+const MAIN: &str = "org/acme/kvdb/main";
+const EVERYTHING: &str = r#"[{"Effect":"Allow","Actions":["*"],"Resources":["**"]}]"#;
+
+fn organisation(id: &str, account: &str) -> Change {
+    Change::CreateOrganisation {
+        id: id.into(),
+        name: None,
+        owner: "user/owner".into(),
+        account: account.into(),
+        administrator: None,
+    }
+}
+
+fn identity(organisation: &str, id: &str) -> Change {
+    Change::CreateProgrammaticIdentity {
+        organisation: organisation.into(),
+        id: id.into(),
+        name: None,
+    }
+}
+
+fn group(id: &str) -> Change {
+    Change::CreateGroup {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+    }
+}
+
+fn database(organisation: &str, id: &str) -> Change {
+    Change::CreateDatabase {
+        organisation: organisation.into(),
+        id: id.into(),
+        name: None,
+        backend: Backend::Embedded,
+    }
+}
+
+fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
+    Change::CreateTrust {
+        id: id.into(),
+        trustor: trustor.into(),
+        trustee: trustee.into(),
+        policies: vec![PolicyInput::Document(document.into())],
+        expires_at: None,
+    }
+}
+
+fn key(identity: &str, key_id: &str) -> Change {
+    Change::CreateAccessKey {
+        identity: identity.into(),
+        key_id: key_id.into(),
+        secret_hash: [7; 32],
+        description: None,
+    }
+}
+
+#[test]
+fn an_id_is_never_used_again() {
+    let mut world = World::new();
+    world.ok(&database("acme", "old"));
+    assert!(matches!(
+        world.refused(&database("acme", "old")),
+        ChangeError::NotAvailable { .. }
+    ));
+    world.ok(&Change::DeleteDatabase {
+        path: "org/acme/kvdb/old".into(),
+    });
+    assert!(matches!(
+        world.refused(&database("acme", "old")),
+        ChangeError::NotAvailable { .. }
+    ));
+    world.ok(&database("partner", "old"));
+
+    world.ok(&key(CI, "KWAKAAAAAAAAAAAAAAAA"));
+    let path = format!("{CI}/access_key/KWAKAAAAAAAAAAAAAAAA");
+    world.ok(&Change::DeleteAccessKey { path });
+    for identity in [CI, ADMIN] {
+        let again = key(identity, "KWAKAAAAAAAAAAAAAAAA");
+        assert!(
+            matches!(world.refused(&again), ChangeError::NotAvailable { .. }),
+            "{identity}"
+        );
+    }
+    let loaded = Directory::load(with_tombstones(&world.0), 1).expect("it was stored so");
+    for change in [database("acme", "old"), key(ADMIN, "KWAKAAAAAAAAAAAAAAAA")] {
+        let refused = loaded.apply(&change, &ChangeContext::system(NOW));
+        assert!(
+            matches!(refused, Err(ChangeError::NotAvailable { .. })),
+            "{change:?}"
+        );
+    }
+}
+
+/// What a store would hold: the rows of what exists and of what was deleted.
+fn with_tombstones(directory: &Directory) -> Vec<keyward_iam::Row> {
+    let gone = [
+        "org/acme/kvdb/old",
+        "org/acme/programmatic_identity/ci/access_key/KWAKAAAAAAAAAAAAAAAA",
+    ];
+    let gone = gone.map(|path| keyward_iam::Row {
+        path: path.into(),
+        kind: String::new(),
+        body: None,
+    });
+    directory.rows().chain(gone).collect()
+}
+
+#[test]
+fn names_are_unique_whatever_their_case_and_free_after_deletion() {
+    let mut world = World::new();
+    let named = |id: &str, name: &str| Change::CreateDatabase {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: Some(name.into()),
+        backend: Backend::Embedded,
+    };
+    world.ok(&named("a", "Sessions"));
+    assert!(matches!(
+        world.refused(&named("b", "SESSIONS")),
+        ChangeError::NameTaken { .. }
+    ));
+    let rename = |name: Option<&str>| Change::Rename {
+        path: MAIN.into(),
+        name: name.map(Into::into),
+    };
+    assert!(matches!(
+        world.refused(&rename(Some("sessions"))),
+        ChangeError::NameTaken { .. }
+    ));
+    world.ok(&rename(Some("Main")));
+    world.ok(&rename(Some("MAIN")));
+    world.ok(&Change::DeleteDatabase {
+        path: "org/acme/kvdb/a".into(),
+    });
+    world.ok(&rename(Some("sessions")));
+    world.ok(&named("c", "main"));
+}
+
+#[test]
+fn trusts_form_no_circle_and_no_long_chain() {
+    let mut world = World::new();
+    for n in 0..10 {
+        world.ok(&group(&format!("g{n}")));
+    }
+    let path = |n: usize| format!("org/acme/group/g{n}");
+    // g1 trusts g0, g2 trusts g1, …: a chain of seven, and with `ci` below it eight.
+    for n in 1..8 {
+        world.ok(&trust(&format!("t{n}"), &path(n), &path(n - 1), EVERYTHING));
+    }
+    for n in [0, 3, 7] {
+        let circle = trust("back", &path(0), &path(n), EVERYTHING);
+        assert!(
+            matches!(world.refused(&circle), ChangeError::Cycle { .. }),
+            "{n}"
+        );
+    }
+    world.ok(&trust("below", &path(0), CI, EVERYTHING));
+    let above = trust("above", &path(8), &path(7), EVERYTHING);
+    assert!(matches!(
+        world.refused(&above),
+        ChangeError::TooLong { found: 9 }
+    ));
+    let twin = trust("twin", &path(0), CI, EVERYTHING);
+    assert!(matches!(world.refused(&twin), ChangeError::Invalid { .. }));
+    world.ok(&Change::DeleteTrust {
+        path: "org/acme/trust/below".into(),
+    });
+    world.ok(&above);
+}
+
+#[test]
+fn ownership_is_moved_never_edited() {
+    let mut world = World::new();
+    let path = "org/acme/trust/owner".to_owned();
+    for change in [
+        Change::DeleteTrust { path: path.clone() },
+        Change::UpdateTrust {
+            path: path.clone(),
+            policies: Some(Vec::new()),
+            expires_at: None,
+        },
+        Change::UpdateTrust {
+            path,
+            policies: None,
+            expires_at: Some(Some(NOW)),
+        },
+    ] {
+        assert!(
+            matches!(world.refused(&change), ChangeError::Invalid { .. }),
+            "{change:?}"
+        );
+    }
+    world.ok(&Change::CreateUser {
+        id: "heir".into(),
+        name: None,
+    });
+    let moved = Change::TransferOwnership {
+        organisation: "org/acme".into(),
+        owner: "user/heir".into(),
+    };
+    assert!(!world.may("user/heir", &moved));
+    assert!(world.may("user/owner", &moved));
+    world.ok(&moved);
+    assert!(world.may("user/heir", &database("acme", "x")));
+    assert!(!world.may("user/owner", &database("acme", "x")));
+}
+
+#[test]
+fn access_keys_are_limited_so_that_they_can_be_rotated() {
+    let mut world = World::new();
+    let id = |n: usize| format!("KWAKAAAAAAAAAAAAAAA{n}");
+    let path = |n: usize| format!("{CI}/access_key/{}", id(n));
+    let status = |n, status| Change::UpdateAccessKey {
+        path: path(n),
+        status,
+    };
+    world.ok(&key(CI, &id(0)));
+    world.ok(&key(CI, &id(1)));
+    assert!(matches!(
+        world.refused(&key(CI, &id(2))),
+        ChangeError::Limit { max: 2, .. }
+    ));
+    world.ok(&status(0, KeyStatus::Disabled));
+    world.ok(&key(CI, &id(2)));
+    assert!(matches!(
+        world.refused(&status(0, KeyStatus::Active)),
+        ChangeError::Limit { .. }
+    ));
+    for n in 3..5 {
+        world.ok(&status(n - 2, KeyStatus::Disabled));
+        world.ok(&key(CI, &id(n)));
+    }
+    world.ok(&status(4, KeyStatus::Disabled));
+    assert!(matches!(
+        world.refused(&key(CI, &id(5))),
+        ChangeError::Limit { max: 5, .. }
+    ));
+
+    let (ix, _) = world.0.access_key(&id(3)).expect("it was made");
+    let session = Session::of_key(ix, world.0.identity_at(CI).expect("it exists"));
+    assert_eq!(world.0.check_session(&session), Ok(()));
+    world.ok(&status(3, KeyStatus::Disabled));
+    assert_eq!(
+        world.0.check_session(&session),
+        Err(SessionEnded::AccessKeyDisabled)
+    );
+    world.ok(&Change::DeleteAccessKey { path: path(3) });
+    assert_eq!(
+        world.0.check_session(&session),
+        Err(SessionEnded::AccessKeyDeleted)
+    );
+}
+
+#[test]
+fn what_is_in_use_is_named_in_the_refusal() {
+    let mut world = World::new();
+    world.ok(&trust("ci", "org/acme", CI, EVERYTHING));
+    let delete = |cascade| Change::DeleteIdentity {
+        path: CI.into(),
+        cascade,
+    };
+    match world.refused(&delete(false)) {
+        ChangeError::Conflict { dependents, .. } => assert_eq!(dependents, ["org/acme/trust/ci"]),
+        other => panic!("{other}"),
+    }
+    world.ok(&delete(true));
+    assert!(world.0.trust_at("org/acme/trust/ci").is_none());
+    let delete = |id: &str| Change::DeleteOrganisation {
+        path: format!("org/{id}"),
+    };
+    assert!(matches!(
+        world.refused(&delete("acme")),
+        ChangeError::Conflict { .. }
+    ));
+    world.ok(&delete("partner"));
+
+    world.ok(&Change::CreatePolicy {
+        organisation: "acme".into(),
+        id: "p".into(),
+        name: None,
+        document: EVERYTHING.into(),
+    });
+    world.ok(&Change::UpdateTrust {
+        path: "org/acme/trust/admin".into(),
+        policies: Some(vec![PolicyInput::Named("policy/p".into())]),
+        expires_at: None,
+    });
+    let delete = Change::DeletePolicy {
+        path: "org/acme/policy/p".into(),
+    };
+    assert!(matches!(
+        world.refused(&delete),
+        ChangeError::Conflict { .. }
+    ));
+}
+
+#[test]
+fn documents_mean_what_exists_when_they_are_written() {
+    let world = World::new();
+    let policy = |document: &str| Change::PutResourcePolicy {
+        path: MAIN.into(),
+        document: document.into(),
+    };
+    let naming = |effect: &str, identity: &str| {
+        policy(&format!(
+            r#"[{{"Effect":"{effect}","Actions":["kvdb:ExecuteGet"],"Identities":["{identity}"]}}]"#
+        ))
+    };
+    let unknown = naming("Allow", "programmatic_identity/later");
+    assert!(matches!(
+        world.refused(&unknown),
+        ChangeError::Invalid { .. }
+    ));
+    assert!(matches!(
+        world.refused(&naming("Deny", "org/acme")),
+        ChangeError::Invalid { .. }
+    ));
+    assert!(matches!(
+        world.refused(&policy("[{}]")),
+        ChangeError::Policy { .. }
+    ));
+    assert!(
+        world
+            .0
+            .apply(&naming("Allow", CI), &ChangeContext::system(NOW))
+            .is_ok()
+    );
+    let foreign = Change::PutBoundary {
+        identity: CI.into(),
+        policies: vec![PolicyInput::Named("org/partner/policy/p".into())],
+    };
+    assert!(matches!(
+        world.refused(&foreign),
+        ChangeError::Invalid { .. }
+    ));
+}
+
+/// "An action that hands out power is decided on what it hands out."
+#[test]
+fn power_is_decided_on_what_is_handed_out() {
+    let mut world = World::new();
+    world.ok(&identity("acme", "helper"));
+    world.ok(&group("dev"));
+    let helper = "org/acme/programmatic_identity/helper";
+    let grant = |document: &str| Change::UpdateTrust {
+        path: "org/acme/trust/helper".into(),
+        policies: Some(vec![PolicyInput::Document(document.into())]),
+        expires_at: None,
+    };
+    // Manages one group, and may accept for whom it likes.
+    let document = r#"[{"Effect":"Allow","Actions":["iam:*"],"Resources":["group/dev"]},
+        {"Effect":"Allow","Actions":["iam:AcceptTrust"],"Resources":["**"]}]"#;
+    world.ok(&trust("helper", "org/acme", helper, document));
+    assert!(world.may(helper, &trust("t", "org/acme/group/dev", CI, EVERYTHING)));
+    // Attack 9: not a trust of the organisation in itself, nor the keys of others.
+    for change in [
+        trust("t", "org/acme", helper, EVERYTHING),
+        trust("t", "org/acme", "org/acme/group/dev", EVERYTHING),
+        trust("t", ADMIN, helper, EVERYTHING),
+        key(ADMIN, "KWAKAAAAAAAAAAAAAAAA"),
+        Change::DeleteTrust {
+            path: "org/acme/trust/admin".into(),
+        },
+        grant(EVERYTHING),
+        Change::SetAdministration {
+            path: MAIN.into(),
+            on: true,
+        },
+        Change::PutGuardrails {
+            organisation: "org/acme".into(),
+            policies: Vec::new(),
+        },
+    ] {
+        assert!(!world.may(helper, &change), "{change:?}");
+        assert!(world.may(ADMIN, &change), "{change:?}");
+    }
+
+    // A policy's default version changes every trust that carries it.
+    let document = r#"[{"Effect":"Allow","Actions":["iam:UpdatePolicy","iam:SetDefaultPolicyVersion"],
+        "Resources":["policy/p"]}]"#;
+    world.ok(&grant(document));
+    world.ok(&Change::CreatePolicy {
+        organisation: "acme".into(),
+        id: "p".into(),
+        name: None,
+        document: EVERYTHING.into(),
+    });
+    let update = Change::UpdatePolicy {
+        path: "org/acme/policy/p".into(),
+        document: EVERYTHING.into(),
+    };
+    assert!(world.may(helper, &update));
+    world.ok(&Change::UpdateTrust {
+        path: "org/acme/trust/admin".into(),
+        policies: Some(vec![PolicyInput::Named("policy/p".into())]),
+        expires_at: None,
+    });
+    assert!(!world.may(helper, &update));
+    world.ok(&update);
+    let back = Change::SetDefaultPolicyVersion {
+        path: "org/acme/policy/p".into(),
+        version: 1,
+    };
+    assert!(!world.may(helper, &back));
+    world.ok(&back);
+
+    // `kvdb:Update` covers neither backend nor administration.
+    let document = r#"[{"Effect":"Allow","Actions":["kvdb:Update"],"Resources":["kvdb/main"]}]"#;
+    world.ok(&grant(document));
+    assert!(world.may(
+        helper,
+        &Change::Rename {
+            path: MAIN.into(),
+            name: None
+        }
+    ));
+    let backend = Backend::Server {
+        address: "10.0.0.5:6379".into(),
+        user: None,
+    };
+    for change in [
+        Change::SetAdministration {
+            path: MAIN.into(),
+            on: true,
+        },
+        Change::SetBackend {
+            path: MAIN.into(),
+            backend,
+        },
+    ] {
+        assert!(!world.may(helper, &change), "{change:?}");
+    }
+
+    // Nobody sets or removes its own boundary, whatever a policy says.
+    world.ok(&grant(EVERYTHING));
+    let boundary = |identity: &str| Change::DeleteBoundary {
+        identity: identity.into(),
+    };
+    assert!(!world.may(helper, &boundary(helper)));
+    assert!(world.may(helper, &boundary(CI)));
+}
+
+#[test]
+fn a_trust_across_organisations_waits_for_the_other_side() {
+    let mut world = World::new();
+    world.ok(&identity("partner", "visitor"));
+    let visitor = "org/partner/programmatic_identity/visitor";
+    let change = trust("visitor", "org/acme", visitor, EVERYTHING);
+    let session = Session::of_identity(world.0.identity_at(ADMIN).expect("it exists"));
+    let approval = world
+        .0
+        .authorise_change(&session, &change, NOW)
+        .expect("it may offer");
+    assert!(!approval.accepts);
+    let context = ChangeContext {
+        at: NOW,
+        by: ADMIN.into(),
+        accepts: approval.accepts,
+    };
+    world.0 = world
+        .0
+        .apply(&change, &context)
+        .expect("it waits")
+        .directory;
+    let may_read = |world: &World| {
+        let session = Session::of_identity(world.0.identity_at(visitor).expect("it exists"));
+        let database = world.0.database_at(MAIN).expect("it exists");
+        world
+            .0
+            .decide_command(&session, database, &["GET", "k"], false, NOW)
+            .is_allow()
+    };
+    assert!(!may_read(&world));
+    let accept = Change::AcceptTrust {
+        path: "org/acme/trust/visitor".into(),
+    };
+    assert!(!world.may(ADMIN, &accept));
+    assert!(world.may("user/owner", &accept));
+    world.ok(&accept);
+    assert!(may_read(&world));
+    // A trustee may leave an organisation.
+    let leave = Change::DeleteTrust {
+        path: "org/acme/trust/visitor".into(),
+    };
+    assert!(world.may(visitor, &leave));
+    assert!(!world.may(CI, &leave));
+}
+
+#[test]
+fn a_trust_ends_when_it_says() {
+    let mut world = World::new();
+    let end = UnixMillis(5_000);
+    world.ok(&Change::CreateTrust {
+        id: "ci".into(),
+        trustor: "org/acme".into(),
+        trustee: CI.into(),
+        policies: vec![PolicyInput::Document(EVERYTHING.into())],
+        expires_at: Some(end),
+    });
+    let session = Session::of_identity(world.0.identity_at(CI).expect("it exists"));
+    let database = world.0.database_at(MAIN).expect("it exists");
+    for (at, allowed) in [(4_999, true), (5_000, false)] {
+        let at = UnixMillis(at);
+        let decision = world
+            .0
+            .decide_command(&session, database, &["GET", "k"], false, at);
+        assert_eq!(decision.is_allow(), allowed, "{decision:?}");
+        let table = world.0.table(&session, database, false, at);
+        assert_eq!(table.valid_until(), allowed.then_some(end));
+    }
+}
