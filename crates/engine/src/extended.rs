@@ -28,7 +28,7 @@ const GREATEST_EXPONENT: i32 = 16384 - 64;
 const MAX_TEXT: usize = 5 * 1024 - 1;
 
 impl Extended {
-    /// Reads a decimal number; `None` if it is none, or not representable.
+    /// Reads a decimal or hexadecimal number; `None` if it is none, or not representable.
     pub(crate) fn parse(text: &[u8]) -> Option<Parsed> {
         if text.is_empty() || text.len() > MAX_TEXT {
             return None;
@@ -41,15 +41,19 @@ impl Extended {
         if rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"infinity") {
             return Some(Parsed::Infinite);
         }
+        if let [b'0', b'x' | b'X', rest @ ..] = rest {
+            let (big, exponent) = hexadecimal(rest)?;
+            if big.is_zero() {
+                return Some(Parsed::Finite(Self::zero(negative)));
+            }
+            let value = Self::round(negative, &big, exponent, false)?;
+            return (value.mantissa != 0).then_some(Parsed::Finite(value));
+        }
         let (digits, exponent) = decimal(rest)?;
         let leading_zeros = digits.iter().take_while(|digit| **digit == b'0').count();
         let digits = &digits[leading_zeros..];
         if digits.is_empty() {
-            return Some(Parsed::Finite(Self {
-                negative,
-                mantissa: 0,
-                exponent: LEAST_EXPONENT,
-            }));
+            return Some(Parsed::Finite(Self::zero(negative)));
         }
         // Outside of what can be represented, which is 10^-4951 to 10^4932; bounds the work below.
         let magnitude = digits.len() as i64 + exponent;
@@ -86,6 +90,14 @@ impl Extended {
         let value = Self::round(negative, &big, -shift, inexact)?;
         // The server refuses a text that underflows to zero.
         (value.mantissa != 0).then_some(Parsed::Finite(value))
+    }
+
+    fn zero(negative: bool) -> Self {
+        Self {
+            negative,
+            mantissa: 0,
+            exponent: LEAST_EXPONENT,
+        }
     }
 
     /// Nearest number to `big * 2^exponent` (and a bit more if `inexact`), ties to even; `None` if
@@ -159,11 +171,7 @@ impl Extended {
             sum.subtract(&small_big);
         }
         if sum.is_zero() {
-            return Some(Self {
-                negative: false,
-                mantissa: 0,
-                exponent: LEAST_EXPONENT,
-            });
+            return Some(Self::zero(false));
         }
         Self::round(negative, &sum, base, false)
     }
@@ -224,27 +232,55 @@ fn decimal(text: &[u8]) -> Option<(Vec<u8>, i64)> {
     if !some {
         return None;
     }
-    match &text[at..] {
-        [] => {}
-        [b'e' | b'E', rest @ ..] => {
-            let (negative, number) = match rest {
-                [b'-', number @ ..] => (true, number),
-                [b'+', number @ ..] => (false, number),
-                number => (false, number),
-            };
-            if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
-            let number = number.iter().fold(0i64, |sum, digit| {
-                sum.saturating_mul(10)
-                    .saturating_add(i64::from(digit - b'0'))
-                    .min(1_000_000)
-            });
-            exponent += if negative { -number } else { number };
-        }
+    exponent += match &text[at..] {
+        [] => 0,
+        [b'e' | b'E', rest @ ..] => signed(rest)?,
         _ => return None,
-    }
+    };
     Some((digits, exponent))
+}
+
+/// Digits and binary exponent of a hexadecimal number such as `1.8p-3`, behind its `0x`.
+fn hexadecimal(text: &[u8]) -> Option<(Big, i32)> {
+    let mut big = Big::default();
+    let (mut exponent, mut point, mut some) = (0, false, false);
+    let mut rest = text;
+    while let [byte, tail @ ..] = rest {
+        match (byte, char::from(*byte).to_digit(16)) {
+            (_, Some(digit)) => {
+                some = true;
+                big.multiply_add(16, digit);
+                exponent -= 4 * i64::from(point);
+            }
+            (b'.', None) if !point => point = true,
+            _ => break,
+        }
+        rest = tail;
+    }
+    big.trim();
+    exponent += match rest {
+        [] => 0,
+        [b'p' | b'P', rest @ ..] => signed(rest)?,
+        _ => return None,
+    };
+    // At most a million and the length of the text: fits.
+    some.then_some((big, i32::try_from(exponent).ok()?))
+}
+
+/// A decimal integer with an optional sign, cut at a million, which is out of every range.
+fn signed(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits.iter().fold(0i64, |sum, digit| {
+        (sum * 10 + i64::from(digit - b'0')).min(1_000_000)
+    });
+    Some(if negative { -number } else { number })
 }
 
 /// Natural number of any size, least significant word first, without leading zero words.
@@ -441,6 +477,9 @@ mod tests {
             ("1e19", "1", "10000000000000000001"),
             ("0", "1e-17", "0.00000000000000001"),
             ("0", "1e-18", "0"),
+            ("1", "0x1p3", "9"),
+            ("9", "0x.8", "9.5"),
+            ("9.5", "-0X1F", "-21.5"),
         ];
         for (first, second, expected) in cases {
             let sum = finite(first).add(finite(second)).map(Extended::text);
@@ -451,7 +490,23 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused() {
         for text in [
-            "", "-", "a", "1a", "1e", "1e+", ".", " 1", "1 ", "nan", "1..2", "1e99999",
+            "",
+            "-",
+            "a",
+            "1a",
+            "1e",
+            "1e+",
+            ".",
+            " 1",
+            "1 ",
+            "nan",
+            "1..2",
+            "1e99999",
+            "0x",
+            "0x.",
+            "0x1p",
+            "0x1p99999",
+            "0x1p-99999",
         ] {
             assert_eq!(Extended::parse(text.as_bytes()), None, "{text:?}");
         }

@@ -194,6 +194,7 @@ fn server_section(call: &mut Call<'_>, text: &mut String) {
     line(text, "redis_version", "7.2.4");
     line(text, "server_name", "keyward");
     line(text, "keyward_version", env!("CARGO_PKG_VERSION"));
+    line(text, "redis_mode", "standalone");
     line(text, "server_mode", "standalone");
     line(text, "arch_bits", usize::BITS);
     line(text, "server_time_usec", now.saturating_mul(1000));
