@@ -106,7 +106,7 @@ impl<'a> Arguments<'a> {
 
 /// Most elements that a random choice with repetition answers with. The server has no limit, but
 /// a reply of any size from a few bytes is a way to exhaust the memory.
-const MAX_REPEATED: i64 = 1 << 24;
+const MAX_REPEATED: i64 = 1 << 22;
 
 /// Randomness of one call.
 pub(crate) struct Random<'a>(pub(crate) &'a mut dyn FnMut() -> u64);

@@ -8,11 +8,17 @@ use crate::keyspace::Keyspace;
 use crate::reply::Reply;
 use crate::server::ServerState;
 use crate::space::Space;
-use keyward_commands::{CommandId, Words};
+use keyward_commands::{CommandId, Flags, Words};
 use keyward_resp::{Protocol, encode};
 
 /// Number of keyspaces that `SELECT` chooses from, as a server has by default.
 pub const DATABASES: usize = 16;
+
+/// Longest reply of a command that changes nothing, and of a transaction, in bytes: 1 GiB.
+///
+/// A short request can ask for the same value many times; without a limit it could take all memory.
+/// A command that changes something is not cut: it answers with what was stored, once.
+const MAX_REPLY: usize = 1 << 30;
 
 /// Unix time in milliseconds.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -121,7 +127,8 @@ impl Engine {
     /// Runs one command and appends its reply to `out`, encoded for the session's protocol.
     ///
     /// `words` are the command's words, its name first; `random` yields uniformly distributed
-    /// numbers. A command that fails changes nothing.
+    /// numbers. A command that fails changes nothing. Keys whose time is over are removed on the way;
+    /// that is no change.
     pub fn apply<W: Words + ?Sized>(
         &mut self,
         session: &mut EngineSession,
@@ -131,7 +138,8 @@ impl Engine {
         random: &mut dyn FnMut() -> u64,
         out: &mut Vec<u8>,
     ) -> Effects {
-        self.run(session, command, &words, now, random, out)
+        let end = out.len().saturating_add(MAX_REPLY);
+        self.run(session, command, &words, now, random, out, end)
     }
 
     /// Runs a whole transaction: if no watched key of the session has changed, all commands in
@@ -149,10 +157,13 @@ impl Engine {
             encode::null_array(out, session.protocol);
             return Effects::default();
         }
+        let end = out.len().saturating_add(MAX_REPLY);
         encode::array(out, commands.len());
         let mut changes = 0;
         for (command, words) in commands {
-            changes += self.run(session, command, &words, now, random, out).changes;
+            changes += self
+                .run(session, command, &words, now, random, out, end)
+                .changes;
         }
         Effects { changes }
     }
@@ -216,6 +227,10 @@ impl Engine {
         unchanged
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of `apply`, and where the reply ends"
+    )]
     fn run(
         &mut self,
         session: &mut EngineSession,
@@ -224,15 +239,21 @@ impl Engine {
         now: UnixMillis,
         random: &mut dyn FnMut() -> u64,
         out: &mut Vec<u8>,
+        end: usize,
     ) -> Effects {
         self.server.commands += 1;
         let command = id.command();
         let start = out.len();
+        let end = if command.flags.contains(Flags::WRITE) {
+            usize::MAX
+        } else {
+            end
+        };
         let mut call = Call {
             name: command.name,
             arguments: Arguments(words),
             space: Space::new(&mut self.keyspaces, session.database, now.0),
-            reply: Reply::new(out, session.protocol),
+            reply: Reply::new(out, session.protocol, end),
             random: Random(random),
             server: &self.server,
         };
@@ -243,6 +264,12 @@ impl Engine {
                 "ERR keyward: the embedded engine has no '{}' yet",
                 command.name
             ))),
+        };
+        let outcome = match outcome {
+            Ok(()) if call.reply.is_cut() => Err(Failure::new(
+                "ERR keyward: the reply would be larger than 1 GiB",
+            )),
+            outcome => outcome,
         };
         session.database = call.space.selected();
         let effects = Effects {

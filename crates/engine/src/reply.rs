@@ -6,11 +6,25 @@ use keyward_resp::{Protocol, encode};
 pub(crate) struct Reply<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
+    /// Length of `out` at which nothing more is appended.
+    end: usize,
+    cut: bool,
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+    /// `end`: the length of `out` at which the reply is too large.
+    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol, end: usize) -> Self {
+        Self {
+            out,
+            protocol,
+            end,
+            cut: false,
+        }
+    }
+
+    /// Was the reply too large, so that it is not whole?
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(crate) fn is_resp3(&self) -> bool {
@@ -40,6 +54,10 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
+        if self.out.len().saturating_add(bytes.len()) > self.end {
+            self.cut = true;
+            return;
+        }
         encode::bulk(self.out, bytes);
     }
 

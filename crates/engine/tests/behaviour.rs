@@ -441,6 +441,23 @@ fn an_iteration_returns_what_is_there_all_the_time() {
 }
 
 #[test]
+fn a_small_request_cannot_ask_for_more_than_a_gibibyte() {
+    let mut bench = Bench::new();
+    bench.ask("SETRANGE k 2097151 x");
+    let mget = format!("MGET{}", " k".repeat(600));
+    let expected = "-ERR keyward: the reply would be larger than 1 GiB";
+    assert_eq!(bench.ask(&mget), expected);
+    assert_eq!(bench.ask("STRLEN k"), ":2097152");
+}
+
+#[test]
+fn an_engine_can_be_handed_to_another_thread() {
+    fn check<T: Send>() {}
+    check::<Engine>();
+    check::<EngineSession>();
+}
+
+#[test]
 fn random_choices_reach_everything_about_equally() {
     let mut bench = Bench::new();
     (0..50).for_each(|number| _ = bench.ask(&format!("SADD t {number}")));
