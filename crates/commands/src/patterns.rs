@@ -191,16 +191,17 @@ fn unknown(text: &str) -> ActionPatternError {
     let service = text.split_inclusive(':').next().unwrap_or_default();
     let sets = action_sets().map(|(known, _)| known);
     let set = |known: &&str| Some(&text[service.len()..]) == known.strip_prefix("kvdb:@");
-    let nearest = match sets.filter(|_| service == "kvdb:").find(set) {
-        Some(set) => vec![set],
-        None => {
-            let names = sorted().iter().map(|(known, _)| *known);
-            near(
-                text.trim_end_matches('*'),
-                names.filter(|known| known.starts_with(service)),
-                3,
-            )
-        }
+    let nearest = if text
+        .trim_end_matches('*')
+        .eq_ignore_ascii_case("kvdb:Execute")
+    {
+        vec!["kvdb:Execute*"]
+    } else if let Some(set) = sets.filter(|_| service == "kvdb:").find(set) {
+        vec![set]
+    } else {
+        let names = sorted().iter().map(|(known, _)| *known);
+        let names = names.filter(|known| known.starts_with(service));
+        near(text.trim_end_matches('*'), names, 3)
     };
     ActionPatternError::Unknown {
         found: text.to_owned(),
@@ -315,8 +316,10 @@ fn near(text: &str, names: impl Iterator<Item = &'static str>, most: usize) -> V
     let mut found: Vec<(usize, bool, &str)> = names
         .map(|name| {
             let begins = name.len() > text.len() && name.starts_with(text);
-            (distance(&core, &self::core(name)), !begins, name)
+            (self::core(name), !begins, name)
         })
+        .filter(|(known, _, _)| known.len().abs_diff(core.len()) <= limit)
+        .map(|(known, begins, name)| (distance(&core, &known), begins, name))
         .filter(|(distance, _, _)| *distance <= limit)
         .collect();
     found.sort_unstable();

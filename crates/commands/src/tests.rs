@@ -269,6 +269,14 @@ fn messages_of_action_patterns() {
             "kvdb:ExecuteMgetx",
             "unknown action `kvdb:ExecuteMgetx`: did you mean `kvdb:ExecuteMget`",
         ),
+        (
+            "kvdb:execute*",
+            "unknown action `kvdb:execute*`: did you mean `kvdb:Execute*`?",
+        ),
+        (
+            "kvdb:Execute",
+            "unknown action `kvdb:Execute`: did you mean `kvdb:Execute*`?",
+        ),
         ("kvdb:", "unknown action `kvdb:`"),
         (
             "kvdb:ExecuteFrobnicateAll",

@@ -14,7 +14,8 @@ mod server;
 
 use calls::{Calls, Mode, as_text};
 use keyward_commands::{
-    CommandClass, CommandScope, Flags, KeyFlags, Scope, Touched, by_name, resolve, touched,
+    CommandClass, CommandScope, Flags, KeyFlags, Scope, Touched, action, action_pattern, by_name,
+    resolve, touched,
 };
 use server::{Reply, Server, ServerKind};
 
@@ -166,9 +167,10 @@ fn check(
 }
 
 /// The oracle that does not trust what servers say: a call is executed, and what changed must be
-/// among the keys that it writes.
+/// among the keys that it writes. A command after which a key is gone is in `kvdb:@delete`.
 #[test]
 fn every_key_that_changes_is_listed() {
+    let delete = action_pattern("kvdb:@delete").unwrap();
     for kind in ServerKind::ALL {
         let mut server = Server::start(kind);
         let mut calls = Calls::new(kind);
@@ -201,6 +203,9 @@ fn every_key_that_changes_is_listed() {
                     .filter(|key| before.get(*key) != after.get(*key))
                     .collect();
                 changed += usize::from(!moved.is_empty());
+                let vanished = before.keys().any(|key| !after.contains_key(key));
+                let listed = delete.contains(action(known.action).unwrap());
+                assert!(!vanished || listed, "not in @delete: {}", as_text(&call));
                 for key in moved {
                     let context =
                         || format!("{kind}: {}\n{key:?} changed, ours {ours:?}", as_text(&call));
@@ -263,6 +268,65 @@ fn every_stream_that_is_read_is_listed() {
             read > rounds(),
             "the calls read too little to prove anything"
         );
+    }
+}
+
+/// Whoever has every key and no channel is refused exactly where a channel is listed.
+#[test]
+fn channels_are_those_that_servers_check() {
+    /// Channels are listed for these, and the server checks none: it has no right to see them.
+    const BEYOND: [&str; 5] = [
+        "client|tracking",
+        "pubsub|channels",
+        "pubsub|numsub",
+        "pubsub|shardchannels",
+        "pubsub|shardnumsub",
+    ];
+    for kind in ServerKind::ALL {
+        let mut server = Server::start(kind);
+        let user = [
+            &b"acl"[..],
+            b"setuser",
+            b"u",
+            b"reset",
+            b"+@all",
+            b"~*",
+            b"resetchannels",
+        ];
+        server.call(&user);
+        let mut calls = Calls::new(kind);
+        let (mut refused, mut allowed) = (0, 0);
+        for command in calls.commands() {
+            for _ in 0..rounds().min(20) {
+                let call = calls.call(&command, Mode::Plain);
+                let words = [&b"acl"[..], b"dryrun", b"u"];
+                let words: Vec<&[u8]> = words
+                    .into_iter()
+                    .chain(call.iter().map(Vec::as_slice))
+                    .collect();
+                let reply = server.call(&words);
+                let mut out = Touched::default();
+                let id = resolve(&call).expect("a command of the catalogue");
+                if matches!(reply, Reply::Error(_)) || touched(id, &call, &mut out).is_err() {
+                    continue; // a wrong number of words
+                }
+                let checks = String::from_utf8_lossy(reply.bytes()).contains("channel");
+                let listed = !out.channels.is_empty();
+                let beyond = BEYOND.contains(&command.as_str());
+                assert!(
+                    checks == listed || beyond,
+                    "{kind}: {}: {reply:?}",
+                    as_text(&call)
+                );
+                refused += usize::from(checks);
+                allowed += usize::from(!checks);
+            }
+        }
+        println!(
+            "{kind}: seed {}: {refused} with channels, {allowed} without",
+            calls.seed()
+        );
+        assert!(refused > 0);
     }
 }
 
