@@ -1,5 +1,7 @@
 //! The decision: the algorithm of the design, to the letter, with its explanation.
 
+use std::sync::Arc;
+
 use keyward_commands::{
     ActionId, CONNECT, ChannelRule, CommandClass, CommandId, ResolveError, Scope, Touched, Words,
 };
@@ -102,9 +104,9 @@ pub struct Decision {
     /// Name of the action; empty for an unknown command.
     pub action: &'static str,
     /// Full path of the resource.
-    pub resource: Box<str>,
+    pub resource: Arc<str>,
     /// The identities of the chain that allowed, from the principal on.
-    pub chain: Vec<Box<str>>,
+    pub chain: Vec<Arc<str>>,
     /// Allow: one statement of each list that had to allow. Explicit deny: the statement that
     /// denied. Implicit deny: the nearest miss, or none.
     pub statements: Vec<StatementRef>,
@@ -156,7 +158,7 @@ impl At<'_> {
     }
 }
 
-fn statements(documents: &[std::sync::Arc<Policy>]) -> impl Iterator<Item = At<'_>> {
+fn statements(documents: &[Arc<Policy>]) -> impl Iterator<Item = At<'_>> {
     documents.iter().enumerate().flat_map(|(document, policy)| {
         let statements = policy.statements().iter().enumerate();
         statements.map(move |(index, statement)| At {
@@ -168,11 +170,7 @@ fn statements(documents: &[std::sync::Arc<Policy>]) -> impl Iterator<Item = At<'
 }
 
 /// What a list of identity documents says: Deny before Allow before silence.
-fn say<'a>(
-    documents: &'a [std::sync::Arc<Policy>],
-    resource: &str,
-    question: &Question<'_>,
-) -> Said<'a> {
+fn say<'a>(documents: &'a [Arc<Policy>], resource: &str, question: &Question<'_>) -> Said<'a> {
     let mut allow = None;
     let mut nearest: Option<(Match, At<'a>)> = None;
     for at in statements(documents) {
@@ -196,7 +194,7 @@ impl Grounds {
     /// Whether a resource policy's statement names this node.
     pub(crate) fn names(&self, statement: &Statement, node: usize) -> bool {
         statement.identities.iter().any(|pattern| match pattern {
-            IdentityPattern::Path(path) => *path == self.nodes[node].path && self.authenticated,
+            IdentityPattern::Path(path) => **path == *self.nodes[node].path && self.authenticated,
             IdentityPattern::Everyone => node == 0 && self.authenticated,
             IdentityPattern::Unauthenticated => node == 0 && !self.authenticated,
         })
@@ -208,7 +206,7 @@ impl Grounds {
     pub(crate) fn deny_names_reached(&self, statement: &Statement, action: ActionId) -> bool {
         statement.identities.iter().any(|pattern| match pattern {
             IdentityPattern::Path(path) => {
-                self.authenticated && self.nodes.iter().any(|node| node.path == *path)
+                self.authenticated && self.nodes.iter().any(|node| *node.path == **path)
             }
             IdentityPattern::Everyone => !is_resource_policy_action(action),
             IdentityPattern::Unauthenticated => !self.authenticated,

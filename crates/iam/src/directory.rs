@@ -36,7 +36,7 @@ pub struct Directory {
     pub(crate) access_keys: PagedTable<AccessKey>,
     pub(crate) policies: PagedTable<NamedPolicy>,
     /// Full paths, and names as `<collection path>?<lower-case name>`.
-    pub(crate) paths: PagedMap<Box<str>, Entity>,
+    pub(crate) paths: PagedMap<Arc<str>, Entity>,
     pub(crate) key_ids: PagedMap<Box<str>, AccessKeyIx>,
 }
 

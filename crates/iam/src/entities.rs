@@ -12,7 +12,7 @@ pub struct Stamp {
     /// When.
     pub at: UnixMillis,
     /// Path of the principal, or `system`.
-    pub by: Box<str>,
+    pub by: Arc<str>,
 }
 
 /// One policy of a list: written in place, or a reference to a named one.
@@ -31,7 +31,7 @@ pub struct Identity {
     /// Which of the four.
     pub kind: Kind,
     /// Full path.
-    pub path: Box<str>,
+    pub path: Arc<str>,
     /// What people call it, if they gave it a name.
     pub name: Option<Box<str>>,
     /// The organisation it belongs to; an organisation belongs to itself, a user to none.
@@ -127,7 +127,7 @@ pub enum Backend {
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Full path.
-    pub path: Box<str>,
+    pub path: Arc<str>,
     /// What people call it, if they gave it a name.
     pub name: Option<Box<str>>,
     /// Its owner.
@@ -166,7 +166,7 @@ pub enum TrustKind {
 #[derive(Clone, Debug)]
 pub struct Trust {
     /// Full path, in the organisation of the trustor.
-    pub path: Box<str>,
+    pub path: Arc<str>,
     /// Whose power it gives away.
     pub trustor: IdentityIx,
     /// Who may act as the trustor.
@@ -187,7 +187,7 @@ pub struct Trust {
 #[derive(Clone, Debug)]
 pub struct NamedPolicy {
     /// Full path.
-    pub path: Box<str>,
+    pub path: Arc<str>,
     /// What people call it, if they gave it a name.
     pub name: Option<Box<str>>,
     /// Every version, oldest first; version numbers begin at 1.

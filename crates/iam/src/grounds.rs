@@ -18,13 +18,13 @@ use crate::session::{Principal, Session};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PolicySource {
     /// The policies of a trust, by its path.
-    Trust(Box<str>),
+    Trust(Arc<str>),
     /// The resource's policy, by the path of the resource.
-    ResourcePolicy(Box<str>),
+    ResourcePolicy(Arc<str>),
     /// The boundary of an identity, by its path.
-    Boundary(Box<str>),
+    Boundary(Arc<str>),
     /// The guardrails of an organisation, by its path.
-    Guardrails(Box<str>),
+    Guardrails(Arc<str>),
     /// A bounding layer of a simulated request, by number.
     Layer(usize),
 }
@@ -65,7 +65,7 @@ pub(crate) struct Edge {
 /// A reached identity.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) path: Box<str>,
+    pub(crate) path: Arc<str>,
     /// Positions in [`Grounds::layers`]: its boundary, its organisation's guardrails.
     pub(crate) layers: Vec<usize>,
     /// Whether the resource accepts it without any statement.
@@ -78,7 +78,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) struct Grounds {
     /// Full path of the resource.
-    pub(crate) resource: Box<str>,
+    pub(crate) resource: Arc<str>,
     /// Trustees before trustors; the first is the principal.
     pub(crate) nodes: Vec<Node>,
     pub(crate) layers: Vec<Layer>,

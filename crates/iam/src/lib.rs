@@ -21,6 +21,7 @@ mod ids;
 mod paged;
 mod row;
 mod session;
+mod simulate;
 mod table;
 
 pub use apply::{
@@ -43,4 +44,5 @@ pub use ids::{
 };
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
+pub use simulate::SimulatedCase;
 pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};

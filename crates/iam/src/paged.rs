@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 /// Entries of a page. Small enough to copy in a microsecond, large enough that a million entries
 /// make few pages.
-const PAGE: usize = 128;
+const PAGE: usize = 64;
 
 /// Pages are grouped, so that copying the outer list does not grow with the number of entries:
-/// a million entries are 61 groups of 128 pages.
-const GROUP: usize = 128;
+/// a million entries are 245 groups of 64 pages.
+const GROUP: usize = 64;
 
 type Page<T> = Arc<Vec<Option<T>>>;
 

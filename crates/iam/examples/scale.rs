@@ -1,0 +1,102 @@
+//! Memory and time of a large directory: `cargo run --release -p keyward-iam --example scale -- N`.
+
+use std::time::Instant;
+
+use keyward_iam::{Change, ChangeContext, Directory, PolicyInput, UnixMillis};
+
+/// Resident memory of this process, in bytes. Linux only; 0 elsewhere.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = status
+        .split(' ')
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
+    pages * 4096
+}
+
+fn main() {
+    let wanted: usize = std::env::args()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(100_000);
+    let context = ChangeContext::system(UnixMillis(0));
+    let mut directory = Directory::empty();
+    let mut make = |change: Change| match directory.apply(&change, &context) {
+        Ok(applied) => directory = applied.directory,
+        Err(error) => panic!("{error}"),
+    };
+    make(Change::CreateUser {
+        id: "u".into(),
+        name: None,
+    });
+    make(Change::CreateOrganisation {
+        id: "o".into(),
+        name: None,
+        owner: "user/u".into(),
+        account: "000000000001".into(),
+        administrator: None,
+    });
+    let (before, start) = (resident(), Instant::now());
+    let identity = |n: usize| Change::CreateProgrammaticIdentity {
+        organisation: "o".into(),
+        id: format!("service-{n}"),
+        name: None,
+    };
+    for n in 0..wanted {
+        make(identity(n));
+    }
+    let (identities, made) = (resident(), start.elapsed());
+    println!(
+        "{wanted} identities: {} bytes each, {:.1} µs a change",
+        (identities - before) / wanted,
+        made.as_micros() as f64 / wanted as f64
+    );
+    let start = Instant::now();
+    for n in 0..wanted {
+        make(Change::CreateAccessKey {
+            identity: format!("org/o/programmatic_identity/service-{n}"),
+            key_id: format!("KWAK{n:016}"),
+            secret_hash: [0; 32],
+            description: None,
+        });
+        make(Change::CreateTrust {
+            id: format!("service-{n}"),
+            trustor: "org/o".into(),
+            trustee: format!("org/o/programmatic_identity/service-{n}"),
+            policies: vec![PolicyInput::Document(
+                r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/d"]}]"#.into(),
+            )],
+            expires_at: None,
+        });
+    }
+    println!(
+        "with a key and a trust: {} bytes each, {:.1} µs a change",
+        (resident() - before) / wanted,
+        start.elapsed().as_micros() as f64 / (2.0 * wanted as f64)
+    );
+    let mut times: Vec<u128> = (wanted..wanted + 1000)
+        .map(|n| {
+            let start = Instant::now();
+            make(identity(n));
+            start.elapsed().as_micros()
+        })
+        .collect();
+    times.sort_unstable();
+    println!(
+        "one more change: median {} µs, 99 % {} µs",
+        times[500], times[990]
+    );
+    let start = Instant::now();
+    let rows: Vec<_> = directory.rows().collect();
+    println!("{} rows written in {:?}", rows.len(), start.elapsed());
+    let start = Instant::now();
+    match Directory::load(rows, directory.revision()) {
+        Ok(again) => println!(
+            "loaded in {:?}, revision {}",
+            start.elapsed(),
+            again.revision()
+        ),
+        Err(error) => println!("{error}"),
+    }
+}
