@@ -119,7 +119,7 @@ impl Connection {
         let id = worker.shared.connection_id();
         let mut output = Vec::new();
         let mut scratch = worker.scratch();
-        let mut turn = turn(&worker, &mut output, &mut scratch.touched);
+        let mut turn = turn(&worker, &mut output, 0, &mut scratch.touched);
         let client = Client::new(id, peer, local, &mut turn);
         drop(scratch);
         let login_by = Instant::now() + worker.settings.limits.login;
@@ -149,13 +149,19 @@ impl Connection {
     }
 }
 
-fn turn<'a>(worker: &'a Worker, out: &'a mut Vec<u8>, touched: &'a mut Touched) -> Turn<'a> {
+fn turn<'a>(
+    worker: &'a Worker,
+    out: &'a mut Vec<u8>,
+    sent: usize,
+    touched: &'a mut Touched,
+) -> Turn<'a> {
     let now = now();
     Turn {
         shared: &worker.shared,
         settings: &worker.settings,
         metrics: &worker.metrics,
         out,
+        sent,
         touched,
         now,
         watched: worker.shared.log.watched(now),
@@ -227,7 +233,7 @@ impl Io {
         scratch: &mut Scratch,
     ) -> Poll<()> {
         if self.attentive {
-            let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+            let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
             self.client.notice_changes(&mut turn);
         }
         for _ in 0..ROUNDS {
@@ -343,7 +349,7 @@ impl Io {
                     if let Backend::Server(upstream) = &self.client.backend {
                         tracing::warn!(%error, address = upstream.address(), "cannot reach the backend");
                     }
-                    let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+                    let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
                     self.client.unreachable(&mut turn);
                     true
                 }
@@ -363,7 +369,7 @@ impl Io {
             Poll::Ready(Ok(())) => buffer.filled().len(),
             Poll::Ready(Err(_)) => 0,
         };
-        let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+        let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
         if read == 0 {
             self.client.upstream_lost(&mut turn);
             return Ok(true);
@@ -406,7 +412,7 @@ impl Io {
                 }
                 Poll::Pending => break,
                 Poll::Ready(_) => {
-                    let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+                    let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
                     self.client.upstream_lost(&mut turn);
                     return true;
                 }
@@ -459,7 +465,7 @@ impl Io {
         if read == 0 {
             return Ok(self.client_left());
         }
-        let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+        let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
         let input = &scratch.read[..read];
         let consumed =
             self.client
@@ -472,7 +478,7 @@ impl Io {
 
     /// Deals with what was kept; true if anything came of it.
     fn process_input(&mut self, worker: &Worker, scratch: &mut Scratch) -> bool {
-        let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+        let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
         let consumed = self.client.receive(
             &self.input,
             &mut scratch.words,
@@ -544,7 +550,7 @@ impl Io {
         self.gone_by = gone.then(|| self.gone_by.unwrap_or(now + limits.stall));
         if self.delayed_until.is_some_and(|until| until <= now) {
             self.delayed_until = None;
-            let mut turn = turn(worker, &mut self.output, &mut scratch.touched);
+            let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
             self.client.delay_over(&mut turn);
             return Ok(true);
         }

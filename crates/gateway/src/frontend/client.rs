@@ -39,6 +39,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) metrics: &'a WorkerMetrics,
     /// What the client is to get.
     pub(crate) out: &'a mut Vec<u8>,
+    /// How many bytes of `out` the client has got already.
+    pub(crate) sent: usize,
     pub(crate) touched: &'a mut Touched,
     pub(crate) now: UnixMillis,
     /// Whether somebody watches every decision.
@@ -219,7 +221,7 @@ impl Client {
         let mut at = 0;
         let mut commands = 0;
         let limit = turn.settings.limits.unsent;
-        while at < input.len() && self.may_receive(turn.out.len(), limit) {
+        while at < input.len() && self.may_receive(turn.out.len() - turn.sent, limit) {
             self.hold = Hold::None;
             if self.ending.is_some() && !self.end_session() {
                 break;

@@ -1,5 +1,5 @@
 //! A directory, a gateway before it, servers behind it, and clients.
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -44,7 +44,10 @@ impl World {
             hash_key: Arc::new(HashKey::new([7; 32])),
             log: Arc::new(DecisionLog::new()),
         };
-        world.change(Change::CreateUser { id: "owner".into(), name: None });
+        world.change(Change::CreateUser {
+            id: "owner".into(),
+            name: None,
+        });
         world.organisation("acme", "000000000001");
         world
     }
@@ -61,7 +64,11 @@ impl World {
 
     pub fn change(&self, change: Change) {
         let context = ChangeContext::system(UnixMillis(1));
-        let applied = self.directory.load().apply(&change, &context).expect("the change is legal");
+        let applied = self
+            .directory
+            .load()
+            .apply(&change, &context)
+            .expect("the change is legal");
         let revision = applied.revision();
         self.directory.store(Arc::new(applied.directory));
         self.revision.store(revision, Ordering::Release);
@@ -114,7 +121,11 @@ impl World {
             secret_hash: hash_secret(&self.hash_key, &secret),
             description: None,
         });
-        Key { id: id.to_string(), secret, path: format!("{identity}/access_key/{id}") }
+        Key {
+            id: id.to_string(),
+            secret,
+            path: format!("{identity}/access_key/{id}"),
+        }
     }
 
     /// A gateway before all of it. `default`: path of the listener's default database.
@@ -147,13 +158,24 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         Self::start_on(port, options)
     }
 
     pub fn start_on(port: u16, options: &[&str]) -> Self {
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--bind", "127.0.0.1"])
             .args(options)
             .stdout(Stdio::null())
@@ -169,7 +191,10 @@ impl RedisServer {
     }
 
     pub fn backend(&self) -> Backend {
-        Backend::Server { address: self.address.clone(), user: None }
+        Backend::Server {
+            address: self.address.clone(),
+            user: None,
+        }
     }
 }
 
@@ -190,8 +215,13 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream, buffer: Vec::new() }
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     pub fn login(address: SocketAddr, key: &Key) -> Self {
@@ -244,11 +274,21 @@ impl Client {
         self.reply()
     }
 
+    /// Reads one reply; false once the connection is closed, even inside a reply.
+    pub fn read_or_closed(&mut self) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read().is_some()))
+            .unwrap_or(false)
+    }
+
     /// Nothing arrives for a short while.
     pub fn is_silent(&mut self) -> bool {
-        self.stream.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(150)))
+            .unwrap();
         let silent = self.stream.peek(&mut [0]).is_err() && self.buffer.is_empty();
-        self.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        self.stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         silent
     }
 
