@@ -1,182 +1,420 @@
-//! Deciding a made-up case with the evaluator that decides everything else.
+//! One decision from documents alone, without a directory: what `simulate` answers.
+//!
+//! Shorthand is of `org/test`, which owns every shorthand resource. There is exactly one trust, from
+//! the resource's owner to the principal, carrying the case's policies; nothing else is there.
 
 use std::sync::Arc;
 
-use keyward_commands::{ActionId, Words};
-use keyward_policy::{Policy, Touch};
+use keyward_commands::{ActionId, Flags};
+use keyward_policy::{
+    ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, Policy, PolicyKind, Touch,
+};
 
 use crate::decide::{Decision, Question};
 use crate::grounds::{Edge, Grant, Grounds, Layer, Node, PolicySource};
-use crate::ids::{Kind, PathParts};
+use crate::ids::full_path;
 
-/// A principal, the policies that concern it, and nothing else: there is exactly one trust, from
-/// the owner of the resource to the principal.
-#[derive(Clone, Debug, Default)]
-pub struct SimulatedCase {
-    /// Carried by the trust; empty, it allows nothing.
-    pub policies: Vec<Arc<Policy>>,
-    /// On the resource, read as one list of statements.
-    pub resource_policies: Vec<Arc<Policy>>,
-    /// Bounding layers: of each that has documents one must allow, and none deny.
-    pub boundaries: Vec<Vec<Arc<Policy>>>,
-    /// Full path of the principal, or `unauthenticated`.
-    pub principal: String,
+/// The organisation of shorthand in a case.
+pub const TEST_ORGANISATION: &str = "test";
+
+/// A document of a case.
+#[derive(Clone, Debug)]
+pub struct CaseDocument {
+    /// Its dialect, if the case says; else the document tells.
+    pub dialect: Option<String>,
+    /// Its text.
+    pub text: String,
 }
 
-/// Path that the trust of a simulated case goes by in explanations.
-const TRUST: &str = "(policies)";
+/// What a case asks.
+#[derive(Clone, Debug)]
+pub enum CaseRequest {
+    /// A command as a client sends it.
+    Command {
+        /// Its words, name first.
+        words: Vec<Vec<u8>>,
+        /// The database, shorthand or full.
+        database: String,
+    },
+    /// An action by name.
+    Action {
+        /// Its name.
+        action: String,
+        /// The resource, shorthand or full.
+        resource: String,
+        /// Values of `kvdb:Key`.
+        keys: Vec<Vec<u8>>,
+        /// Values of `kvdb:ReadKey`.
+        read_keys: Vec<Vec<u8>>,
+        /// Values of `kvdb:WriteKey`.
+        write_keys: Vec<Vec<u8>>,
+        /// Values of `kvdb:Channel`.
+        channels: Vec<Vec<u8>>,
+    },
+}
 
-impl SimulatedCase {
-    /// Decides an action on a resource, given by its full path.
-    #[must_use]
-    pub fn decide(&self, action: ActionId, resource: &str, touch: &Touch<'_>) -> Decision {
-        let touch = match touch {
-            Touch::None => Touch::of_action(action),
-            stated => *stated,
-        };
-        self.grounds(resource)
-            .decide_action(&Question { action, touch }, false)
+/// Everything that a simulated decision depends on.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// On the one trust from the resource's owner to the principal.
+    pub policies: Vec<CaseDocument>,
+    /// On the resource.
+    pub resource_policies: Vec<CaseDocument>,
+    /// Each inner list is a layer: some document of it must allow, and none deny.
+    pub boundaries: Vec<Vec<CaseDocument>>,
+    /// Who asks, shorthand or full, or `unauthenticated`.
+    pub principal: String,
+    /// What is asked.
+    pub request: CaseRequest,
+}
+
+/// Why a case has no decision.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CaseError(pub String);
+
+fn read(
+    place: &str,
+    number: usize,
+    document: &CaseDocument,
+    kind: PolicyKind,
+) -> Result<Arc<Policy>, CaseError> {
+    let refuse = |why: String| CaseError(format!("{place}[{number}]: {why}"));
+    let native = match &document.dialect {
+        Some(dialect) => match dialect.as_str() {
+            "native" => true,
+            "aws" | "tencent" | "alibaba" | "acl" => false,
+            other => {
+                return Err(refuse(format!(
+                    "unknown dialect `{other}`: one of `native`, `aws`, `tencent`, `alibaba`, `acl`"
+                )));
+            }
+        },
+        None => match keyward_policy::detect(&document.text) {
+            Ok(dialect) => dialect == Dialect::Native,
+            Err(error) => return Err(refuse(error.to_string())),
+        },
+    };
+    if !native {
+        return Err(refuse("only the native dialect can be read yet".to_owned()));
     }
+    keyward_policy::read(&document.text, kind, TEST_ORGANISATION)
+        .map(Arc::new)
+        .map_err(|findings| refuse(findings.to_string()))
+}
 
-    /// Decides a command as a client sends it to a database, given by its full path.
-    #[must_use]
-    pub fn decide_command<W: Words + ?Sized>(&self, database: &str, words: &W) -> Decision {
-        self.grounds(database).decide_words(words, false)
+fn read_all(
+    place: &str,
+    documents: &[CaseDocument],
+    kind: PolicyKind,
+) -> Result<Vec<Arc<Policy>>, CaseError> {
+    documents
+        .iter()
+        .enumerate()
+        .map(|(n, document)| read(place, n, document, kind))
+        .collect()
+}
+
+/// A path of at least two segments, none of them empty.
+fn path(what: &str, text: &str) -> Result<String, CaseError> {
+    let full = full_path(text, TEST_ORGANISATION);
+    let whole = full == "unauthenticated"
+        || (text.contains('/') && full.split('/').all(|segment| !segment.is_empty()));
+    if whole {
+        Ok(full)
+    } else {
+        Err(CaseError(format!("{what} `{text}` is no path")))
     }
+}
 
-    fn grounds(&self, resource: &str) -> Grounds {
-        let authenticated = self.principal != "unauthenticated";
+/// The owner of a resource by its path alone: the organisation it is in (an organisation accepts
+/// itself), or a user itself.
+fn owner(resource: &str) -> &str {
+    match resource
+        .strip_prefix("org/")
+        .and_then(|rest| rest.find('/'))
+    {
+        Some(end) => &resource[..end + "org/".len()],
+        None => resource,
+    }
+}
+
+impl Case {
+    fn grounds(&self, resource: &str) -> Result<Grounds, CaseError> {
+        let principal = path("principal", &self.principal)?;
+        let owner = owner(resource);
+        let authenticated = principal != "unauthenticated";
+        let policies = read_all("policies", &self.policies, PolicyKind::Identity)?;
+        let resource_policy = read_all(
+            "resource_policies",
+            &self.resource_policies,
+            PolicyKind::Resource,
+        )?;
+        for (number, policy) in resource_policy.iter().enumerate() {
+            let denies_owner = policy.statements().iter().any(|statement| {
+                statement.effect == Effect::Deny
+                    && statement
+                        .identities
+                        .iter()
+                        .any(|i| matches!(i, IdentityPattern::Path(path) if **path == *owner))
+            });
+            if denies_owner {
+                return Err(CaseError(format!(
+                    "resource_policies[{number}]: a Deny that names the owner itself (`{owner}`) \
+                     is refused when it is written"
+                )));
+            }
+        }
         let mut layers = Vec::new();
         for (number, documents) in self.boundaries.iter().enumerate() {
+            let place = format!("boundaries[{number}]");
+            let documents = read_all(&place, documents, PolicyKind::Identity)?;
             if !documents.is_empty() {
                 layers.push(Layer {
                     source: PolicySource::Layer(number),
-                    documents: documents.clone(),
+                    documents,
                     binding: true,
                 });
             }
         }
-        let owner = owner_of(resource);
-        let mut nodes = vec![Node {
-            path: self.principal.as_str().into(),
+        let node = |path: &str, owner: bool, edges| Node {
+            path: path.into(),
             layers: Vec::new(),
-            owner: authenticated && self.principal == owner,
-            edges: Vec::new(),
-        }];
-        if authenticated && self.principal != owner {
-            nodes.push(Node {
-                path: owner.into(),
-                layers: Vec::new(),
-                owner: true,
-                edges: vec![Edge {
-                    from: 0,
-                    source: PolicySource::Trust(TRUST.into()),
-                    grant: Grant::Documents(self.policies.clone()),
-                    in_force: true,
-                    binding: true,
-                }],
-            });
+            owner,
+            edges,
+        };
+        let mut nodes = vec![node(&principal, principal == owner, Vec::new())];
+        if authenticated && principal != owner {
+            let edge = Edge {
+                from: 0,
+                source: PolicySource::Trust(format!("{owner}/trust/test").into()),
+                grant: Grant::Documents(policies),
+                in_force: true,
+                binding: true,
+            };
+            nodes.push(node(owner, true, vec![edge]));
         }
-        Grounds {
+        Ok(Grounds {
             resource: resource.into(),
             nodes,
             request_layers: (0..layers.len()).collect(),
             layers,
-            resource_policy: self.resource_policies.clone(),
+            resource_policy,
             authenticated,
             valid_until: None,
+        })
+    }
+
+    /// Decides the case.
+    ///
+    /// # Errors
+    /// A document that validation refuses, an action outside the catalogue, a malformed path.
+    pub fn decide(&self) -> Result<Decision, CaseError> {
+        match &self.request {
+            CaseRequest::Command { words, database } => {
+                if words.is_empty() {
+                    return Err(CaseError("`command` is empty".to_owned()));
+                }
+                let resource = path("database", database)?;
+                Ok(self.grounds(&resource)?.decide_words(words, false))
+            }
+            CaseRequest::Action {
+                action,
+                resource,
+                keys,
+                read_keys,
+                write_keys,
+                channels,
+            } => {
+                let action = find_action(action)?;
+                let resource = path("resource", resource)?;
+                let grounds = self.grounds(&resource)?;
+                let keys = key_uses(action, keys, read_keys, write_keys);
+                let channels: Vec<ChannelUse<'_>> = channels
+                    .iter()
+                    .map(|channel| ChannelUse {
+                        channel,
+                        pattern: takes_patterns(action),
+                    })
+                    .collect();
+                let touch =
+                    if action.command().is_none() || (keys.is_empty() && channels.is_empty()) {
+                        Touch::of_action(action)
+                    } else {
+                        Touch::Named {
+                            keys: &keys,
+                            channels: &channels,
+                        }
+                    };
+                Ok(grounds.decide_action(&Question { action, touch }, false))
+            }
         }
     }
 }
 
-/// Who owns what a path names: its organisation, which accepts itself; a user itself.
-fn owner_of(resource: &str) -> String {
-    if PathParts::of(resource).is_some_and(|parts| parts.kind == Kind::User) {
-        return resource.to_owned();
+/// An action by its exact name.
+fn find_action(name: &str) -> Result<ActionId, CaseError> {
+    keyward_commands::action(name).ok_or_else(|| match keyward_commands::action_pattern(name) {
+        Err(error) => CaseError(error.to_string()),
+        Ok(_) => CaseError(format!("`{name}` is a pattern; a request has one action")),
+    })
+}
+
+/// Whether the channels of an action's command are patterns.
+fn takes_patterns(action: ActionId) -> bool {
+    action.command().is_some_and(|command| {
+        matches!(
+            command.command().channels,
+            keyward_commands::ChannelRule::From { pattern: true, .. }
+                | keyward_commands::ChannelRule::Listing
+                | keyward_commands::ChannelRule::Tracking
+        )
+    })
+}
+
+/// The keys of a request that is asked for by action, each with the access that is stated, or else
+/// the widest that the command can have.
+fn key_uses<'a>(
+    action: ActionId,
+    keys: &'a [Vec<u8>],
+    read_keys: &'a [Vec<u8>],
+    write_keys: &'a [Vec<u8>],
+) -> Vec<KeyUse<'a>> {
+    let widest = action.command().map_or((true, true), |command| {
+        let command = command.command();
+        let reads = command.key_specs.iter().any(|spec| spec.flags.reads());
+        let writes = command.key_specs.iter().any(|spec| spec.flags.writes());
+        match (reads, writes) {
+            _ if command.flags.contains(Flags::READONLY) => (true, false),
+            (false, false) => (true, true),
+            stated => stated,
+        }
+    });
+    let mut uses: Vec<KeyUse<'a>> = Vec::new();
+    let mut add = |key: &'a [u8], reads: bool, writes: bool| match uses
+        .iter_mut()
+        .find(|known| known.key == key)
+    {
+        Some(known) => {
+            known.reads |= reads;
+            known.writes |= writes;
+        }
+        None => uses.push(KeyUse { key, reads, writes }),
+    };
+    read_keys.iter().for_each(|key| add(key, true, false));
+    write_keys.iter().for_each(|key| add(key, false, true));
+    for key in keys
+        .iter()
+        .filter(|key| !read_keys.contains(key) && !write_keys.contains(key))
+    {
+        add(key, widest.0, widest.1);
     }
-    let organisation = resource.split('/').nth(1).unwrap_or_default();
-    format!("org/{organisation}")
+    uses
 }
 
 #[cfg(test)]
 mod tests {
-    use keyward_policy::PolicyKind;
-
     use super::*;
     use crate::decide::Outcome;
 
-    fn policies(kind: PolicyKind, texts: &[&str]) -> Vec<Arc<Policy>> {
-        let read = |text: &&str| Arc::new(keyward_policy::read(text, kind, "test").unwrap());
-        texts.iter().map(read).collect()
+    const READ: &str =
+        r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"],"Keys":["a:*"]}]"#;
+
+    fn case(principal: &str, request: CaseRequest) -> Case {
+        let document = CaseDocument {
+            dialect: Some("native".into()),
+            text: READ.into(),
+        };
+        Case {
+            policies: vec![document],
+            resource_policies: Vec::new(),
+            boundaries: Vec::new(),
+            principal: principal.into(),
+            request,
+        }
     }
 
-    const GET: &str =
-        r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/x"]}]"#;
-    const NO_GET: &str =
-        r#"[{"Effect":"Deny","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/x"]}]"#;
+    fn command(words: &[&str]) -> CaseRequest {
+        CaseRequest::Command {
+            words: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            database: "kvdb/x".into(),
+        }
+    }
 
-    #[test]
-    fn who_may() {
-        let anybody = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Identities":["unauthenticated","*"]}]"#;
-        let app = "org/test/programmatic_identity/app";
-        // principal, policies, resource policies, boundaries, outcome
-        type Case<'a> = (
-            &'a str,
-            &'a [&'a str],
-            &'a [&'a str],
-            &'a [&'a [&'a str]],
-            Outcome,
-        );
-        let cases: [Case<'_>; 11] = [
-            (app, &[GET], &[], &[], Outcome::Allow),
-            (app, &[], &[], &[], Outcome::ImplicitDeny),
-            (app, &[GET, NO_GET], &[], &[], Outcome::ExplicitDeny),
-            (app, &[], &[anybody], &[], Outcome::Allow),
-            ("unauthenticated", &[GET], &[], &[], Outcome::ImplicitDeny),
-            ("unauthenticated", &[], &[anybody], &[], Outcome::Allow),
-            ("org/test", &[], &[], &[], Outcome::Allow),
-            ("org/test", &[], &[], &[&["[]"]], Outcome::ImplicitDeny),
-            (app, &[GET], &[], &[&[]], Outcome::Allow),
-            (app, &[GET], &[], &[&[GET], &["[]"]], Outcome::ImplicitDeny),
-            (app, &[GET], &[], &[&[GET, NO_GET]], Outcome::ExplicitDeny),
-        ];
-        for (principal, trust, resource, layers, expected) in cases {
-            let case = SimulatedCase {
-                policies: policies(PolicyKind::Identity, trust),
-                resource_policies: policies(PolicyKind::Resource, resource),
-                boundaries: layers
-                    .iter()
-                    .map(|layer| policies(PolicyKind::Identity, layer))
-                    .collect(),
-                principal: principal.to_owned(),
-            };
-            let words: [&[u8]; 2] = [b"get", b"k"];
-            let found = case.decide_command("org/test/kvdb/x", &words[..]);
-            assert_eq!(
-                found.outcome, expected,
-                "{principal} {trust:?} {resource:?} {layers:?}"
-            );
-            let action = keyward_commands::action("kvdb:ExecuteGet").unwrap();
-            let by_action = case.decide(action, "org/test/kvdb/x", &Touch::None);
-            assert_eq!(by_action.outcome, expected, "{principal} by action");
+    fn action(name: &str, keys: &[&str], read_keys: &[&str]) -> CaseRequest {
+        let bytes = |keys: &[&str]| keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+        CaseRequest::Action {
+            action: name.into(),
+            resource: "kvdb/x".into(),
+            keys: bytes(keys),
+            read_keys: bytes(read_keys),
+            write_keys: Vec::new(),
+            channels: Vec::new(),
         }
     }
 
     #[test]
-    fn statements_are_found_again() {
-        let case = SimulatedCase {
-            policies: policies(PolicyKind::Identity, &["[]", GET]),
-            boundaries: vec![vec![], policies(PolicyKind::Identity, &[GET])],
-            principal: "org/test/programmatic_identity/app".to_owned(),
-            ..SimulatedCase::default()
-        };
-        let words: [&[u8]; 2] = [b"get", b"k"];
-        let found = case.decide_command("org/test/kvdb/x", &words[..]);
-        let places: Vec<(bool, usize)> = found
-            .statements
-            .iter()
-            .map(|s| (s.source == PolicySource::Layer(1), s.document))
-            .collect();
-        assert_eq!(places, [(false, 1), (true, 0)]);
+    fn cases_are_decided() {
+        use Outcome::{Allow, ImplicitDeny};
+        let ci = "programmatic_identity/ci";
+        let cases = [
+            (ci, command(&["GET", "a:1"]), Allow),
+            (ci, command(&["GET", "b"]), ImplicitDeny),
+            (ci, command(&["GET"]), ImplicitDeny),
+            (ci, command(&["NOPE", "a:1"]), ImplicitDeny),
+            (ci, command(&["PING"]), Allow),
+            (ci, command(&["CONFIG", "SET", "a", "b"]), ImplicitDeny),
+            ("unauthenticated", command(&["GET", "a:1"]), ImplicitDeny),
+            ("org/test", command(&["SET", "b", "v"]), Allow),
+            (ci, action("kvdb:ExecuteGet", &["a:1"], &[]), Allow),
+            (
+                ci,
+                action("kvdb:ExecuteGet", &["a:1", "b"], &[]),
+                ImplicitDeny,
+            ),
+            (ci, action("kvdb:ExecuteGet", &[], &["a:1"]), Allow),
+            // No key is filled in: the command touches every key.
+            (ci, action("kvdb:ExecuteGet", &[], &[]), ImplicitDeny),
+            (ci, action("kvdb:ExecuteTime", &[], &[]), ImplicitDeny),
+            (ci, action("kvdb:ExecutePing", &[], &[]), Allow),
+            (ci, action("kvdb:Describe", &[], &[]), ImplicitDeny),
+            ("org/test", action("kvdb:Describe", &[], &[]), Allow),
+        ];
+        for (principal, request, expected) in cases {
+            let case = case(principal, request);
+            let decision = case.decide().unwrap();
+            assert_eq!(
+                decision.outcome, expected,
+                "{:?}: {decision:?}",
+                case.request
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_an_error() {
+        let ci = "programmatic_identity/ci";
+        let mut bad = case(ci, command(&["GET", "a:1"]));
+        bad.policies[0].text = "[{}]".into();
+        let mut foreign = case(ci, command(&["GET", "a:1"]));
+        foreign.policies[0].dialect = Some("aws".into());
+        let mut owner_denied = case(ci, command(&["GET", "a:1"]));
+        owner_denied.resource_policies = vec![CaseDocument {
+            dialect: None,
+            text: r#"[{"Effect":"Deny","Actions":["*"],"Identities":["org/test"]}]"#.into(),
+        }];
+        let cases = [
+            bad,
+            foreign,
+            owner_denied,
+            case(ci, command(&[])),
+            case("", command(&["GET", "a:1"])),
+            case("ci", command(&["GET", "a:1"])),
+            case(ci, action("kvdb:ExecuteNope", &[], &[])),
+            case(ci, action("kvdb:Execute*", &[], &[])),
+        ];
+        for case in cases {
+            assert!(case.decide().is_err(), "{case:?}");
+        }
     }
 }
