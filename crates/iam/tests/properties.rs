@@ -17,7 +17,7 @@ fn worlds() -> u64 {
     std::env::var("KEYWARD_TEST_WORLDS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(400)
+        .unwrap_or(200)
 }
 
 fn outcomes(directory: &Directory, session: &Session) -> Vec<Outcome> {
