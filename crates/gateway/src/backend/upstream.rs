@@ -40,6 +40,8 @@ pub(crate) struct Upstream {
     sticky: bool,
     /// Requests that may be waiting at the server, to be decided again when something changes.
     blocked: VecDeque<Vec<u8>>,
+    /// The last `CLIENT TRACKING ON`, by which the server tells of keys.
+    tracking: Option<Vec<u8>>,
 }
 
 impl Upstream {
@@ -59,6 +61,7 @@ impl Upstream {
             sent: 0,
             sticky: false,
             blocked: VecDeque::new(),
+            tracking: None,
         }
     }
 
@@ -169,9 +172,15 @@ impl Upstream {
         }
     }
 
-    /// Requests that may be waiting at the server.
-    pub(crate) fn blocked(&self) -> &VecDeque<Vec<u8>> {
-        &self.blocked
+    /// Remembers that the server tells of keys from now on, or does not any more.
+    pub(crate) fn track(&mut self, request: Option<&[u8]>) {
+        self.tracking = request.map(<[u8]>::to_vec);
+    }
+
+    /// Requests that are in force although they were sent long ago: those that may wait at the
+    /// server, and the one that makes it tell of keys.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.blocked.iter().chain(&self.tracking)
     }
 
     /// Bytes that wait to be sent.
@@ -231,6 +240,7 @@ impl Upstream {
         self.sent = 0;
         self.sticky = false;
         self.blocked = VecDeque::new();
+        self.tracking = None;
     }
 }
 

@@ -5,8 +5,9 @@ use keyward_iam::Permit;
 use keyward_resp::{Protocol, encode};
 
 use super::catalogue;
-use super::client::{Client, Flow, Turn};
+use super::client::{Access, Client, Flow, Turn};
 use super::handling::{Handling, Namespace};
+use super::notifications::{self, may_hear};
 use super::secrets;
 use super::subscriptions::Subscriptions;
 use super::words::RequestWords;
@@ -68,6 +69,9 @@ impl Client {
             }
             upstream.open(self.protocol, self.number, &mut self.queue);
             upstream.stick();
+            if permit.command().command().name == "client|tracking" {
+                upstream.track(words.is(2, "ON").then_some(permit.bytes()));
+            }
         }
         if self.transaction.is_some() {
             // The server refuses WATCH by itself.
@@ -174,6 +178,14 @@ impl Client {
         namespace: Namespace,
         turn: &mut Turn<'_>,
     ) -> Flow {
+        let Access::Open(open) = &self.access else {
+            return self.not_logged_in(turn);
+        };
+        let mut names = words.from(1);
+        if !names.all(|name| may_hear(namespace, name, &open.table, turn.touched)) {
+            self.deny_channel(words, permit.command(), notifications::REFUSED, turn);
+            return Flow::Done;
+        }
         let subscriptions = self.subscriptions.get_or_insert_default();
         let more: usize = words.from(1).map(<[u8]>::len).sum();
         if subscriptions.bytes() + more > turn.settings.limits.subscriptions {

@@ -16,6 +16,7 @@ use keyward_resp::{
 };
 
 use super::handling::Handling;
+use super::notifications::may_hear;
 use super::subscriptions::Subscriptions;
 use super::transaction::Transaction;
 use super::words::RequestWords;
@@ -178,7 +179,7 @@ impl Client {
     /// the directory must be looked at without waiting for its next request.
     pub(crate) fn is_attentive(&self) -> bool {
         self.subscriptions.is_some()
-            || matches!(&self.backend, Backend::Server(upstream) if !upstream.blocked().is_empty())
+            || matches!(&self.backend, Backend::Server(upstream) if upstream.standing().next().is_some())
     }
 
     /// Which connection to the upstream is the client's; a change means that the last is dropped.
@@ -559,29 +560,35 @@ impl Client {
         let Access::Open(open) = &self.access else {
             return false;
         };
-        let mut holds = |words: &[&[u8]]| {
-            let Ok(command) = resolve(words) else {
-                return false;
-            };
-            let request = Request {
-                command,
-                words,
-                bytes: &[],
-            };
-            open.table.authorize(&request, turn.touched).is_ok()
+        let holds = |words: &[&[u8]], touched: &mut Touched| {
+            resolve(words).is_ok_and(|command| {
+                let request = Request {
+                    command,
+                    words,
+                    bytes: &[],
+                };
+                open.table.authorize(&request, touched).is_ok()
+            })
         };
-        let subscribed = self.subscriptions.as_ref();
-        if !subscribed.is_none_or(|all| all.iter().all(|(command, name)| holds(&[command, name]))) {
-            return false;
+        let subscribed = self.subscriptions.iter().flat_map(|all| all.iter());
+        for (namespace, name) in subscribed {
+            if !holds(&[namespace.command(), name], turn.touched)
+                || !may_hear(namespace, name, &open.table, turn.touched)
+            {
+                return false;
+            }
         }
         let Backend::Server(upstream) = &self.backend else {
             return true;
         };
-        upstream.blocked().iter().all(|bytes| {
+        upstream.standing().all(|bytes| {
             let mut words = Words::default();
             let limits = &RequestLimits::AFTER_LOGIN;
             match RequestDecoder::new().decode(bytes, limits, &mut words) {
-                Ok(Decoded::Complete { .. }) => holds(&words.of(bytes).iter().collect::<Vec<_>>()),
+                Ok(Decoded::Complete { .. }) => {
+                    let words: Vec<_> = words.of(bytes).iter().collect();
+                    holds(&words, turn.touched)
+                }
                 _ => false,
             }
         })

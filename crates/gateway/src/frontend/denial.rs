@@ -36,6 +36,27 @@ impl Client {
         self.refuse(&text, turn);
     }
 
+    /// Refuses a subscription that the policy allows by its channels, because of what they tell.
+    pub(crate) fn deny_channel(
+        &mut self,
+        words: RequestWords<'_>,
+        command: CommandId,
+        why: &str,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some((id, mut decision)) = self.explain(words, turn) else {
+            return;
+        };
+        decision.outcome = Outcome::ImplicitDeny;
+        decision.subject = Subject::Channel;
+        decision.message = why.to_owned();
+        decision.public_message = why.to_owned();
+        let principal = self.principal(turn);
+        let text = nopermission(&principal, command.command().name, &decision, &id);
+        self.record(id, principal, words, Some(command), decision, turn);
+        self.refuse(&text, turn);
+    }
+
     /// Records that a command was allowed, for those who watch.
     pub(crate) fn record_allowed(&mut self, words: RequestWords<'_>, turn: &mut Turn<'_>) {
         if let Some((id, decision)) = self.explain(words, turn) {

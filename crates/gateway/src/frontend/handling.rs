@@ -87,6 +87,17 @@ pub(crate) enum Namespace {
     Shards,
 }
 
+impl Namespace {
+    /// The command that subscribes.
+    pub(crate) fn command(self) -> &'static [u8] {
+        match self {
+            Self::Channels => b"SUBSCRIBE",
+            Self::Patterns => b"PSUBSCRIBE",
+            Self::Shards => b"SSUBSCRIBE",
+        }
+    }
+}
+
 impl Handling {
     /// How `command` is dealt with: one look-up.
     #[inline]

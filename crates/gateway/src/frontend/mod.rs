@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod denial;
 pub(crate) mod handling;
 pub(crate) mod login;
+pub(crate) mod notifications;
 pub(crate) mod own;
 pub(crate) mod secrets;
 pub(crate) mod subscriptions;

@@ -49,12 +49,11 @@ impl Subscriptions {
         self.names[namespace as usize].len()
     }
 
-    /// Each with the command that would make it.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static [u8], &[u8])> {
-        const COMMANDS: [&[u8]; 3] = [b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE"];
-        COMMANDS
+    /// Each with its kind.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Namespace, &[u8])> {
+        [Namespace::Channels, Namespace::Patterns, Namespace::Shards]
             .into_iter()
             .zip(&self.names)
-            .flat_map(|(command, names)| names.iter().map(move |name| (command, &**name)))
+            .flat_map(|(namespace, names)| names.iter().map(move |name| (namespace, &**name)))
     }
 }
