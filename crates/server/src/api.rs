@@ -1,6 +1,7 @@
 //! What the handlers share: who may see and change what, and how an answer looks.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query};
@@ -39,6 +40,8 @@ pub struct Api {
     pub allow_remote: bool,
     /// The time.
     pub clock: fn() -> UnixMillis,
+    /// Where Redis clients connect.
+    pub redis_address: Option<SocketAddr>,
     /// What others add to `/metrics`.
     pub metrics: Option<Exposition>,
 }

@@ -1,5 +1,6 @@
 //! Access keys.
 
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use keyward_auth::{AccessKeyId, AccessKeySecret, hash_secret};
@@ -31,6 +32,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .creates(),
         get(ONE, super::entities::describe)
             .tells("Shows an access key.", "iam:DescribeAccessKey on it"),
+        get("/v1/access_key/{key_id}", find).tells(
+            "Finds an access key by its id alone.",
+            "iam:DescribeAccessKey on it",
+        ),
         patch(ONE, update)
             .tells(
                 "Disables or enables an access key.",
@@ -64,6 +69,18 @@ async fn list(call: Call, target: Target) -> Result<Response, Problem> {
         super::entities::item(&call, &path)
     });
     Ok(items(shown.collect()))
+}
+
+async fn find(call: Call, Path(key_id): Path<String>) -> Result<Response, Problem> {
+    use axum::response::IntoResponse;
+    let found = call.directory.access_key(&key_id);
+    let path = found.map(|(_, key)| call.directory.access_key_path(key));
+    let shown: String = key_id.chars().take(64).collect();
+    let path = path.ok_or_else(|| Problem::not_found(&shown))?;
+    let entity = call
+        .describe(&path)
+        .map_err(|_| Problem::not_found(&shown))?;
+    Ok(axum::Json(entity).into_response())
 }
 
 #[derive(Deserialize)]

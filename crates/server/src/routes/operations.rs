@@ -16,6 +16,8 @@ use crate::problem::Problem;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/v1/whoami", whoami).tells("Shows who the caller is.", "nothing, but a credential"),
+        get("/v1/status", status)
+            .tells("Shows what serves, and where.", "nothing, but a credential"),
         get("/openapi.json", openapi).tells("Shows this document.", "nothing"),
         get("/livez", livez).tells("Tells that the process runs.", "nothing"),
         get("/readyz", readyz).tells("Tells that the process serves.", "nothing"),
@@ -45,6 +47,16 @@ async fn whoami(call: Call) -> Result<Response, Problem> {
         "directory_revision": directory.revision(),
     }))
     .into_response())
+}
+
+async fn status(call: Call) -> Response {
+    axum::Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "directory_revision": call.directory.revision(),
+        "redis_address": call.api.redis_address,
+        "administration_permitted": call.api.allow_administration,
+    }))
+    .into_response()
 }
 
 async fn openapi() -> Response {

@@ -1,0 +1,175 @@
+//! The HTTP API as the client commands call it.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure};
+use crate::profile::Profile;
+
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// Longest that a call may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One caller and one server.
+pub(crate) struct Client {
+    profile: Profile,
+    agent: ureq::Agent,
+    /// Id of the organisation that short names are of.
+    organisation: OnceCell<String>,
+}
+
+impl Client {
+    pub(crate) fn new(profile: Profile) -> Result<Self, Failure> {
+        let url = &profile.url;
+        if !url.starts_with("http://") {
+            let text = format!("`{url}` is no address of the API: http://host:port is supported");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        let organisation = match &profile.organisation {
+            Some(id) => OnceCell::from(id.strip_prefix("org/").unwrap_or(id).to_owned()),
+            None => OnceCell::new(),
+        };
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Ok(Self {
+            profile,
+            agent: agent.into(),
+            organisation,
+        })
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.send("GET", path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send("POST", path, Some(&body.to_string()))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send("PUT", path, Some(&body.to_string()))
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send("PATCH", path, Some(&body.to_string()))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.send("DELETE", path, None)
+    }
+
+    /// Any call; `body` is JSON text, sent as it is.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let base = self.profile.url.trim_end_matches('/');
+        let login = Zeroizing::new(format!(
+            "{}:{}",
+            self.profile.access_key_id, &*self.profile.secret
+        ));
+        let login = Zeroizing::new(format!("Basic {}", STANDARD.encode(login.as_bytes())));
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{base}{path}"))
+            .header("content-type", "application/json")
+            .header("authorization", &*login);
+        let unreachable = |error: &dyn std::fmt::Display| {
+            let text = format!("cannot reach {base}: {error} (is `keyward dev` running?)");
+            Failure::new(Exit::Unreachable, text)
+        };
+        let malformed = |error: ureq::http::Error| {
+            Failure::new(Exit::Usage, format!("the call cannot be made: {error}"))
+        };
+        let answer = match body {
+            Some(body) => self.agent.run(request.body(body).map_err(malformed)?),
+            None => self.agent.run(request.body(()).map_err(malformed)?),
+        };
+        let mut answer = answer.map_err(|error| unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_string()
+            .map_err(|error| unreachable(&error))?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if (200..300).contains(&status) {
+            Ok(json)
+        } else {
+            Err(Failure::of_problem(status, json))
+        }
+    }
+
+    /// Id of the organisation that short names are of: what was said, else the caller's.
+    pub(crate) fn organisation(&self) -> Result<&str, Failure> {
+        if let Some(known) = self.organisation.get() {
+            return Ok(known);
+        }
+        let me = self.get("/v1/whoami")?;
+        let path = me.get("organisation").and_then(Value::as_str);
+        match path.and_then(|path| path.strip_prefix("org/")) {
+            Some(id) => Ok(self.organisation.get_or_init(|| id.to_owned())),
+            None => Err(Failure::new(
+                Exit::Usage,
+                "which organisation? give --organisation or KEYWARD_ORGANISATION",
+            )),
+        }
+    }
+
+    /// The full path of what was named: `main`, `kvdb/main` or `org/dev/kvdb/main`.
+    pub(crate) fn path(&self, kind: &str, name: &str) -> Result<String, Failure> {
+        let name = name.trim_matches('/');
+        if name.is_empty() {
+            return Err(Failure::new(Exit::Usage, "an empty name"));
+        }
+        if name.starts_with("org/") || name.starts_with("user/") || name == "unauthenticated" {
+            return Ok(name.to_owned());
+        }
+        if kind == "org" {
+            return Ok(format!("org/{name}"));
+        }
+        let organisation = self.organisation()?;
+        if name.contains('/') {
+            Ok(format!("org/{organisation}/{name}"))
+        } else {
+            Ok(format!("org/{organisation}/{kind}/{name}"))
+        }
+    }
+
+    /// URL path of an entity.
+    pub(crate) fn url(&self, kind: &str, name: &str) -> Result<String, Failure> {
+        Ok(format!("/v1/{}", self.path(kind, name)?))
+    }
+
+    /// URL path of a collection of the organisation.
+    pub(crate) fn collection(&self, kind: &str) -> Result<String, Failure> {
+        Ok(format!("/v1/org/{}/{kind}", self.organisation()?))
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        let mut answer = self.get(path)?;
+        match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(Failure::new(Exit::Failed, "the server answered no list")),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `keyward db`.
+
+use serde_json::json;
+
+use super::{Context, DryRun};
+use crate::failure::Failure;
+
+const KIND: &str = "kvdb";
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  keyward db create second")]
+pub(crate) enum Command {
+    /// Create a database on the embedded engine.
+    #[command(after_help = "Example:\n  keyward db create second")]
+    Create {
+        /// Its id, for ever: a-z, 0-9 and -.
+        id: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List databases.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward db list")]
+    List,
+    /// Show a database.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward db describe main")]
+    Describe {
+        /// Its id.
+        id: String,
+    },
+    /// Rename a database.
+    #[command(after_help = "Example:\n  keyward db rename second \"Sessions\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Turn commands that administer the server on or off; the operator must permit them, too.
+    #[command(after_help = "Example:\n  keyward db set-administration main on")]
+    SetAdministration {
+        /// Its id.
+        id: String,
+        /// On or off.
+        #[arg(value_parser = ["on", "off"])]
+        state: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Delete a database and its data.
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward db delete second"
+    )]
+    Delete {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Command::Create { id, name, dry_run } => {
+            let body = json!({ "id": id, "name": name });
+            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            dry_run.done(output, &made, "created")
+        }
+        Command::List => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("backend", "/backend/type"),
+                ("address", "/backend/address"),
+                ("created", "/created/at"),
+            ];
+            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+        }
+        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Rename { id, name, dry_run } => {
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let changed = client.patch(&url, &json!({ "name": name }))?;
+            dry_run.done(output, &changed, "renamed")
+        }
+        Command::SetAdministration { id, state, dry_run } => {
+            let url = dry_run.url(&format!("{}/administration", client.url(KIND, &id)?));
+            let changed = client.put(&url, &json!({ "on": state == "on" }))?;
+            dry_run.done(output, &changed, "set the administration of")
+        }
+        Command::Delete { id, dry_run } => {
+            let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `keyward identity`.
+
+use serde_json::json;
+
+use super::{Context, DryRun};
+use crate::failure::Failure;
+use crate::policy_argument;
+
+const KIND: &str = "programmatic_identity";
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  keyward identity create worker")]
+pub(crate) enum Command {
+    /// Create an identity, without permissions.
+    #[command(after_help = "Example:\n  keyward identity create worker")]
+    Create {
+        /// Its id, for ever: a-z, 0-9 and -.
+        id: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List identities.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward identity list")]
+    List,
+    /// Show an identity.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward identity describe worker")]
+    Describe {
+        /// Its id.
+        id: String,
+    },
+    /// Rename an identity.
+    #[command(after_help = "Example:\n  keyward identity rename worker \"Night worker\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Set where its connections go that name no database.
+    #[command(after_help = "Example:\n  keyward identity default-database worker second")]
+    DefaultDatabase {
+        /// Its id.
+        id: String,
+        /// The database; without one the default is taken away.
+        database: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Delete an identity and its access keys.
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward identity delete worker --cascade"
+    )]
+    Delete {
+        /// Its id.
+        id: String,
+        /// Delete its trusts, too.
+        #[arg(long)]
+        cascade: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Limits of what is done by or as an identity.
+    #[command(subcommand)]
+    Boundary(Boundary),
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Boundary {
+    /// Show it.
+    Get {
+        /// Id of the identity.
+        id: String,
+    },
+    /// Set it.
+    #[command(
+        after_help = "Example:\n  keyward identity boundary put worker --policy boundary.json"
+    )]
+    Put {
+        /// Id of the identity.
+        id: String,
+        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        #[arg(long = "policy", required = true, value_name = "POLICY")]
+        policies: Vec<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Take it away.
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// Id of the identity.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Command::Create { id, name, dry_run } => {
+            let body = json!({ "id": id, "name": name });
+            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            dry_run.done(output, &made, "created")
+        }
+        Command::List => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("default database", "/default_database"),
+                ("created", "/created/at"),
+            ];
+            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+        }
+        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Rename { id, name, dry_run } => {
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let changed = client.patch(&url, &json!({ "name": name }))?;
+            dry_run.done(output, &changed, "renamed")
+        }
+        Command::DefaultDatabase {
+            id,
+            database,
+            dry_run,
+        } => {
+            let url = dry_run.url(&format!("{}/default_database", client.url(KIND, &id)?));
+            let database = database
+                .map(|name| client.path("kvdb", &name))
+                .transpose()?;
+            let changed = client.put(&url, &json!({ "database": database }))?;
+            dry_run.done(output, &changed, "set the default database of")
+        }
+        Command::Delete {
+            id,
+            cascade,
+            dry_run,
+        } => {
+            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
+            let gone = client.delete(&dry_run.url(&url))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+        Command::Boundary(command) => boundary(command, context),
+    }
+}
+
+fn boundary(command: Boundary, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let url = |id: &str| Ok::<_, Failure>(format!("{}/boundary", client.url(KIND, id)?));
+    match command {
+        Boundary::Get { id } => {
+            let shown = client.get(&url(&id)?)?;
+            Ok(output.document(&shown, |shown| format!("{:#}", shown["policies"]))?)
+        }
+        Boundary::Put {
+            id,
+            policies,
+            dry_run,
+        } => {
+            let body = json!({ "policies": policy_argument::list(&policies)? });
+            let changed = client.put(&dry_run.url(&url(&id)?), &body)?;
+            dry_run.done(output, &changed, "set the boundary of")
+        }
+        Boundary::Delete { id, dry_run } => {
+            let changed = client.delete(&dry_run.url(&url(&id)?))?;
+            dry_run.done(output, &changed, "took away the boundary of")
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The subcommands.
+
+mod bench;
+mod catalogue;
+mod connect;
+mod databases;
+mod decisions;
+mod groups;
+mod identities;
+mod keys;
+mod organisations;
+mod policies;
+mod resource_policies;
+mod simulate;
+mod status;
+mod tail;
+mod trusts;
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::Global;
+use crate::client::Client;
+use crate::dev;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Dev(dev::Arguments),
+    /// Organisations.
+    #[command(subcommand, visible_alias = "organisation")]
+    Org(organisations::Command),
+    /// Programmatic identities: programs that connect.
+    #[command(subcommand)]
+    Identity(identities::Command),
+    /// Groups: identities that trust their members.
+    #[command(subcommand)]
+    Group(groups::Command),
+    /// Access keys of identities.
+    #[command(subcommand)]
+    Key(keys::Command),
+    /// Databases.
+    #[command(subcommand, visible_alias = "database")]
+    Db(databases::Command),
+    /// Trusts: who may act as whom, within which policies.
+    #[command(subcommand)]
+    Trust(trusts::Command),
+    /// Named policies, and checking documents.
+    #[command(subcommand)]
+    Policy(policies::Command),
+    /// Which identities a resource accepts besides its owner.
+    #[command(subcommand)]
+    ResourcePolicy(resource_policies::Command),
+    Whoami(status::Whoami),
+    Status(status::Status),
+    Can(decisions::Can),
+    Why(decisions::Why),
+    Connect(connect::Arguments),
+    Tail(tail::Arguments),
+    Simulate(simulate::Arguments),
+    /// The catalogue of Redis commands.
+    #[command(subcommand)]
+    Commands(catalogue::Command),
+    /// Measurements on this machine.
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+/// What a command that changes something takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct DryRun {
+    /// Decide and check, but change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl DryRun {
+    /// A URL that asks for no more than that.
+    fn url(self, url: &str) -> String {
+        match (self.dry_run, url.contains('?')) {
+            (false, _) => url.to_owned(),
+            (true, false) => format!("{url}?dry_run=true"),
+            (true, true) => format!("{url}&dry_run=true"),
+        }
+    }
+
+    /// Says what was done to an entity, or would be.
+    fn done(self, output: &Output, answer: &Value, what: &str) -> Result<(), Failure> {
+        let path = answer.get("path").and_then(Value::as_str).unwrap_or("");
+        let text = match (self.dry_run, path) {
+            (true, "") => format!("would have {what} it"),
+            (true, path) => format!("would have {what} {path}"),
+            (false, path) => format!("{what} {path}"),
+        };
+        output.document(answer, |_| text)?;
+        Ok(())
+    }
+}
+
+/// What every client command works with.
+pub(crate) struct Context<'a> {
+    client: Client,
+    output: &'a Output,
+}
+
+pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<ExitCode, Failure> {
+    let context = || -> Result<Context<'_>, Failure> {
+        Ok(Context {
+            client: Client::new(global.profile.resolve()?)?,
+            output,
+        })
+    };
+    match command {
+        Command::Dev(arguments) => dev::run(&arguments, global, output)?,
+        Command::Org(command) => organisations::run(command, &context()?)?,
+        Command::Identity(command) => identities::run(command, &context()?)?,
+        Command::Group(command) => groups::run(command, &context()?)?,
+        Command::Key(command) => keys::run(command, &context()?)?,
+        Command::Db(command) => databases::run(command, &context()?)?,
+        Command::Trust(command) => trusts::run(command, &context()?)?,
+        Command::Policy(policies::Command::Check(check)) => {
+            policies::check(&check, global, output)?
+        }
+        Command::Policy(command) => policies::run(command, &context()?)?,
+        Command::ResourcePolicy(command) => resource_policies::run(command, &context()?)?,
+        Command::Whoami(_) => status::whoami(&context()?)?,
+        Command::Status(_) => status::status(&context()?)?,
+        Command::Can(arguments) => return decisions::can(&arguments, &context()?),
+        Command::Why(arguments) => decisions::why(&arguments, &context()?)?,
+        Command::Connect(arguments) => connect::run(&arguments, &context()?)?,
+        Command::Tail(arguments) => tail::run(&arguments, &context()?)?,
+        Command::Simulate(arguments) => return simulate::run(&arguments, output),
+        Command::Commands(command) => catalogue::run(&command)?,
+        Command::Bench(command) => bench::run(&command, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,164 @@
+//! `keyward org`.
+
+use serde_json::json;
+
+use super::{Context, DryRun};
+use crate::failure::Failure;
+use crate::policy_argument;
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  keyward org create partner")]
+pub(crate) enum Command {
+    /// Create an organisation, owned by the user that owns yours.
+    #[command(after_help = "Example:\n  keyward org create partner --name \"Partner Ltd\"")]
+    Create {
+        /// Its id, for ever: a-z, 0-9 and -.
+        id: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List the organisations that you may see.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward org list")]
+    List,
+    /// Show an organisation.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward org describe dev")]
+    Describe {
+        /// Its id; yours if left out.
+        id: Option<String>,
+    },
+    /// Rename an organisation.
+    #[command(after_help = "Example:\n  keyward org rename partner \"Partner Ltd\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Delete an organisation that has nothing in it.
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward org delete partner"
+    )]
+    Delete {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Move an organisation to another user.
+    #[command(after_help = "Example:\n  keyward org transfer partner user/abc")]
+    Transfer {
+        /// Its id.
+        id: String,
+        /// Path of the user.
+        owner: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Policies that bind every request by the organisation's identities and on its resources.
+    #[command(subcommand)]
+    Guardrails(Guardrails),
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Guardrails {
+    /// Show them.
+    Get {
+        /// Id of the organisation; yours if left out.
+        id: Option<String>,
+    },
+    /// Set them.
+    #[command(after_help = "Example:\n  keyward org guardrails put dev --policy guardrails.json")]
+    Put {
+        /// Id of the organisation.
+        id: String,
+        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        #[arg(long = "policy", required = true, value_name = "POLICY")]
+        policies: Vec<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Take them away.
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// Id of the organisation.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+fn own(id: Option<String>, context: &Context<'_>) -> Result<String, Failure> {
+    match id {
+        Some(id) => Ok(id),
+        None => context.client.organisation().map(str::to_owned),
+    }
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Command::Create { id, name, dry_run } => {
+            let body = json!({ "id": id, "name": name });
+            let made = client.post(&dry_run.url("/v1/org"), &body)?;
+            dry_run.done(output, &made, "created")
+        }
+        Command::List => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("account", "/account"),
+                ("owner", "/owner"),
+            ];
+            Ok(output.list(&client.items("/v1/org")?, &columns)?)
+        }
+        Command::Describe { id } => {
+            let url = client.url("org", &own(id, context)?)?;
+            Ok(output.entity(&client.get(&url)?)?)
+        }
+        Command::Rename { id, name, dry_run } => {
+            let url = dry_run.url(&client.url("org", &id)?);
+            let changed = client.patch(&url, &json!({ "name": name }))?;
+            dry_run.done(output, &changed, "renamed")
+        }
+        Command::Delete { id, dry_run } => {
+            let gone = client.delete(&dry_run.url(&client.url("org", &id)?))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+        Command::Transfer { id, owner, dry_run } => {
+            let url = dry_run.url(&format!("{}/owner", client.url("org", &id)?));
+            let changed = client.put(&url, &json!({ "owner": owner }))?;
+            dry_run.done(output, &changed, "transferred")
+        }
+        Command::Guardrails(command) => guardrails(command, context),
+    }
+}
+
+fn guardrails(command: Guardrails, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let url = |id: &str| Ok::<_, Failure>(format!("{}/guardrails", client.url("org", id)?));
+    match command {
+        Guardrails::Get { id } => {
+            let shown = client.get(&url(&own(id, context)?)?)?;
+            Ok(output.document(&shown, |shown| format!("{:#}", shown["policies"]))?)
+        }
+        Guardrails::Put {
+            id,
+            policies,
+            dry_run,
+        } => {
+            let body = json!({ "policies": policy_argument::list(&policies)? });
+            let changed = client.put(&dry_run.url(&url(&id)?), &body)?;
+            dry_run.done(output, &changed, "set the guardrails of")
+        }
+        Guardrails::Delete { id, dry_run } => {
+            let changed = client.delete(&dry_run.url(&url(&id)?))?;
+            dry_run.done(output, &changed, "took away the guardrails of")
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `keyward policy`.
+
+use keyward_policy::PolicyKind;
+use serde_json::{Value, json};
+
+use super::{Context, DryRun};
+use crate::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::{Format, Output};
+use crate::policy_argument;
+
+const KIND: &str = "policy";
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  keyward policy check policy.json")]
+pub(crate) enum Command {
+    /// Check a document, without a server. Exit code 7 if there are findings.
+    Check(Check),
+    /// Create a named policy.
+    #[command(
+        after_help = "Example:\n  keyward policy create read-only --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/*\"]}]'"
+    )]
+    Create {
+        /// Its id, for ever: a-z, 0-9 and -.
+        id: String,
+        /// A file, `-`, or JSON.
+        #[arg(long = "policy")]
+        policy: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Add a version and make it the default.
+    #[command(after_help = "Example:\n  keyward policy put read-only --policy read-only.json")]
+    Put {
+        /// Its id.
+        id: String,
+        /// A file, `-`, or JSON.
+        #[arg(long = "policy")]
+        policy: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Make an existing version the default: roll back or forward.
+    #[command(after_help = "Example:\n  keyward policy default-version read-only 1")]
+    DefaultVersion {
+        /// Its id.
+        id: String,
+        /// Which version, from 1.
+        version: u32,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List named policies.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward policy list")]
+    List,
+    /// Show a named policy with its versions.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward policy describe read-only")]
+    Describe {
+        /// Its id.
+        id: String,
+    },
+    /// Delete a named policy that nothing carries.
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward policy delete read-only"
+    )]
+    Delete {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward policy check policy.json
+  keyward policy check --resource resource-policy.json
+  keyward policy check - < policy.json")]
+pub(crate) struct Check {
+    /// A file, `-`, or JSON.
+    document: String,
+    /// It is a resource policy: with `Identities` in place of `Resources`.
+    #[arg(long)]
+    resource: bool,
+}
+
+pub(crate) fn check(check: &Check, global: &Global, output: &Output) -> Result<(), Failure> {
+    let text = policy_argument::document(&check.document)?;
+    let kind = if check.resource {
+        PolicyKind::Resource
+    } else {
+        PolicyKind::Identity
+    };
+    let organisation = global.profile.organisation.as_deref().unwrap_or("dev");
+    match keyward_policy::read(&text, kind, organisation) {
+        Ok(policy) => {
+            let count = policy.statements().len();
+            let valid = json!({ "valid": true, "statements": count });
+            Ok(output.document(&valid, |_| format!("valid: {count} statements"))?)
+        }
+        Err(findings) => {
+            let is_inline = check.document.trim_start().starts_with(['[', '{']);
+            let place = if is_inline { "policy" } else { &check.document };
+            for finding in &findings.0 {
+                match output.format() {
+                    Format::Text => output.line(&format!("{place}:{finding}"))?,
+                    Format::Json => output.line(
+                        &json!({
+                            "line": finding.line, "column": finding.column, "path": finding.path,
+                            "message": finding.message, "code": finding.code,
+                        })
+                        .to_string(),
+                    )?,
+                }
+            }
+            let count = findings.0.len();
+            let problems = if count == 1 { "finding" } else { "findings" };
+            Err(Failure::new(Exit::Findings, format!("{count} {problems}")))
+        }
+    }
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        // Runs without a server: see `check`.
+        Command::Check(_) => Ok(()),
+        Command::Create {
+            id,
+            policy,
+            name,
+            dry_run,
+        } => {
+            let document = policy_argument::document(&policy)?;
+            let body = json!({ "id": id, "name": name, "document": document });
+            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            dry_run.done(output, &made, "created")
+        }
+        Command::Put {
+            id,
+            policy,
+            dry_run,
+        } => {
+            let document = policy_argument::document(&policy)?;
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let changed = client.put(&url, &json!({ "document": document }))?;
+            dry_run.done(output, &changed, "changed")
+        }
+        Command::DefaultVersion {
+            id,
+            version,
+            dry_run,
+        } => {
+            let url = dry_run.url(&format!("{}/default_version", client.url(KIND, &id)?));
+            let changed = client.post(&url, &json!({ "version": version }))?;
+            dry_run.done(output, &changed, "changed")
+        }
+        Command::List => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("default version", "/default_version"),
+                ("created", "/created/at"),
+            ];
+            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+        }
+        Command::Describe { id } => {
+            let shown: Value = client.get(&client.url(KIND, &id)?)?;
+            Ok(output.entity(&shown)?)
+        }
+        Command::Delete { id, dry_run } => {
+            let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+    }
+}

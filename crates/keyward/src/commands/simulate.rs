@@ -1,0 +1,433 @@
+//! `keyward simulate`: decides made-up cases, without a server.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use keyward_iam::{CaseDocument, CaseRequest, Decision, Outcome, PolicySource, StatementRef};
+use keyward_server::document_text;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::catalogue::{Word, append};
+use super::decisions;
+use crate::batch::{self, Line, TOO_LONG};
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, printable};
+use crate::policy_argument;
+
+/// Decides made-up cases from policies alone, without a server. Short names are of `org/test`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward simulate --principal programmatic_identity/app --policy policy.json --database kvdb/main -- GET k
+  keyward simulate --principal programmatic_identity/app --policy policy.json --action kvdb:Create --resource org/test
+  keyward simulate --batch < cases.jsonl")]
+pub(crate) struct Arguments {
+    /// Read one JSON case a line from standard input, write one JSON decision a line.
+    #[arg(long)]
+    batch: bool,
+    /// Who asks: a path, or `unauthenticated`.
+    #[arg(long, required_unless_present = "batch")]
+    principal: Option<String>,
+    /// Carried by the trust from the owner of the resource; may be given several times.
+    #[arg(long = "policy", value_name = "POLICY")]
+    policies: Vec<String>,
+    /// On the resource; may be given several times.
+    #[arg(long = "resource-policy", value_name = "POLICY")]
+    resource_policies: Vec<String>,
+    /// A bounding layer of its own each; may be given several times.
+    #[arg(long = "boundary", value_name = "POLICY")]
+    boundaries: Vec<String>,
+    /// The action; with --resource.
+    #[arg(long, requires = "resource")]
+    action: Option<String>,
+    /// The resource of the action.
+    #[arg(long)]
+    resource: Option<String>,
+    /// The database of the command.
+    #[arg(long)]
+    database: Option<String>,
+    /// What is known of the request; may be given several times.
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    context: Vec<String>,
+    /// The command, after `--`; with --database.
+    #[arg(last = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+/// One case as it is written.
+#[derive(Deserialize)]
+struct Case<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    policies: Vec<Document<'a>>,
+    #[serde(borrow, default)]
+    resource_policies: Vec<Document<'a>>,
+    #[serde(borrow, default)]
+    boundaries: Vec<Vec<Document<'a>>>,
+    principal: String,
+    request: Asked,
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(default)]
+    dialect: Option<String>,
+    #[serde(borrow)]
+    document: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    action: Option<String>,
+    resource: Option<String>,
+    command: Option<Vec<Word>>,
+    database: Option<String>,
+    #[serde(default)]
+    context: HashMap<String, Value>,
+}
+
+/// Only what is needed to answer a case that cannot be read.
+#[derive(Deserialize)]
+struct OnlyId<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+impl Document<'_> {
+    fn read(self) -> Result<CaseDocument, String> {
+        let text = document_text(self.document).map_err(|error| error.to_string())?;
+        Ok(CaseDocument {
+            dialect: self.dialect,
+            text,
+        })
+    }
+}
+
+fn documents(list: Vec<Document<'_>>) -> Result<Vec<CaseDocument>, String> {
+    list.into_iter().map(Document::read).collect()
+}
+
+impl Asked {
+    fn read(self) -> Result<CaseRequest, String> {
+        match (self.action, self.resource, self.command, self.database) {
+            (Some(action), Some(resource), None, None) => {
+                let of = |name| bytes_of(&self.context, name);
+                Ok(CaseRequest::Action {
+                    action,
+                    resource,
+                    keys: of("kvdb:Key")?,
+                    read_keys: of("kvdb:ReadKey")?,
+                    write_keys: of("kvdb:WriteKey")?,
+                    channels: of("kvdb:Channel")?,
+                })
+            }
+            (None, None, Some(command), Some(database)) => Ok(CaseRequest::Command {
+                words: command
+                    .into_iter()
+                    .map(Word::bytes)
+                    .collect::<Result<_, _>>()?,
+                database,
+            }),
+            _ => {
+                Err("a request has `action` and `resource`, or `command` and `database`".to_owned())
+            }
+        }
+    }
+}
+
+/// The values of a context key, as bytes.
+fn bytes_of(context: &HashMap<String, Value>, name: &str) -> Result<Vec<Vec<u8>>, String> {
+    let one = |value: &Value| {
+        Word::deserialize(value)
+            .map_err(|_| format!("context `{name}`: expected a string or {{\"base64\": …}}"))?
+            .bytes()
+    };
+    match context.get(name) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(values)) => values.iter().map(one).collect(),
+        Some(value) => Ok(vec![one(value)?]),
+    }
+}
+
+fn decide(case: Case<'_>) -> Result<Decision, String> {
+    let boundaries = case.boundaries.into_iter().map(documents);
+    let case = keyward_iam::Case {
+        policies: documents(case.policies)?,
+        resource_policies: documents(case.resource_policies)?,
+        boundaries: boundaries.collect::<Result<_, _>>()?,
+        principal: case.principal,
+        request: case.request.read()?,
+    };
+    case.decide().map_err(|error| error.to_string())
+}
+
+fn statement(statement: &StatementRef) -> Value {
+    let (list, layer) = match &statement.source {
+        PolicySource::ResourcePolicy(_) => ("resource_policies", None),
+        PolicySource::Layer(layer) => ("boundaries", Some(*layer)),
+        _ => ("policies", None),
+    };
+    json!({
+        "list": list, "layer": layer, "document": statement.document,
+        "statement": statement.statement, "sid": statement.sid,
+    })
+}
+
+fn answer(decided: &Result<Decision, String>) -> Map<String, Value> {
+    let (outcome, statements, message) = match decided {
+        Ok(decision) => (
+            match decision.outcome {
+                Outcome::Allow => "allow",
+                Outcome::ExplicitDeny => "explicit_deny",
+                Outcome::ImplicitDeny => "implicit_deny",
+            },
+            decision.statements.iter().map(statement).collect(),
+            decision.message.as_str(),
+        ),
+        Err(message) => ("error", Vec::new(), message.as_str()),
+    };
+    let mut answer = Map::new();
+    answer.insert("decision".to_owned(), outcome.into());
+    answer.insert("statements".to_owned(), Value::Array(statements));
+    answer.insert("message".to_owned(), message.into());
+    answer
+}
+
+/// Writes `{"id": …, "decision": …, …}`; the id exactly as it came.
+fn write(id: Option<&RawValue>, decided: &Result<Decision, String>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    // A line has no line breaks, and so has no value in it.
+    out.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
+    out.push(b',');
+    let start = out.len();
+    append(out, &Value::Object(answer(decided)));
+    out.remove(start); // the second opening brace
+}
+
+fn decide_line(line: &[u8], out: &mut Vec<u8>) {
+    match serde_json::from_slice::<Case<'_>>(line) {
+        Ok(case) => {
+            let id = case.id;
+            write(id, &decide(case), out);
+        }
+        Err(error) => {
+            let id = serde_json::from_slice::<OnlyId<'_>>(line).ok();
+            let decided = Err(format!("not a case: {error}"));
+            write(id.and_then(|found| found.id), &decided, out);
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    if !arguments.batch {
+        return one(arguments, output);
+    }
+    batch::run(
+        std::io::stdin().lock(),
+        std::io::stdout().lock(),
+        |line, out| match line {
+            Line::Text(text) => decide_line(text, out),
+            Line::TooLong => write(None, &Err(TOO_LONG.to_owned()), out),
+        },
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The case of the command line.
+fn one(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let documents = |list: &[String]| -> Result<Value, Failure> {
+        let one = |argument: &String| {
+            policy_argument::document(argument).map(|text| json!({ "document": text }))
+        };
+        list.iter().map(one).collect()
+    };
+    let boundaries: Vec<Value> = arguments
+        .boundaries
+        .iter()
+        .map(|boundary| documents(std::slice::from_ref(boundary)))
+        .collect::<Result<_, _>>()?;
+    let command: Vec<Value> = arguments
+        .command
+        .iter()
+        .map(|w| decisions::word(w))
+        .collect();
+    let case = json!({
+        "policies": documents(&arguments.policies)?,
+        "resource_policies": documents(&arguments.resource_policies)?,
+        "boundaries": boundaries,
+        "principal": arguments.principal,
+        "request": {
+            "action": arguments.action,
+            "resource": arguments.resource,
+            "command": (!command.is_empty()).then_some(command),
+            "database": arguments.database,
+            "context": decisions::context(&arguments.context)?,
+        },
+    })
+    .to_string();
+    let case: Case<'_> = serde_json::from_str(&case)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let decided = self::decide(case);
+    if let Err(error) = &decided {
+        return Err(Failure::new(Exit::Usage, error.as_str()));
+    }
+    let shown = Value::Object(answer(&decided));
+    output.document(&shown, |shown| {
+        let field = |name: &str| shown.get(name).and_then(Value::as_str).unwrap_or("");
+        format!(
+            "{}: {}",
+            field("decision").replace('_', " "),
+            printable(field("message"))
+        )
+    })?;
+    let outcome = shown.get("decision").and_then(Value::as_str);
+    Ok(decisions::outcome_code(outcome.unwrap_or("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_to(line: &str) -> Value {
+        let mut out = Vec::new();
+        decide_line(line.as_bytes(), &mut out);
+        assert!(!out.contains(&b'\n'));
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn outcomes() {
+        let get = r#"{"dialect":"native","document":[{"Sid":"G","Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/x"],"Keys":["a:*"]}]}"#;
+        let deny = r#"{"dialect":"native","document":[{"Effect":"Deny","Actions":["kvdb:*"],"Resources":["**"]}]}"#;
+        let app = r#""principal":"programmatic_identity/app""#;
+        let request = r#""request":{"command":["GET","a:1"],"database":"kvdb/x"}"#;
+        let cases = [
+            (
+                format!(r#"{{"id":1,"policies":[{get}],{app},{request}}}"#),
+                "allow",
+            ),
+            (format!(r#"{{"id":1,{app},{request}}}"#), "implicit_deny"),
+            (
+                format!(r#"{{"id":1,"policies":[{get},{deny}],{app},{request}}}"#),
+                "explicit_deny",
+            ),
+            (
+                format!(r#"{{"id":1,"policies":[{get}],"boundaries":[[{deny}]],{app},{request}}}"#),
+                "explicit_deny",
+            ),
+            (
+                format!(r#"{{"id":1,"policies":[{get}],"boundaries":[[]],{app},{request}}}"#),
+                "allow",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"command":["GET","b"],"database":"kvdb/x"}}}}"#
+                ),
+                "implicit_deny",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"command":["NOPE"],"database":"kvdb/x"}}}}"#
+                ),
+                "implicit_deny",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"command":["GET"],"database":"kvdb/x"}}}}"#
+                ),
+                "implicit_deny",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"action":"kvdb:ExecuteGet","resource":"kvdb/x","context":{{"kvdb:ReadKey":["a:1"]}}}}}}"#
+                ),
+                "allow",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"action":"kvdb:ExecuteGet","resource":"kvdb/x","context":{{"kvdb:Key":{{"base64":"/w=="}}}}}}}}"#
+                ),
+                "implicit_deny",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{get}],{app},"request":{{"action":"kvdb:ExecuteNope","resource":"kvdb/x"}}}}"#
+                ),
+                "error",
+            ),
+            (format!(r#"{{"id":1,"policies":[{get}],{app}}}"#), "error"),
+            (format!(r#"{{"id":1,{request}}}"#), "error"),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{{"dialect":"aws","document":[]}}],{app},{request}}}"#
+                ),
+                "error",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,"policies":[{{"dialect":"native","document":"[{{"}}],{app},{request}}}"#
+                ),
+                "error",
+            ),
+            (
+                format!(r#"{{"id":1,{app},"request":{{"command":["GET","k"],"database":"x"}}}}"#),
+                "error",
+            ),
+            (
+                format!(
+                    r#"{{"id":1,{app},"request":{{"action":"kvdb:Create","resource":"org/test","command":["GET"],"database":"kvdb/x"}}}}"#
+                ),
+                "error",
+            ),
+        ];
+        for (line, expected) in cases {
+            let found = answer_to(&line);
+            assert_eq!(
+                (&found["decision"], &found["id"]),
+                (&json!(expected), &json!(1)),
+                "{line}: {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_are_echoed() {
+        for id in [
+            "1",
+            "\"a\"",
+            "null",
+            "[1, {\"x\":2}]",
+            "12345678901234567890123",
+        ] {
+            let mut out = Vec::new();
+            let line = format!(r#"{{"id":{id},"principal":7}}"#);
+            decide_line(line.as_bytes(), &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(
+                text.starts_with(&format!("{{\"id\":{id},\"decision\":\"error\"")),
+                "{text}"
+            );
+        }
+        for line in ["", "{", "7", "{\"id\":1", "\u{0}"] {
+            assert_eq!(answer_to(line)["id"], Value::Null, "{line}");
+        }
+    }
+
+    #[test]
+    fn statements_tell_where_they_stand() {
+        let found = answer_to(
+            r#"{"policies":[{"document":[]},{"document":[{"Effect":"Allow","Actions":["kvdb:*"],"Resources":["kvdb/x"]}]}],
+                "boundaries":[[],[{"document":[{"Sid":"B","Effect":"Allow","Actions":["*"],"Resources":["**"]}]}]],
+                "principal":"programmatic_identity/app","request":{"command":["GET","k"],"database":"kvdb/x"}}"#
+                .replace('\n', " ")
+                .as_str(),
+        );
+        let expected = json!([
+            {"list": "policies", "layer": null, "document": 1, "statement": 0, "sid": null},
+            {"list": "boundaries", "layer": 1, "document": 0, "statement": 0, "sid": "B"},
+        ]);
+        assert_eq!(found["statements"], expected, "{found}");
+    }
+}

@@ -1,0 +1,176 @@
+//! `keyward trust`.
+
+use serde_json::{Map, Value, json};
+
+use super::{Context, DryRun};
+use crate::failure::{Exit, Failure};
+use crate::policy_argument;
+
+const KIND: &str = "trust";
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:
+  keyward trust create worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/*\"]}]'")]
+pub(crate) enum Command {
+    /// Let an identity act as the organisation, or as another trustor, within policies.
+    #[command(after_help = "Examples:
+  keyward trust create worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:Execute*\"],\"Resources\":[\"kvdb/main\"]}]'
+  keyward trust create worker --policy policy/read-only
+  keyward trust create org/partner/programmatic_identity/reader --id partner-reader --policy read.json
+  keyward trust create worker --trustor group/readers")]
+    Create {
+        /// The identity that is trusted.
+        trustee: String,
+        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        #[arg(long = "policy", value_name = "POLICY")]
+        policies: Vec<String>,
+        /// Id of the trust; the identity's if left out.
+        #[arg(long)]
+        id: Option<String>,
+        /// Whose power it gives away; the organisation if left out.
+        #[arg(long)]
+        trustor: Option<String>,
+        /// When it ends, such as 2030-01-01T00:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Replace the policies or the expiry of a trust.
+    #[command(
+        visible_alias = "update",
+        after_help = "Example:
+  keyward trust put worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/main\"]}]'"
+    )]
+    Put {
+        /// Id of the trust.
+        id: String,
+        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        #[arg(long = "policy", value_name = "POLICY")]
+        policies: Vec<String>,
+        /// When it ends; `never` takes the end away.
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List trusts.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward trust list")]
+    List {
+        /// Those instead that trust identities of the organisation, also from others.
+        #[arg(long)]
+        incoming: bool,
+    },
+    /// Show a trust.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward trust describe worker")]
+    Describe {
+        /// Its id, or full path.
+        id: String,
+    },
+    /// Accept a trust for its trustee.
+    #[command(after_help = "Example:\n  keyward trust accept org/dev/trust/partner-reader")]
+    Accept {
+        /// Its id, or full path.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// End a trust.
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward trust delete worker"
+    )]
+    Delete {
+        /// Its id, or full path.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+fn done(
+    output: &crate::output::Output,
+    trust: &Value,
+    dry_run: DryRun,
+    what: &str,
+) -> Result<(), Failure> {
+    let waits = trust.get("accepted") == Some(&Value::Bool(false));
+    if waits {
+        eprintln!(
+            "the trust waits for its trustee: keyward trust accept {}",
+            trust.get("path").and_then(Value::as_str).unwrap_or("")
+        );
+    }
+    dry_run.done(output, trust, what)
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Command::Create {
+            trustee,
+            policies,
+            id,
+            trustor,
+            expires_at,
+            dry_run,
+        } => {
+            let trustee = client.path("programmatic_identity", &trustee)?;
+            let id = id.unwrap_or_else(|| trustee.rsplit('/').next().unwrap_or("").to_owned());
+            let trustor = match trustor {
+                Some(trustor) => client.path("group", &trustor)?,
+                None => format!("org/{}", client.organisation()?),
+            };
+            let organisation = trustor.split('/').nth(1).unwrap_or_default().to_owned();
+            let body = json!({
+                "id": id, "trustor": trustor, "trustee": trustee,
+                "policies": policy_argument::list(&policies)?, "expires_at": expires_at,
+            });
+            let url = dry_run.url(&format!("/v1/org/{organisation}/trust"));
+            done(output, &client.post(&url, &body)?, dry_run, "created")
+        }
+        Command::Put {
+            id,
+            policies,
+            expires_at,
+            dry_run,
+        } => {
+            let mut body = Map::new();
+            if !policies.is_empty() {
+                body.insert("policies".to_owned(), policy_argument::list(&policies)?);
+            }
+            if let Some(end) = expires_at {
+                let end = (end != "never").then_some(end);
+                body.insert("expires_at".to_owned(), end.into());
+            }
+            if body.is_empty() {
+                let text = "nothing to change: give --policy or --expires-at";
+                return Err(Failure::new(Exit::Usage, text));
+            }
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let changed = client.put(&url, &Value::Object(body))?;
+            done(output, &changed, dry_run, "changed")
+        }
+        Command::List { incoming } => {
+            let url = format!("{}?incoming={incoming}", client.collection(KIND)?);
+            let columns = [
+                ("id", "/id"),
+                ("trustor", "/trustor"),
+                ("trustee", "/trustee"),
+                ("accepted", "/accepted"),
+                ("expires", "/expires_at"),
+            ];
+            Ok(output.list(&client.items(&url)?, &columns)?)
+        }
+        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Accept { id, dry_run } => {
+            let url = dry_run.url(&format!("{}/accept", client.url(KIND, &id)?));
+            let changed = client.post(&url, &json!({}))?;
+            dry_run.done(output, &changed, "accepted")
+        }
+        Command::Delete { id, dry_run } => {
+            let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `keyward dev`: everything in one process, with nothing to install or configure.
+
+mod announce;
+mod credentials;
+mod setup;
+mod upstream;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyward_auth::{HashKey, LoginThrottle};
+use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword};
+use keyward_iam::DecisionLog;
+use keyward_net::{ListenError, check_exposure};
+use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
+use keyward_store::{DataDir, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use announce::Announcement;
+use credentials::Keeper;
+
+/// Name of the store's file.
+const STORE_FILE: &str = "keyward.db";
+
+/// Name of the file with the key of the hashes of secrets.
+const HASH_KEY_FILE: &str = "hash.key";
+
+/// How long connections may finish what they do when the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Runs everything in one process: a database, a gateway, the HTTP API.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward dev
+  keyward dev --ephemeral --port 7000 --api-port 7001
+  KEYWARD_UPSTREAM_PASSWORD=… keyward dev --upstream redis://127.0.0.1:6379")]
+pub(crate) struct Arguments {
+    /// Port for Redis clients; 0 takes a free one.
+    #[arg(long, default_value_t = 6380)]
+    port: u16,
+    /// Port of the HTTP API; 0 takes a free one.
+    #[arg(long, default_value_t = 6381)]
+    api_port: u16,
+    /// Address to listen on. Addresses that other machines reach need --insecure.
+    #[arg(long, alias = "listen", default_value = "127.0.0.1")]
+    bind: IpAddr,
+    /// Keep nothing: all is forgotten at the end.
+    #[arg(long)]
+    ephemeral: bool,
+    /// Put kvdb/main on this server: redis://[user@]host:port. The password comes from
+    /// KEYWARD_UPSTREAM_PASSWORD or a file. `embedded` puts it back on the embedded engine.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// File that holds the password of the upstream server.
+    #[arg(long, value_name = "FILE", env = "KEYWARD_UPSTREAM_PASSWORD_FILE")]
+    upstream_password_file: Option<PathBuf>,
+    /// Permit and turn on commands that administer the server, for whoever a policy allows them.
+    #[arg(long)]
+    allow_admin: bool,
+    /// Listen on addresses that other machines reach, without TLS: everything can be read on the way.
+    #[arg(long)]
+    insecure: bool,
+    /// Threads for Redis clients; 0 means one a core.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    workers: usize,
+}
+
+/// What the process works on: a data directory, or memory.
+struct State {
+    control: Arc<ControlPlane>,
+    hash_key: Arc<HashKey>,
+    keeper: Keeper,
+}
+
+pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
+    start_logging();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(arguments, global, output))
+}
+
+/// Logs to standard error; `KEYWARD_LOG` chooses what.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KEYWARD_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let built = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+    // Only a second call fails, and there is none.
+    drop(built);
+}
+
+fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> {
+    if arguments.ephemeral {
+        let store = Store::open_in_memory().map_err(|error| Failure::of(&error))?;
+        return Ok(State {
+            control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
+            hash_key: Arc::new(HashKey::generate()),
+            keeper: Keeper::nowhere(),
+        });
+    }
+    let directory = DataDir::lock(&global.profile.data_dir).map_err(|error| Failure::of(&error))?;
+    let hash_key = directory
+        .key(HASH_KEY_FILE, keyward_auth::random_secret_bytes)
+        .map_err(|error| Failure::of(&error))?;
+    let hash_key = HashKey::new(*hash_key);
+    let mut store = Store::open(directory.file(STORE_FILE)).map_err(|error| Failure::of(&error))?;
+    store
+        .bind_hash_key(&hash_key.fingerprint())
+        .map_err(|error| Failure::of(&error))?;
+    Ok(State {
+        control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
+        hash_key: Arc::new(hash_key),
+        keeper: Keeper::in_directory(directory),
+    })
+}
+
+async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
+    let redis = SocketAddr::new(arguments.bind, arguments.port);
+    let api = SocketAddr::new(arguments.bind, arguments.api_port);
+    for address in [redis, api] {
+        check_exposure(address, false, arguments.insecure)
+            .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    }
+    let upstream = upstream::Wanted::of(arguments)?;
+    let mut state = open_state(arguments, global)?;
+
+    // The ports come first, so that a busy one changes nothing.
+    let server = Server::bind(ApiSettings::new(api)).map_err(|e| busy(&e, "--api-port"))?;
+    let api_address = server.address()?;
+    let set_up = setup::run(&state.control, arguments.allow_admin, upstream.as_ref())?;
+    let keys = state
+        .keeper
+        .keys(&state.control, &state.hash_key, api_address)?;
+
+    let log = Arc::new(DecisionLog::new());
+    let throttle = Arc::new(LoginThrottle::new());
+    let shared = Arc::new(Shared::new(
+        state.control.shared_directory(),
+        state.control.shared_revision(),
+        Arc::clone(&log),
+        Arc::clone(&state.hash_key),
+        Arc::clone(&throttle),
+    ));
+    if let Some(password) = upstream
+        .as_ref()
+        .and_then(|wanted| wanted.password.as_ref())
+    {
+        let password = UpstreamPassword::new(password.to_string());
+        shared.set_upstream_password(setup::DATABASE, Some(password));
+    }
+    let gateway = Gateway::start(
+        shared,
+        GatewaySettings {
+            workers: arguments.workers,
+            default_database: state.control.directory().database_at(setup::DATABASE),
+            allow_administration: arguments.allow_admin,
+            ..GatewaySettings::new(redis)
+        },
+        state.control.changes(),
+    )
+    .map_err(|error| match error {
+        keyward_gateway::StartError::Listen(error) => busy(&error, "--port"),
+        error => Failure::of(&error),
+    })?;
+    let redis_address = gateway.local_addr();
+    let gateway = Arc::new(gateway);
+    let counted = Arc::clone(&gateway);
+    let api = Arc::new(Api {
+        control: Arc::clone(&state.control),
+        hash_key: Arc::clone(&state.hash_key),
+        throttle,
+        log,
+        allow_administration: arguments.allow_admin,
+        allow_remote: arguments.insecure,
+        clock: now,
+        redis_address: Some(redis_address),
+        metrics: Some(Arc::new(move |text| announce::metrics(&counted, text))),
+    });
+    let (stop, stopping) = watch::channel(false);
+    // The handlers of signals stand before anybody is told that we run.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let serving = tokio::spawn(server.serve(api, stopping));
+
+    let announcement = Announcement {
+        redis: redis_address,
+        api: api_address,
+        keys: &keys,
+        set_up: &set_up,
+        ephemeral: arguments.ephemeral,
+        data_dir: &global.profile.data_dir,
+    };
+    announcement.write(output)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    eprintln!("stopping: connections may finish what they do (again to stop at once)");
+    stop.send_replace(true);
+    tokio::select! {
+        () = drain(serving, gateway) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn drain(
+    mut serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    gateway: Arc<GatewayHandle>,
+) {
+    let deadline = tokio::time::Instant::now() + DRAIN;
+    // The API holds the gateway for its counters; it goes first.
+    let _ = tokio::time::timeout(DRAIN / 2, &mut serving).await;
+    serving.abort();
+    let _ = serving.await;
+    let rest = deadline - tokio::time::Instant::now();
+    if let Some(gateway) = Arc::into_inner(gateway) {
+        let _ = tokio::time::timeout(rest + Duration::from_secs(1), gateway.shutdown(rest)).await;
+    }
+}
+
+/// Names the flag that chooses another port.
+fn busy(error: &ListenError, flag: &str) -> Failure {
+    match error {
+        ListenError::Busy { address } => Failure::new(
+            Exit::Conflict,
+            format!(
+                "port {} is in use by another process: stop it, or choose another port with {flag}",
+                address.port()
+            ),
+        ),
+        error => Failure::of(error),
+    }
+}

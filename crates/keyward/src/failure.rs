@@ -1,0 +1,110 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+/// Classes of failures, by exit code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// The operation failed.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// A policy denied it.
+    Denied = 3,
+    /// There is no such thing.
+    NotFound = 4,
+    /// Something else is in the way.
+    Conflict = 5,
+    /// No credential, or one that opens nothing.
+    Unauthenticated = 6,
+    /// A policy has findings.
+    Findings = 7,
+    /// The server cannot be reached.
+    Unreachable = 8,
+}
+
+/// Why a command failed. Never holds a secret.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    text: String,
+    /// The server's own words, if it answered.
+    problem: Option<Value>,
+    closed_pipe: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self {
+            exit,
+            text: text.into(),
+            problem: None,
+            closed_pipe: false,
+        }
+    }
+
+    /// An operation that failed for a reason of its own, with everything that caused it.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::new(Exit::Failed, text)
+    }
+
+    /// An error of the API.
+    pub(crate) fn of_problem(status: u16, problem: Value) -> Self {
+        let has_findings = problem.get("findings").is_some();
+        let exit = match status {
+            401 => Exit::Unauthenticated,
+            403 => Exit::Denied,
+            404 => Exit::NotFound,
+            409 | 412 => Exit::Conflict,
+            422 if has_findings => Exit::Findings,
+            _ => Exit::Failed,
+        };
+        let detail = problem.get("detail").and_then(Value::as_str);
+        let text = detail.map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        Self {
+            problem: Some(problem),
+            ..Self::new(exit, text)
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit as u8)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        self.problem
+            .clone()
+            .unwrap_or_else(|| json!({ "error": self.text, "exit": self.exit as u8 }))
+    }
+
+    /// Whether whoever reads our output has gone: nobody is to be told.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.closed_pipe
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self {
+            closed_pipe: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::new(Exit::Failed, error.to_string())
+        }
+    }
+}

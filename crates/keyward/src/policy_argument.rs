@@ -1,0 +1,57 @@
+//! Policies on the command line: in a file, on standard input, or in place.
+
+use std::fs::File;
+use std::io::Read;
+
+use serde_json::Value;
+
+use crate::failure::{Exit, Failure};
+
+/// Longest document that is read, in bytes: more than the server takes.
+const MAX_LEN: u64 = 4 * 1024 * 1024;
+
+/// Text of a document: a file, `-` for standard input, or the JSON itself.
+pub(crate) fn document(argument: &str) -> Result<String, Failure> {
+    if argument.trim_start().starts_with(['[', '{']) {
+        return Ok(argument.to_owned());
+    }
+    let failed = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                " (a policy is a file, `-`, or JSON that begins with `[`)"
+            }
+            _ => "",
+        };
+        Failure::new(Exit::Failed, format!("policy `{argument}`: {error}{hint}"))
+    };
+    let mut text = String::new();
+    let read = if argument == "-" {
+        std::io::stdin()
+            .lock()
+            .take(MAX_LEN)
+            .read_to_string(&mut text)
+    } else {
+        let file = File::open(argument).map_err(failed)?;
+        file.take(MAX_LEN).read_to_string(&mut text)
+    };
+    let read = read.map_err(failed)?;
+    if read as u64 == MAX_LEN {
+        let text = format!("policy `{argument}` is longer than {MAX_LEN} bytes");
+        return Err(Failure::new(Exit::Failed, text));
+    }
+    Ok(text)
+}
+
+/// Elements of `policies` in a call: documents as text, so that positions hold; `policy/<id>` and
+/// `org/…/policy/<id>` are references.
+pub(crate) fn list(arguments: &[String]) -> Result<Value, Failure> {
+    let one = |argument: &String| {
+        let is_reference = argument.starts_with("policy/") || argument.starts_with("org/");
+        if is_reference {
+            return Ok(serde_json::json!({ "policy": argument }));
+        }
+        let text = document(argument)?;
+        Ok(serde_json::json!({ "dialect": "native", "document": text }))
+    };
+    arguments.iter().map(one).collect()
+}

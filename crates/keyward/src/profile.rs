@@ -1,0 +1,193 @@
+//! With which credential, and where, client commands work.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure};
+
+/// Where `keyward dev` keeps everything unless told otherwise.
+pub(crate) const DATA_DIR: &str = ".keyward";
+
+/// Name of the file in the data directory that has the secrets of `keyward dev`.
+pub(crate) const CLI_FILE: &str = "cli.json";
+
+/// Address of the API unless told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:6381";
+
+/// Longest file that is read, in bytes.
+const MAX_FILE_LEN: u64 = 1024 * 1024;
+
+/// Who asks, and whom.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProfileArguments {
+    /// A profile of `profiles.json` in $XDG_CONFIG_HOME/keyward (or ~/.config/keyward).
+    #[arg(long, global = true, env = "KEYWARD_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// The organisation that short names are of.
+    #[arg(
+        long,
+        short = 'O',
+        global = true,
+        env = "KEYWARD_ORGANISATION",
+        value_name = "ID"
+    )]
+    pub(crate) organisation: Option<String>,
+    /// Directory of `keyward dev`, where its credentials are found, too.
+    #[arg(long, global = true, env = "KEYWARD_DATA_DIR", default_value = DATA_DIR, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// An access key and the server that it is for.
+#[derive(Clone)]
+pub(crate) struct Profile {
+    pub(crate) url: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret: Zeroizing<String>,
+    pub(crate) organisation: Option<String>,
+}
+
+/// What `keyward dev` keeps, and a profile in `profiles.json`.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct StoredProfile {
+    pub(crate) url: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
+    #[serde(default)]
+    pub(crate) organisation: Option<String>,
+}
+
+/// The file of `keyward dev`.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct CliFile {
+    /// The administrator's, which client commands use.
+    #[serde(flatten)]
+    pub(crate) admin: StoredProfile,
+    /// The application's, to be printed again.
+    pub(crate) app: StoredKey,
+}
+
+/// An access key.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct StoredKey {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
+}
+
+impl From<StoredProfile> for Profile {
+    fn from(stored: StoredProfile) -> Self {
+        Self {
+            url: stored.url,
+            access_key_id: stored.access_key_id,
+            secret: stored.secret_access_key,
+            organisation: stored.organisation,
+        }
+    }
+}
+
+impl ProfileArguments {
+    /// The profile that was named, else that of the environment, else that of `keyward dev`.
+    pub(crate) fn resolve(&self) -> Result<Profile, Failure> {
+        let mut profile = match &self.profile {
+            Some(name) => named(name)?,
+            None => match from_environment()? {
+                Some(profile) => profile,
+                None => self.of_dev()?,
+            },
+        };
+        if let Some(organisation) = &self.organisation {
+            profile.organisation = Some(organisation.clone());
+        }
+        Ok(profile)
+    }
+
+    fn of_dev(&self) -> Result<Profile, Failure> {
+        let path = self.data_dir.join(CLI_FILE);
+        let Some(text) = read_private(&path)? else {
+            let text = format!(
+                "no credential: start `keyward dev` in this directory, or set \
+                 KEYWARD_ACCESS_KEY_ID and KEYWARD_SECRET_ACCESS_KEY (no `{}`)",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Unauthenticated, text));
+        };
+        let file: CliFile = parse(&path, &text)?;
+        let mut profile = Profile::from(file.admin);
+        if let Some(url) = variable("KEYWARD_URL") {
+            profile.url = url;
+        }
+        Ok(profile)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn from_environment() -> Result<Option<Profile>, Failure> {
+    let secret = variable("KEYWARD_SECRET_ACCESS_KEY").map(Zeroizing::new);
+    match (variable("KEYWARD_ACCESS_KEY_ID"), secret) {
+        (Some(access_key_id), Some(secret)) => Ok(Some(Profile {
+            url: variable("KEYWARD_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()),
+            access_key_id,
+            secret,
+            organisation: None,
+        })),
+        (None, None) => Ok(None),
+        _ => Err(Failure::new(
+            Exit::Usage,
+            "KEYWARD_ACCESS_KEY_ID and KEYWARD_SECRET_ACCESS_KEY belong together: one is missing",
+        )),
+    }
+}
+
+fn named(name: &str) -> Result<Profile, Failure> {
+    let base = match variable("XDG_CONFIG_HOME") {
+        Some(base) => PathBuf::from(base),
+        None => PathBuf::from(variable("HOME").unwrap_or_default()).join(".config"),
+    };
+    let path = base.join("keyward").join("profiles.json");
+    let missing = || {
+        let text = format!("no profile `{name}` in `{}`", path.display());
+        Failure::new(Exit::Unauthenticated, text)
+    };
+    let text = read_private(&path)?.ok_or_else(missing)?;
+    let mut profiles: std::collections::HashMap<String, StoredProfile> = parse(&path, &text)?;
+    profiles.remove(name).map(Profile::from).ok_or_else(missing)
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(text).map_err(|error| {
+        // Only the place: the message could quote what stands there.
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let text = format!("`{}` is malformed ({place})", path.display());
+        Failure::new(Exit::Failed, text)
+    })
+}
+
+/// Reads a file that has secrets in it; `None` if there is none.
+fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("`{}`: {error}", path.display()))
+    };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed)?,
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let text = format!("`{}` is open to others: `chmod 600` it", path.display());
+        return Err(Failure::new(Exit::Failed, text));
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(
+        metadata.len().min(MAX_FILE_LEN) as usize + 1,
+    ));
+    file.take(MAX_FILE_LEN)
+        .read_to_end(&mut text)
+        .map_err(failed)?;
+    Ok(Some(text))
+}
