@@ -1,5 +1,6 @@
 //! The smallest change that would allow what was denied.
 
+use keyward_commands::CommandClass;
 use keyward_iam::{DecisionRecord, Outcome, PathParts, PolicySource};
 use serde_json::{Value, json};
 
@@ -18,14 +19,25 @@ pub(crate) fn smallest_change(record: &DecisionRecord) -> Option<Value> {
         }
         Outcome::ImplicitDeny => {
             let administrative = keyward_commands::administrative_actions().contains(action);
-            if administrative || decision.message.contains("whole database") {
+            // No single statement is the whole database.
+            let whole = action
+                .command()
+                .is_some_and(|id| id.command().class == CommandClass::WholeDatabase);
+            if administrative || whole {
                 return None;
             }
+            let nearest = decision
+                .statements
+                .first()
+                .map(|statement| &statement.source);
+            let (place, on_resource) = match nearest {
+                Some(source) => (
+                    source.describe(),
+                    matches!(source, PolicySource::ResourcePolicy(_)),
+                ),
+                None => place(record),
+            };
             let mut statement = json!({ "Effect": "Allow", "Actions": [decision.action] });
-            let on_resource = matches!(
-                decision.statements.first().map(|s| &s.source),
-                Some(PolicySource::ResourcePolicy(_))
-            );
             let fields = statement.as_object_mut()?;
             if on_resource {
                 fields.insert("Identities".to_owned(), json!([record.principal]));
@@ -36,10 +48,6 @@ pub(crate) fn smallest_change(record: &DecisionRecord) -> Option<Value> {
                 let keys = record.keys.iter().map(|key| escape(key));
                 fields.insert("Keys".to_owned(), keys.collect());
             }
-            let place = match decision.statements.first() {
-                Some(nearest) => nearest.source.describe(),
-                None => place(record),
-            };
             Some(json!({
                 "text": format!("add this statement to {place}"),
                 "statement": statement,
@@ -48,20 +56,17 @@ pub(crate) fn smallest_change(record: &DecisionRecord) -> Option<Value> {
     }
 }
 
-/// Where a statement would help when none came near.
-fn place(record: &DecisionRecord) -> String {
+/// Where a statement would help when none came near, and whether that is a resource policy.
+fn place(record: &DecisionRecord) -> (String, bool) {
     let organisation =
         |path: &str| PathParts::of(path).and_then(|parts| parts.organisation.map(str::to_owned));
-    let owner = organisation(&record.decision.resource);
-    match (owner, organisation(&record.principal)) {
-        (Some(owner), Some(own)) if owner == own => {
-            format!("a trust from org/{owner} to {}", record.principal)
-        }
-        (Some(_), Some(_)) => format!(
-            "the resource policy of {} (naming {} in `Identities`)",
-            record.decision.resource, record.principal
+    let resource = &record.decision.resource;
+    match organisation(resource) {
+        Some(owner) if organisation(&record.principal).as_ref() == Some(&owner) => (
+            format!("a trust from org/{owner} to {}", record.principal),
+            false,
         ),
-        _ => format!("the resource policy of {}", record.decision.resource),
+        _ => (format!("the resource policy of {resource}"), true),
     }
 }
 

@@ -34,6 +34,26 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// How this program is started from here: by its name if that is found, else by its path.
+fn program() -> String {
+    const NAME: &str = "keyward";
+    let Ok(own) = std::env::current_exe() else {
+        return NAME.to_owned();
+    };
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&folders)
+        .map(|folder| folder.join(NAME))
+        .find(|candidate| candidate.is_file());
+    if on_path.and_then(|found| found.canonicalize().ok()) == own.canonicalize().ok() {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    match own.strip_prefix(&here) {
+        Ok(inside) => format!("./{}", inside.display()),
+        Err(_) => own.display().to_string(),
+    }
+}
+
 fn id(key: &Option<AccessKeySecret>) -> Option<String> {
     key.as_ref().map(|key| key.key_id().to_string())
 }
@@ -118,7 +138,8 @@ impl Announcement<'_> {
             say("  print(r.get(\"greeting\"))");
         }
         if let Some(key) = &self.keys.admin {
-            say("\nAdminister, in another terminal:\n");
+            say("\nAdminister, in another terminal in this directory:\n");
+            let program = program();
             let mut prefix = String::new();
             if self.ephemeral {
                 say(&format!(
@@ -137,7 +158,7 @@ impl Announcement<'_> {
                 "trust create worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:Execute*\"],\"Resources\":[\"kvdb/second\"]}]'",
                 "can worker second -- SET k v",
             ] {
-                say(&format!("  keyward{prefix} {command}"));
+                say(&format!("  {program}{prefix} {command}"));
             }
         }
         text

@@ -15,7 +15,7 @@ use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamP
 use keyward_iam::DecisionLog;
 use keyward_net::{ListenError, check_exposure};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
-use keyward_store::{DataDir, Store};
+use keyward_store::{DataDir, DataDirError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
