@@ -117,7 +117,10 @@ fn transactions_are_decided_when_queued_and_at_exec(backend: Backend) {
 fn watch_sees_the_changes_of_others(backend: Backend) {
     let keyward = backend.start();
     let (mut watcher, mut other) = (keyward.client(), keyward.client());
-    for (change, expected) in [(None, Value::Array(vec![ok()])), (Some("2"), Value::Null)] {
+    for (change, expected) in [
+        (None, Value::Array(vec![ok()])),
+        (Some("2"), Value::NullArray),
+    ] {
         assert_eq!(watcher.call(&["WATCH", "watched"]), ok());
         if let Some(value) = change {
             assert_eq!(other.call(&["SET", "watched", value]), ok());
