@@ -63,7 +63,7 @@ fn report(failure: &Failure, output: &Output) {
         return;
     }
     match output.format() {
-        Format::Json => eprintln!("{}", failure.json()),
-        Format::Text => eprintln!("keyward: {failure}"),
+        Format::Json => output::note(&failure.json().to_string()),
+        Format::Text => output::note(&format!("keyward: {failure}")),
     }
 }

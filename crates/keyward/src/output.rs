@@ -13,6 +13,11 @@ pub(crate) enum Format {
     Json,
 }
 
+/// A remark on standard error. That nobody can read it is no reason to fail.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Standard output in one of the formats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {

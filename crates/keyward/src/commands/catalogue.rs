@@ -1,7 +1,5 @@
 //! `keyward commands`.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_commands::{Touched, touched};
@@ -10,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::batch::{self, Line, TOO_LONG};
 use crate::failure::{Exit, Failure};
+use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  echo '[\"GET\",\"k\"]' | keyward commands keys --batch")]
@@ -107,7 +106,7 @@ fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     words.into_iter().map(Word::bytes).collect()
 }
 
-pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Failure> {
     let Command::Keys { batch, command } = command;
     let mut scratch = Touched::default();
     if *batch {
@@ -134,10 +133,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         .map(|word| word.as_bytes().to_vec())
         .collect();
     let found = answer(Ok(given), &mut scratch);
-    let mut text = String::new();
-    // Writing into a string cannot fail.
-    let _ = writeln!(text, "{found}");
-    print!("{text}");
+    output.line(&found.to_string())?;
     match found.get("error").and_then(Value::as_str) {
         Some(error) => Err(Failure::new(Exit::Failed, error)),
         None => Ok(()),

@@ -133,7 +133,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Connect(arguments) => connect::run(&arguments, &context()?)?,
         Command::Tail(arguments) => tail::run(&arguments, &context()?)?,
         Command::Simulate(arguments) => return simulate::run(&arguments, output),
-        Command::Commands(command) => catalogue::run(&command)?,
+        Command::Commands(command) => catalogue::run(&command, output)?,
         Command::Bench(command) => bench::run(&command, output)?,
     }
     Ok(ExitCode::SUCCESS)

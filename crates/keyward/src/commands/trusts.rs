@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
+use crate::output::note;
 use crate::policy_argument;
 
 const KIND: &str = "trust";
@@ -96,10 +97,10 @@ fn done(
 ) -> Result<(), Failure> {
     let waits = trust.get("accepted") == Some(&Value::Bool(false));
     if waits {
-        eprintln!(
-            "the trust waits for its trustee: keyward trust accept {}",
-            trust.get("path").and_then(Value::as_str).unwrap_or("")
-        );
+        let path = trust.get("path").and_then(Value::as_str).unwrap_or("");
+        note(&format!(
+            "the trust waits for its trustee: keyward trust accept {path}"
+        ));
     }
     dry_run.done(output, trust, what)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::credentials::Keys;
 use super::setup::{self, SetUp};
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, note};
 use crate::profile::DATA_DIR;
 
 pub(super) struct Announcement<'a> {
@@ -74,8 +74,8 @@ impl Announcement<'_> {
     }
 
     pub(super) fn write(&self, output: &Output) -> io::Result<()> {
-        for note in &self.set_up.notes {
-            eprintln!("note: {note}");
+        for text in &self.set_up.notes {
+            note(&format!("note: {text}"));
         }
         match output.format() {
             Format::Json => output.line(

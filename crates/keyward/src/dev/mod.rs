@@ -7,7 +7,7 @@ mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyward_auth::{HashKey, LoginThrottle};
@@ -107,7 +107,10 @@ fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> 
             keeper: Keeper::nowhere(),
         });
     }
-    let directory = DataDir::lock(&global.profile.data_dir).map_err(|error| Failure::of(&error))?;
+    let directory = DataDir::lock(&global.profile.data_dir).map_err(|error| match error {
+        DataDirError::InUse { .. } => Failure::new(Exit::Conflict, error.to_string()),
+        error => Failure::of(&error),
+    })?;
     let hash_key = directory
         .key(HASH_KEY_FILE, keyward_auth::random_secret_bytes)
         .map_err(|error| Failure::of(&error))?;
@@ -172,7 +175,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         error => Failure::of(&error),
     })?;
     let redis_address = gateway.local_addr();
-    let gateway = Arc::new(gateway);
+    let gateway: SharedGateway = Arc::new(Mutex::new(Some(gateway)));
     let counted = Arc::clone(&gateway);
     let api = Arc::new(Api {
         control: Arc::clone(&state.control),
@@ -183,7 +186,11 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         allow_remote: arguments.insecure,
         clock: now,
         redis_address: Some(redis_address),
-        metrics: Some(Arc::new(move |text| announce::metrics(&counted, text))),
+        metrics: Some(Arc::new(move |text| {
+            if let Some(gateway) = &*lock(&counted) {
+                announce::metrics(gateway, text);
+            }
+        })),
     });
     let (stop, stopping) = watch::channel(false);
     // The handlers of signals stand before anybody is told that we run.
@@ -204,29 +211,36 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    eprintln!("stopping: connections may finish what they do (again to stop at once)");
+    crate::output::note("stopping: connections may finish what they do (again to stop at once)");
     stop.send_replace(true);
     tokio::select! {
-        () = drain(serving, gateway) => {}
+        () = drain(serving, &gateway) => {}
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     Ok(())
 }
 
-async fn drain(
-    mut serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    gateway: Arc<GatewayHandle>,
-) {
-    let deadline = tokio::time::Instant::now() + DRAIN;
-    // The API holds the gateway for its counters; it goes first.
-    let _ = tokio::time::timeout(DRAIN / 2, &mut serving).await;
-    serving.abort();
-    let _ = serving.await;
-    let rest = deadline - tokio::time::Instant::now();
-    if let Some(gateway) = Arc::into_inner(gateway) {
-        let _ = tokio::time::timeout(rest + Duration::from_secs(1), gateway.shutdown(rest)).await;
-    }
+/// Lets both planes finish what they do, for at most [`DRAIN`].
+async fn drain(serving: tokio::task::JoinHandle<std::io::Result<()>>, gateway: &SharedGateway) {
+    let gateway = lock(gateway).take();
+    let clients = async {
+        if let Some(gateway) = gateway {
+            gateway.shutdown(DRAIN).await;
+        }
+    };
+    // What has not ended by then ends with the process.
+    let _ = tokio::time::timeout(DRAIN + Duration::from_secs(1), async {
+        let _ = tokio::join!(serving, clients);
+    })
+    .await;
+}
+
+/// The gateway until it is stopped: the API shows its counters.
+type SharedGateway = Arc<Mutex<Option<GatewayHandle>>>;
+
+fn lock(gateway: &SharedGateway) -> MutexGuard<'_, Option<GatewayHandle>> {
+    gateway.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names the flag that chooses another port.

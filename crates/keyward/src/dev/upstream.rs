@@ -42,9 +42,9 @@ impl Wanted {
             .map_err(|reason| Failure::new(Exit::Usage, format!("--upstream: {reason}")))?;
         let mut password = password(arguments)?;
         if let Some(given) = parsed.password {
-            eprintln!(
+            crate::output::note(
                 "warning: a password on the command line is seen by everybody on this machine; \
-                 use KEYWARD_UPSTREAM_PASSWORD or --upstream-password-file"
+                 use KEYWARD_UPSTREAM_PASSWORD or --upstream-password-file",
             );
             password = password.or(Some(given));
         }

@@ -1,0 +1,563 @@
+//! The API over HTTP: a server in this process, callers with access keys.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, hash_secret};
+use keyward_iam::{Backend, Change, DecisionLog, PolicyInput};
+use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
+use keyward_store::Store;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// A server with `org/dev`, `kvdb/main`, an administrator and `worker`, which may do nothing.
+struct World {
+    address: SocketAddr,
+    control: Arc<ControlPlane>,
+    admin: AccessKeySecret,
+    worker: AccessKeySecret,
+    _stop: watch::Sender<bool>,
+}
+
+struct Answer {
+    status: u16,
+    kind: String,
+    body: Value,
+}
+
+const EVERYTHING: &str = r#"[{"Effect":"Allow","Actions":["*"],"Resources":["**"]}]"#;
+
+impl World {
+    fn start() -> Self {
+        let control = Arc::new(ControlPlane::open(Store::open_in_memory().unwrap()).unwrap());
+        let hash_key = Arc::new(HashKey::generate());
+        let make = |change: Change| control.change_as_operator(&change, now()).unwrap();
+        make(Change::CreateUser {
+            id: "owner".into(),
+            name: None,
+        });
+        make(Change::CreateOrganisation {
+            id: "dev".into(),
+            name: None,
+            owner: "user/owner".into(),
+            account: "123456789012".into(),
+            administrator: None,
+        });
+        make(Change::CreateDatabase {
+            organisation: "dev".into(),
+            id: "main".into(),
+            name: None,
+            backend: Backend::Embedded,
+        });
+        let identity = |id: &str| {
+            make(Change::CreateProgrammaticIdentity {
+                organisation: "dev".into(),
+                id: id.into(),
+                name: None,
+            });
+            let secret = AccessKeySecret::generate(AccessKeyId::generate());
+            make(Change::CreateAccessKey {
+                identity: format!("org/dev/programmatic_identity/{id}"),
+                key_id: secret.key_id().to_string(),
+                secret_hash: hash_secret(&hash_key, &secret),
+                description: None,
+            });
+            secret
+        };
+        let (admin, worker) = (identity("admin"), identity("worker"));
+        make(Change::CreateTrust {
+            id: "admin".into(),
+            trustor: "org/dev".into(),
+            trustee: "org/dev/programmatic_identity/admin".into(),
+            policies: vec![PolicyInput::Document(EVERYTHING.into())],
+            expires_at: None,
+        });
+        let api = Arc::new(Api {
+            control: Arc::clone(&control),
+            hash_key,
+            throttle: Arc::new(LoginThrottle::new()),
+            log: Arc::new(DecisionLog::new()),
+            allow_administration: false,
+            allow_remote: false,
+            clock: now,
+            redis_address: None,
+            metrics: None,
+        });
+        let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();
+        let address = server.address().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(server.serve(api, stopping)).unwrap();
+        });
+        Self {
+            address,
+            control,
+            admin,
+            worker,
+            _stop: stop,
+        }
+    }
+
+    fn send(&self, headers: &[(&str, &str)], method: &str, path: &str, body: &str) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = if body.is_empty() {
+            agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            agent.run(request.body(body.to_owned()).unwrap()).unwrap()
+        };
+        let kind = answer.headers().get("content-type");
+        let kind = kind.map_or("", |kind| kind.to_str().unwrap()).to_owned();
+        let text = answer.body_mut().read_to_string().unwrap();
+        Answer {
+            status: answer.status().as_u16(),
+            kind,
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
+    }
+
+    fn call(&self, key: &AccessKeySecret, method: &str, path: &str, body: &str) -> Answer {
+        let login = basic(key.key_id().as_str(), key.expose());
+        let headers = [
+            ("authorization", &*login),
+            ("content-type", "application/json"),
+        ];
+        self.send(&headers, method, path, body)
+    }
+
+    #[track_caller]
+    fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let answer = self.call(&self.admin, method, path, &body);
+        assert!(answer.status < 300, "{method} {path}: {}", answer.body);
+        answer.body
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+#[test]
+fn who_gets_in() {
+    let world = World::start();
+    let id = world.admin.key_id().to_string();
+    let secret = world.admin.expose();
+    let other = AccessKeySecret::generate(world.admin.key_id());
+    let cases = [
+        (basic(&id, secret), 200),
+        (basic("", secret), 200),
+        (basic(&id, other.expose()), 401),
+        (basic(&format!("{id}.main"), secret), 401),
+        (basic("admin", secret), 401),
+        ("Bearer x".to_owned(), 401),
+        ("Basic ???".to_owned(), 401),
+    ];
+    for (header, expected) in cases {
+        let answer = world.send(&[("authorization", &header)], "GET", "/v1/whoami", "");
+        assert_eq!(answer.status, expected, "{}", answer.body);
+        assert!(!answer.body.to_string().contains("kws_"));
+    }
+    assert_eq!(world.send(&[], "GET", "/v1/whoami", "").status, 401);
+    let login = basic(&id, secret);
+    let from_a_page = [("authorization", &*login), ("sec-fetch-site", "cross-site")];
+    assert_eq!(
+        world.send(&from_a_page, "GET", "/v1/whoami", "").status,
+        403
+    );
+    let form = [
+        ("authorization", &*login),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let body = r#"{"id":"x"}"#;
+    assert_eq!(
+        world.send(&form, "POST", "/v1/org/dev/kvdb", body).status,
+        415
+    );
+}
+
+/// Every call of the table, by somebody without permissions: nothing happens, and only what needs
+/// nothing but a credential is answered.
+#[test]
+fn without_permissions_nothing_is_seen_or_done() {
+    let world = World::start();
+    let revision = world.control.directory().revision();
+    let open = ["/v1/whoami", "/v1/status", "/v1/tail", "/v1/org"];
+    for endpoint in keyward_server::routes::endpoints() {
+        let path = endpoint
+            .path
+            .replace("{organisation}", "dev")
+            .replace("{key_id}", world.admin.key_id().as_str());
+        let id = if path.contains("/kvdb/") {
+            "main"
+        } else {
+            "admin"
+        };
+        let path = path.replace("{id}", id);
+        let method = endpoint.method.as_str();
+        let body = match endpoint.body {
+            [] => String::new(),
+            [("", ..)] => "[]".to_owned(),
+            fields => {
+                let value = |kind: &str| match kind.trim_end_matches('?') {
+                    "array" => json!([]),
+                    "boolean" => json!(true),
+                    "integer" => json!(1),
+                    "object" => json!({"command": ["PING"], "database": "kvdb/main"}),
+                    "any" => json!([]),
+                    _ => json!("fresh"),
+                };
+                let needed = fields.iter().filter(|(_, kind, _)| !kind.ends_with('?'));
+                let mut object: serde_json::Map<String, Value> = needed
+                    .map(|(name, kind, _)| ((*name).to_owned(), value(kind)))
+                    .collect();
+                for (field, value) in [
+                    ("status", "disabled"),
+                    ("type", "embedded"),
+                    ("principal", "programmatic_identity/admin"),
+                ] {
+                    if object.contains_key(field) {
+                        object.insert(field.to_owned(), value.into());
+                    }
+                }
+                for (name, ..) in fields
+                    .iter()
+                    .filter(|(name, ..)| matches!(*name, "name" | "database"))
+                {
+                    object.insert((*name).to_owned(), Value::Null);
+                }
+                Value::Object(object).to_string()
+            }
+        };
+        let answer = world.call(&world.worker, method, &path, &body);
+        if !path.starts_with("/v1/") || (open.contains(&&*path) && method == "GET") {
+            assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+            continue;
+        }
+        let refused = matches!(answer.status, 403 | 404);
+        assert!(
+            refused,
+            "{method} {path}: {} {}",
+            answer.status, answer.body
+        );
+        assert_eq!(answer.kind, "application/problem+json", "{method} {path}");
+        let anonymous = world.send(&[], method, &path, "");
+        assert_eq!(anonymous.status, 401, "{method} {path}");
+    }
+    assert_eq!(world.control.directory().revision(), revision);
+    let seen = world.call(&world.worker, "GET", "/v1/org", "");
+    assert_eq!(seen.body, json!({ "items": [] }));
+}
+
+#[test]
+fn another_organisation_does_not_exist() {
+    let world = World::start();
+    world.admin("POST", "/v1/org", &json!({ "id": "partner" }));
+    let made = world.admin(
+        "POST",
+        "/v1/org/partner/programmatic_identity",
+        &json!({ "id": "reader" }),
+    );
+    assert_eq!(made["path"], "org/partner/programmatic_identity/reader");
+    for (method, path) in [
+        ("GET", "/v1/org/partner"),
+        ("GET", "/v1/org/nothing"),
+        ("DELETE", "/v1/org/partner"),
+        ("DELETE", "/v1/org/nothing"),
+        ("GET", "/v1/org/partner/programmatic_identity"),
+        ("GET", "/v1/org/partner/programmatic_identity/reader"),
+        ("DELETE", "/v1/org/partner/programmatic_identity/reader"),
+        ("DELETE", "/v1/org/partner/programmatic_identity/nobody"),
+    ] {
+        let answer = world.call(&world.worker, method, path, "");
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[test]
+fn a_key_lives_and_ends() {
+    let world = World::start();
+    let keys = "/v1/org/dev/programmatic_identity/worker/access_key";
+    let made = world.admin("POST", keys, &json!({ "description": "night jobs" }));
+    let secret = made["secret_access_key"].as_str().unwrap();
+    let secret = AccessKeySecret::parse(secret).unwrap();
+    let id = made["access_key_id"].as_str().unwrap().to_owned();
+    assert_eq!(world.call(&secret, "GET", "/v1/whoami", "").status, 200);
+    let listed = world.admin("GET", keys, &Value::Null).to_string();
+    assert!(listed.contains(&id) && !listed.contains("kws_") && !listed.contains("hash"));
+    let third = world.call(&world.admin, "POST", keys, "{}");
+    assert_eq!((third.status, &third.body["code"]), (409, &json!("limit")));
+    let dry = world.call(
+        &world.admin,
+        "PATCH",
+        &format!("{keys}/{id}?dry_run=true"),
+        r#"{"status":"disabled"}"#,
+    );
+    assert_eq!((dry.status, &dry.body["dry_run"]), (200, &json!(true)));
+    assert_eq!(world.call(&secret, "GET", "/v1/whoami", "").status, 200);
+    world.admin(
+        "PATCH",
+        &format!("{keys}/{id}"),
+        &json!({ "status": "disabled" }),
+    );
+    assert_eq!(world.call(&secret, "GET", "/v1/whoami", "").status, 401);
+    world.admin(
+        "PATCH",
+        &format!("{keys}/{id}"),
+        &json!({ "status": "active" }),
+    );
+    assert_eq!(world.call(&secret, "GET", "/v1/whoami", "").status, 200);
+    let found = world.admin("GET", &format!("/v1/access_key/{id}"), &Value::Null);
+    assert_eq!(found["id"], json!(id));
+    world.admin("DELETE", &format!("{keys}/{id}"), &Value::Null);
+    assert_eq!(world.call(&secret, "GET", "/v1/whoami", "").status, 401);
+    let gone = world.call(&world.admin, "GET", &format!("/v1/access_key/{id}"), "");
+    assert_eq!(gone.status, 404);
+}
+
+#[test]
+fn policies_keep_their_text() {
+    let world = World::start();
+    let trust = |policies: &str| {
+        format!(
+            r#"{{"id":"worker","trustee":"programmatic_identity/worker","policies":{policies}}}"#
+        )
+    };
+    let read = r#"{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}"#;
+    // What JSON parsers forgive must not be forgiven: the second Effect would win.
+    let refused = [
+        (
+            r#"[[{"Effect":"Deny","Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]]"#,
+            1,
+            19,
+        ),
+        (
+            "[[\n{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@reed\"],\"Resources\":[\"kvdb/x\"]}]]",
+            2,
+            30,
+        ),
+        (
+            r#"[{"dialect":"native","document":"[\n{\"Effect\":\"Alow\",\"Actions\":[\"*\"],\"Resources\":[\"**\"]}]"}]"#,
+            2,
+            11,
+        ),
+    ];
+    for (policies, line, column) in refused {
+        let answer = world.call(&world.admin, "POST", "/v1/org/dev/trust", &trust(policies));
+        assert_eq!(answer.status, 422, "{policies}: {}", answer.body);
+        let finding = &answer.body["findings"][0];
+        assert_eq!(
+            (&finding["line"], &finding["column"]),
+            (&json!(line), &json!(column)),
+            "{finding}"
+        );
+        assert_eq!(finding["policy"], json!(0));
+    }
+    let broken = world.call(&world.admin, "POST", "/v1/org/dev/trust", "{");
+    assert_eq!(broken.status, 400);
+    let unknown = world.call(
+        &world.admin,
+        "POST",
+        "/v1/org/dev/trust",
+        r#"{"trustee":"x","polices":[]}"#,
+    );
+    assert_eq!(unknown.status, 422);
+    let made = world.call(
+        &world.admin,
+        "POST",
+        "/v1/org/dev/trust",
+        &trust(&format!("[[{read}]]")),
+    );
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(
+        made.body["policies"][0]["document"][0]["Actions"][0],
+        "kvdb:@read"
+    );
+    let again = world.call(&world.admin, "POST", "/v1/org/dev/trust", &trust("[]"));
+    assert_eq!(again.status, 409);
+
+    // Named policies: what carries one follows its default version, and keeps it from deletion.
+    let document = format!("[{read}]");
+    world.admin(
+        "POST",
+        "/v1/org/dev/policy",
+        &json!({ "id": "reads", "document": document }),
+    );
+    world.admin(
+        "PUT",
+        "/v1/org/dev/trust/worker",
+        &json!({ "policies": ["policy/reads"] }),
+    );
+    let kept = world.call(&world.admin, "DELETE", "/v1/org/dev/policy/reads", "");
+    assert_eq!((kept.status, &kept.body["code"]), (409, &json!("in_use")));
+    assert_eq!(kept.body["dependents"], json!(["org/dev/trust/worker"]));
+    let can = |command: &str| {
+        let body = format!(
+            r#"{{"principal":"programmatic_identity/worker","request":{{"command":["{command}","k"],"database":"kvdb/main"}}}}"#
+        );
+        world.call(&world.admin, "POST", "/v1/decide", &body).body["decision"].clone()
+    };
+    assert_eq!(
+        (can("GET"), can("INCR")),
+        (json!("allow"), json!("implicit_deny"))
+    );
+    world.admin(
+        "PUT",
+        "/v1/org/dev/policy/reads",
+        &json!({ "document": [] }),
+    );
+    assert_eq!(can("GET"), "implicit_deny");
+    world.admin(
+        "POST",
+        "/v1/org/dev/policy/reads/default_version",
+        &json!({ "version": 1 }),
+    );
+    assert_eq!(can("GET"), "allow");
+}
+
+#[test]
+fn resource_policies_boundaries_and_guardrails() {
+    let world = World::start();
+    let policy = json!([{ "Effect": "Allow", "Identities": ["programmatic_identity/worker"], "Actions": ["kvdb:@read"] }]);
+    let url = "/v1/org/dev/kvdb/main/resource_policy";
+    assert_eq!(world.call(&world.admin, "GET", url, "").status, 404);
+    world.admin("PUT", url, &policy);
+    assert_eq!(world.admin("GET", url, &Value::Null), policy);
+    let locks_out = r#"[{"Effect":"Deny","Identities":["org/dev"],"Actions":["kvdb:*"]}]"#;
+    assert_eq!(world.call(&world.admin, "PUT", url, locks_out).status, 422);
+    world.admin("DELETE", url, &Value::Null);
+    assert_eq!(world.call(&world.admin, "GET", url, "").status, 404);
+
+    let policies =
+        json!({ "policies": [[{ "Effect": "Allow", "Actions": ["*"], "Resources": ["**"] }]] });
+    let boundary = "/v1/org/dev/programmatic_identity/worker/boundary";
+    world.admin("PUT", boundary, &policies);
+    let shown = world.admin("GET", boundary, &Value::Null);
+    assert_eq!(shown["policies"][0]["document"], policies["policies"][0]);
+    let own = "/v1/org/dev/programmatic_identity/admin/boundary";
+    let refused = world.call(&world.admin, "PUT", own, &policies.to_string());
+    assert_eq!(refused.status, 403, "{}", refused.body);
+
+    let guardrails = "/v1/org/dev/guardrails";
+    world.admin("PUT", guardrails, &policies);
+    assert_eq!(
+        world.admin("GET", guardrails, &Value::Null)["policies"][0]["document"],
+        policies["policies"][0]
+    );
+    world.admin("DELETE", guardrails, &Value::Null);
+    assert_eq!(
+        world.admin("GET", guardrails, &Value::Null)["policies"],
+        json!([])
+    );
+}
+
+#[test]
+fn denials_are_explained_to_whom_they_concern() {
+    let world = World::start();
+    let denied = world.call(&world.worker, "POST", "/v1/org/dev/kvdb", r#"{"id":"own"}"#);
+    assert_eq!(
+        (denied.status, &denied.body["code"]),
+        (403, &json!("denied"))
+    );
+    let id = denied.body["decision_id"].as_str().unwrap();
+    let url = format!("/v1/decision/{id}");
+    let whole = world.admin("GET", &url, &Value::Null);
+    assert_eq!(whole["action"], "kvdb:Create");
+    assert!(whole["smallest_change"]["statement"].is_object(), "{whole}");
+    let own = world.call(&world.worker, "GET", &url, "");
+    assert_eq!(own.status, 200);
+    assert!(own.body.get("smallest_change").is_none());
+    world.admin(
+        "POST",
+        "/v1/org/dev/programmatic_identity",
+        &json!({ "id": "other" }),
+    );
+    let key = world.admin(
+        "POST",
+        "/v1/org/dev/programmatic_identity/other/access_key",
+        &json!({}),
+    );
+    let other = AccessKeySecret::parse(key["secret_access_key"].as_str().unwrap()).unwrap();
+    assert_eq!(world.call(&other, "GET", &url, "").status, 404);
+    let tail = world.admin("GET", "/v1/tail?after=0&denied=true", &Value::Null);
+    assert_eq!(tail["items"][0]["id"], json!(id));
+    assert_eq!(tail["next"], json!(1));
+    let blind = world.call(&world.worker, "GET", "/v1/tail?after=0", "");
+    assert_eq!(blind.body["items"], json!([]));
+}
+
+#[test]
+fn a_server_as_backend_is_not_the_apis_to_say() {
+    let world = World::start();
+    let body = r#"{"id":"own","backend":{"type":"server","address":"127.0.0.1:1","user":null}}"#;
+    let answer = world.call(&world.admin, "POST", "/v1/org/dev/kvdb", body);
+    assert_eq!(answer.status, 422);
+    assert!(
+        answer.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("operator configuration")
+    );
+    let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
+    let answer = world.call(&world.admin, "POST", "/v1/org/dev/kvdb", &long);
+    assert_eq!(answer.status, 413);
+    for path in [
+        "/v1/org/dev/kvdb/a%2Fb",
+        "/v1/org/dev/kvdb/%00",
+        "/v1/org/../kvdb",
+    ] {
+        assert_eq!(
+            world.call(&world.admin, "GET", path, "").status,
+            404,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_trust_of_another_organisation_waits_for_its_trustee() {
+    let world = World::start();
+    world.admin("POST", "/v1/org", &json!({ "id": "partner" }));
+    world.admin(
+        "POST",
+        "/v1/org/partner/programmatic_identity",
+        &json!({ "id": "reader" }),
+    );
+    let reader = "/v1/org/partner/programmatic_identity/reader/access_key";
+    let key = world.admin("POST", reader, &json!({}));
+    let reader = AccessKeySecret::parse(key["secret_access_key"].as_str().unwrap()).unwrap();
+    // The administrator gives up its rights over the partner, and so cannot accept for it.
+    world.admin("DELETE", "/v1/org/partner/trust/creator", &Value::Null);
+    let trust = json!({ "id": "partner", "trustee": "org/partner/programmatic_identity/reader",
+        "policies": [[{ "Effect": "Allow", "Actions": ["kvdb:@read"], "Resources": ["kvdb/main"] }]] });
+    let made = world.admin("POST", "/v1/org/dev/trust", &trust);
+    assert_eq!(made["accepted"], json!(false));
+    let refused = world.call(&reader, "POST", "/v1/org/dev/trust/partner/accept", "{}");
+    assert!(matches!(refused.status, 403 | 404), "{}", refused.body);
+    let not_there = json!({ "id": "x", "trustor": "org/partner", "trustee": "org/dev" });
+    let refused = world.call(
+        &world.admin,
+        "POST",
+        "/v1/org/dev/trust",
+        &not_there.to_string(),
+    );
+    assert_eq!(refused.status, 422, "{}", refused.body);
+}
