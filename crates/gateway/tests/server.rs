@@ -41,7 +41,7 @@ impl Setup {
     }
 
     fn direct(&self) -> Client {
-        Client::connect(self.server.address.parse().unwrap())
+        Client::connect(self.server.address.parse().expect("an address"))
     }
 }
 
