@@ -93,7 +93,7 @@ pub(crate) fn path(segments: &[&str]) -> Result<String, Problem> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         !segment.is_empty() && segment.len() <= 64 && segment.bytes().all(fits)
     };
-    if segments.iter().all(|segment| is_id(segment)) {
+    if segments.iter().all(is_id) {
         Ok(path)
     } else {
         let shown: String = path.chars().take(200).collect();

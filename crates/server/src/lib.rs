@@ -2,7 +2,7 @@
 //!
 //! Every call is decided by the same functions of the directory as a Redis command. [`ControlPlane`]
 //! is the one place that changes the directory of a running process; [`Api`] is what the handlers
-//! share, [`serve`] the listener with its limits. All paths, with what each is decided on, stand in
+//! share, [`Server`] the listener with its limits. All paths, with what each is decided on, stand in
 //! one table ([`routes`]) that the router and the OpenAPI document are both made of.
 
 mod api;

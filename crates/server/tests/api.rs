@@ -1,5 +1,7 @@
 //! The API over HTTP: a server in this process, callers with access keys.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -59,10 +59,9 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Failure> {
 /// of other actions.
 fn policies(count: usize, keys: &str) -> Vec<String> {
     let concerned = if count >= 10 { 3 } else { 1 };
+    let step = (count / concerned).max(1);
     let statement = |number: usize| {
-        if number % (count / concerned).max(1) == 0
-            && number / (count / concerned).max(1) < concerned
-        {
+        if number.is_multiple_of(step) && number / step < concerned {
             format!(
                 r#"{{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/d"]{keys}}}"#
             )

@@ -84,7 +84,7 @@ pub(crate) enum Boundary {
     Put {
         /// Id of the identity.
         id: String,
-        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        /// A file, `-`, JSON, or policy/ID; may be given several times.
         #[arg(long = "policy", required = true, value_name = "POLICY")]
         policies: Vec<String>,
         #[command(flatten)]

@@ -77,7 +77,7 @@ pub(crate) enum Guardrails {
     Put {
         /// Id of the organisation.
         id: String,
-        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        /// A file, `-`, JSON, or policy/ID; may be given several times.
         #[arg(long = "policy", required = true, value_name = "POLICY")]
         policies: Vec<String>,
         #[command(flatten)]

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Create {
         /// The identity that is trusted.
         trustee: String,
-        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        /// A file, `-`, JSON, or policy/ID; may be given several times.
         #[arg(long = "policy", value_name = "POLICY")]
         policies: Vec<String>,
         /// Id of the trust; the identity's if left out.
@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Put {
         /// Id of the trust.
         id: String,
-        /// A file, `-`, JSON, or policy/<id>; may be given several times.
+        /// A file, `-`, JSON, or policy/ID; may be given several times.
         #[arg(long = "policy", value_name = "POLICY")]
         policies: Vec<String>,
         /// When it ends; `never` takes the end away.

@@ -168,7 +168,9 @@ impl Announcement<'_> {
 /// The gateway's counters for Prometheus.
 pub(super) fn metrics(gateway: &GatewayHandle, text: &mut String) {
     let counted = gateway.metrics();
-    let counters: [(&str, &str, &[(&str, u64)]); 6] = [
+    /// Name, help, and a value for each set of labels.
+    type Counter<'a> = (&'a str, &'a str, &'a [(&'a str, u64)]);
+    let counters: [Counter<'_>; 6] = [
         (
             "keyward_connections_total",
             "Connections of Redis clients that were accepted.",

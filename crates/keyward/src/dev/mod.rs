@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     /// Keep nothing: all is forgotten at the end.
     #[arg(long)]
     ephemeral: bool,
-    /// Put kvdb/main on this server: redis://[user@]host:port. The password comes from
+    /// Put kvdb/main on this server: `redis://[user@]host:port`. The password comes from
     /// KEYWARD_UPSTREAM_PASSWORD or a file. `embedded` puts it back on the embedded engine.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
