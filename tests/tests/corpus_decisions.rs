@@ -28,7 +28,7 @@ impl World {
                 id: "owner".into(),
                 name: None,
             })
-            .unwrap();
+            .expect("an empty directory takes its first user");
         world
     }
 
