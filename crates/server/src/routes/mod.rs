@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 
 use crate::api::{self, Api};
-use crate::body::MAX_BODY;
 use crate::problem::Problem;
 
 mod decisions;
@@ -132,7 +131,6 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             )
             .into_response()
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api)
 }
 
