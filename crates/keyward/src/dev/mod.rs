@@ -13,7 +13,7 @@ use std::time::Duration;
 use keyward_auth::{HashKey, LoginThrottle};
 use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword};
 use keyward_iam::DecisionLog;
-use keyward_net::{ListenError, check_exposure};
+use keyward_net::{ListenError, ListenOptions, check_exposure, listen};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
 use keyward_store::{DataDir, DataDirError, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -139,7 +139,20 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     // The ports come first, so that a busy one changes nothing.
     let server = Server::bind(ApiSettings::new(api)).map_err(|e| busy(&e, "--api-port"))?;
     let api_address = server.address()?;
-    let set_up = setup::run(&state.control, arguments.allow_admin, upstream.as_ref())?;
+    let probe = ListenOptions {
+        address: redis,
+        listeners: 1,
+        backlog: 1,
+    };
+    drop(listen(&probe).map_err(|error| busy(&error, "--port"))?);
+    let mut set_up = setup::run(
+        &state.control,
+        arguments.allow_admin,
+        upstream.as_ref().map(|wanted| &wanted.backend),
+    )?;
+    set_up
+        .notes
+        .extend(upstream::unreachable(set_up.backend.as_ref()));
     let keys = state
         .keeper
         .keys(&state.control, &state.hash_key, api_address)?;
@@ -153,10 +166,12 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         Arc::clone(&state.hash_key),
         Arc::clone(&throttle),
     ));
-    if let Some(password) = upstream
-        .as_ref()
-        .and_then(|wanted| wanted.password.as_ref())
-    {
+    let password = match upstream {
+        Some(wanted) => wanted.password,
+        // For the backend that an earlier start recorded.
+        None => upstream::password(arguments)?,
+    };
+    if let Some(password) = password {
         let password = UpstreamPassword::new(password.to_string());
         shared.set_upstream_password(setup::DATABASE, Some(password));
     }

@@ -3,7 +3,6 @@
 use keyward_iam::{Backend, Change, Directory, Entity, PolicyInput};
 use keyward_server::{ControlPlane, now};
 
-use super::upstream::Wanted;
 use crate::failure::Failure;
 
 /// Id of the organisation.
@@ -33,9 +32,9 @@ pub(crate) struct SetUp {
 pub(crate) fn run(
     control: &ControlPlane,
     allow_admin: bool,
-    upstream: Option<&Wanted>,
+    upstream: Option<&Backend>,
 ) -> Result<SetUp, Failure> {
-    for change in missing(&control.directory()) {
+    for change in missing(&control.directory(), upstream) {
         make(control, &change)?;
     }
     let mut notes = Vec::new();
@@ -52,21 +51,21 @@ pub(crate) fn run(
     };
     let mut backend = found(&control.directory()).map(|(backend, _)| backend);
     if let (Some(before), Some(wanted)) = (&backend, upstream)
-        && *before != wanted.backend
+        && before != wanted
     {
         make(
             control,
             &Change::SetBackend {
                 path: DATABASE.to_owned(),
-                backend: wanted.backend.clone(),
+                backend: wanted.clone(),
             },
         )?;
         notes.push(format!(
             "kvdb/main is now on {}; before it was on {}",
-            describe(&wanted.backend),
+            describe(wanted),
             describe(before)
         ));
-        backend = Some(wanted.backend.clone());
+        backend = Some(wanted.clone());
     }
     if allow_admin && found(&control.directory()).is_some_and(|(_, on)| !on) {
         make(
@@ -103,7 +102,7 @@ fn make(control: &ControlPlane, change: &Change) -> Result<(), Failure> {
         .map_err(|error| Failure::of(&error))
 }
 
-fn missing(directory: &Directory) -> Vec<Change> {
+fn missing(directory: &Directory, upstream: Option<&Backend>) -> Vec<Change> {
     let mut changes = Vec::new();
     if directory.entity("org/dev").is_none() {
         let owner = keyward_auth::random_slug();
@@ -124,7 +123,7 @@ fn missing(directory: &Directory) -> Vec<Change> {
             organisation: ORGANISATION.to_owned(),
             id: "main".to_owned(),
             name: None,
-            backend: Backend::Embedded,
+            backend: upstream.cloned().unwrap_or(Backend::Embedded),
         });
     }
     for (path, policy) in [(APP, APP_POLICY), (ADMIN, ADMIN_POLICY)] {
@@ -185,6 +184,26 @@ mod tests {
         make(&control, &Change::DeleteDatabase { path }).unwrap();
         let again = run(&control, true, None).unwrap();
         assert_eq!((again.backend, again.notes.len()), (None, 2));
+    }
+
+    #[test]
+    fn another_backend_replaces_the_recorded_one() {
+        let server = |port: u16| Backend::Server {
+            address: format!("127.0.0.1:{port}"),
+            user: None,
+        };
+        let control = ControlPlane::open(Store::open_in_memory().unwrap()).unwrap();
+        let first = server(1);
+        for (wanted, expected, notes) in [
+            (Some(server(1)), &first, 0),
+            (None, &first, 0),
+            (Some(server(2)), &server(2), 1),
+            (Some(Backend::Embedded), &Backend::Embedded, 1),
+        ] {
+            let found = run(&control, false, wanted.as_ref()).unwrap();
+            assert_eq!(found.backend.as_ref(), Some(expected));
+            assert_eq!(found.notes.len(), notes, "{:?}", found.notes);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The server that `--upstream` names.
 
 use std::io::Read as _;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
+use std::time::Duration;
 
 use keyward_iam::Backend;
 use zeroize::Zeroizing;
@@ -11,6 +13,9 @@ use crate::failure::{Exit, Failure};
 
 /// Longest password, in bytes.
 const MAX_PASSWORD_LEN: u64 = 64 * 1024;
+
+/// How long a server may take to answer when it is tried.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which backend is wanted, and the password for it.
 pub(super) struct Wanted {
@@ -65,6 +70,20 @@ pub(super) fn password(arguments: &Arguments) -> Result<Option<Zeroizing<String>
     }
     let variable = std::env::var("KEYWARD_UPSTREAM_PASSWORD").ok();
     Ok(variable.filter(|v| !v.is_empty()).map(Zeroizing::new))
+}
+
+/// A remark if the server behind the database does not answer now. It may later.
+pub(super) fn unreachable(backend: Option<&Backend>) -> Option<String> {
+    let Some(Backend::Server { address, .. }) = backend else {
+        return None;
+    };
+    let found = address.to_socket_addrs().ok().into_iter().flatten();
+    let reached = found
+        .take(4)
+        .any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok());
+    (!reached).then(|| {
+        format!("{address} cannot be reached now: commands on kvdb/main fail until it can")
+    })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
