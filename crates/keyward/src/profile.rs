@@ -1,8 +1,9 @@
 //! With which credential, and where, client commands work.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -145,19 +146,62 @@ fn from_environment() -> Result<Option<Profile>, Failure> {
     }
 }
 
-fn named(name: &str) -> Result<Profile, Failure> {
+/// Profiles by name.
+type Profiles = BTreeMap<String, StoredProfile>;
+
+fn profiles_file() -> PathBuf {
     let base = match variable("XDG_CONFIG_HOME") {
         Some(base) => PathBuf::from(base),
         None => PathBuf::from(variable("HOME").unwrap_or_default()).join(".config"),
     };
-    let path = base.join("keyward").join("profiles.json");
+    base.join("keyward").join("profiles.json")
+}
+
+fn named(name: &str) -> Result<Profile, Failure> {
+    let path = profiles_file();
     let missing = || {
         let text = format!("no profile `{name}` in `{}`", path.display());
         Failure::new(Exit::Unauthenticated, text)
     };
     let text = read_private(&path)?.ok_or_else(missing)?;
-    let mut profiles: std::collections::HashMap<String, StoredProfile> = parse(&path, &text)?;
+    let mut profiles: Profiles = parse(&path, &text)?;
     profiles.remove(name).map(Profile::from).ok_or_else(missing)
+}
+
+/// Keeps a profile under a name, in place of one that has it already. The file is its owner's
+/// alone, and is replaced whole.
+pub(crate) fn save(name: &str, profile: StoredProfile) -> Result<PathBuf, Failure> {
+    let path = profiles_file();
+    let mut profiles: Profiles = match read_private(&path)? {
+        Some(text) => parse(&path, &text)?,
+        None => Profiles::new(),
+    };
+    profiles.insert(name.to_owned(), profile);
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("`{}`: {error}", path.display()))
+    };
+    let text = serde_json::to_vec_pretty(&profiles).map(Zeroizing::new);
+    let text = text.map_err(|error| failed(error.into()))?;
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(failed)?;
+    }
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&fresh, &path));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&fresh);
+        return Err(failed(error));
+    }
+    Ok(path)
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Failure> {

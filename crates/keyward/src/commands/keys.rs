@@ -1,21 +1,30 @@
 //! `keyward key`.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
+use crate::profile::{self, StoredProfile};
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  keyward key create worker")]
 pub(crate) enum Command {
     /// Create an access key and show its secret, once.
-    #[command(after_help = "Example:\n  keyward key create worker --description \"night jobs\"")]
+    #[command(
+        after_help = "Examples:\n  keyward key create worker --description \"night jobs\"\n  keyward \
+                      key create worker --save-profile worker"
+    )]
     Create {
         /// The identity.
         identity: String,
         /// What it is for.
         #[arg(long)]
         description: Option<String>,
+        /// Keep the key as a profile of this name instead of showing it, for `--profile NAME`.
+        #[arg(long, value_name = "NAME")]
+        save_profile: Option<String>,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -77,6 +86,27 @@ fn find(key: &str, context: &Context<'_>) -> Result<String, Failure> {
         .ok_or_else(|| Failure::new(Exit::Failed, "the server told no path"))
 }
 
+/// Keeps a new key as a profile; its secret is shown nowhere.
+fn save(name: &str, made: &mut Value, context: &Context<'_>) -> Result<PathBuf, Failure> {
+    let take = |field: &str| match made.get(field) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        _ => Err(Failure::new(
+            Exit::Failed,
+            format!("the server told no `{field}`"),
+        )),
+    };
+    let stored = StoredProfile {
+        url: context.client.profile().url.clone(),
+        access_key_id: take("access_key_id")?,
+        secret_access_key: take("secret_access_key")?.into(),
+        organisation: None, // the key's own, which the server tells
+    };
+    if let Some(shown) = made.as_object_mut() {
+        shown.remove("secret_access_key");
+    }
+    profile::save(name, stored)
+}
+
 fn set_status(
     key: &str,
     status: &str,
@@ -99,13 +129,28 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Create {
             identity,
             description,
+            save_profile,
             dry_run,
         } => {
             let identity = client.url("programmatic_identity", &identity)?;
             let url = dry_run.url(&format!("{identity}/access_key"));
-            let made = client.post(&url, &json!({ "description": description }))?;
+            let mut made = client.post(&url, &json!({ "description": description }))?;
             if made.get("secret_access_key").is_none() {
                 return dry_run.done(output, &made, "created a key for");
+            }
+            if let Some(name) = save_profile {
+                let place = save(&name, &mut made, context)?;
+                let text = |made: &Value| {
+                    let id = made
+                        .get("access_key_id")
+                        .and_then(Value::as_str)
+                        .unwrap_or("");
+                    format!(
+                        "created {id}, kept as profile `{name}` in {}",
+                        place.display()
+                    )
+                };
+                return Ok(output.document(&made, text)?);
             }
             let text = |made: &Value| {
                 let field = |name: &str| made.get(name).and_then(Value::as_str).unwrap_or("");
