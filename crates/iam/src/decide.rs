@@ -891,6 +891,9 @@ impl Grounds {
         if let Err(error) = keyward_commands::touched(command, words, &mut touched) {
             return self.refused(info.action, format!("{}: {error}", info.name));
         }
+        if touched.keys.len() > self.most_keys() {
+            return self.refused(info.action, too_many_keys_text(self.most_keys()));
+        }
         let touch = CommandTouch::new(command, &touched, words);
         let question = Question {
             action: command.action(),
@@ -922,6 +925,38 @@ fn unknown_command<W: Words + ?Sized>(words: &W, error: &ResolveError) -> String
         }
         _ => "empty command".to_owned(),
     }
+}
+
+/// Keys times statements that one decision may compare: beyond it the request is refused, so that
+/// no command keeps a worker busy for seconds.
+const MAX_COMPARISONS: usize = 20_000_000;
+
+impl Grounds {
+    /// Keys that one command may name under so many statements. Never below a thousand.
+    pub(crate) fn most_keys(&self) -> usize {
+        let count = |documents: &[Arc<Policy>]| -> usize {
+            documents
+                .iter()
+                .map(|policy| policy.statements().len())
+                .sum()
+        };
+        let edges = self
+            .nodes
+            .iter()
+            .flat_map(|node| &node.edges)
+            .map(|edge| match &edge.grant {
+                Grant::Everything => 0,
+                Grant::Documents(documents) => count(documents),
+            });
+        let layers = self.layers.iter().map(|layer| count(&layer.documents));
+        let statements =
+            edges.sum::<usize>() + layers.sum::<usize>() + count(&self.resource_policy);
+        (MAX_COMPARISONS / statements.max(1)).max(1_000)
+    }
+}
+
+fn too_many_keys_text(most: usize) -> String {
+    format!("it names more than {most} keys, too many to compare with so many statements")
 }
 
 fn administrative_text(command: CommandId) -> String {

@@ -44,5 +44,5 @@ pub use ids::{
 };
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
-pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, TEST_ORGANISATION};
+pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, ContextNames, TEST_ORGANISATION};
 pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};

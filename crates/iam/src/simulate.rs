@@ -26,6 +26,40 @@ pub struct CaseDocument {
     pub text: String,
 }
 
+/// Keys and channels of a request that is asked for by its action: values of the context.
+#[derive(Clone, Debug, Default)]
+pub struct ContextNames {
+    /// `kvdb:Key`: used as the command's key specifications declare, by the widest of them.
+    pub keys: Vec<Vec<u8>>,
+    /// `kvdb:ReadKey`
+    pub read_keys: Vec<Vec<u8>>,
+    /// `kvdb:WriteKey`
+    pub write_keys: Vec<Vec<u8>>,
+    /// `kvdb:Channel`
+    pub channels: Vec<Vec<u8>>,
+}
+
+impl ContextNames {
+    /// Asks with what an action touches if these are its keys and channels. Without any, nothing
+    /// is filled in: a command that has keys touches every key.
+    pub fn ask<R>(&self, action: ActionId, ask: impl FnOnce(&Touch<'_>) -> R) -> R {
+        let keys = key_uses(action, &self.keys, &self.read_keys, &self.write_keys);
+        let pattern = takes_patterns(action);
+        let channels: Vec<ChannelUse<'_>> = self
+            .channels
+            .iter()
+            .map(|channel| ChannelUse { channel, pattern })
+            .collect();
+        if action.command().is_none() || (keys.is_empty() && channels.is_empty()) {
+            return ask(&Touch::of_action(action));
+        }
+        ask(&Touch::Named {
+            keys: &keys,
+            channels: &channels,
+        })
+    }
+}
+
 /// What a case asks.
 #[derive(Clone, Debug)]
 pub enum CaseRequest {
@@ -42,14 +76,8 @@ pub enum CaseRequest {
         action: String,
         /// The resource, shorthand or full.
         resource: String,
-        /// Values of `kvdb:Key`.
-        keys: Vec<Vec<u8>>,
-        /// Values of `kvdb:ReadKey`.
-        read_keys: Vec<Vec<u8>>,
-        /// Values of `kvdb:WriteKey`.
-        write_keys: Vec<Vec<u8>>,
-        /// Values of `kvdb:Channel`.
-        channels: Vec<Vec<u8>>,
+        /// Keys and channels, from the context.
+        names: ContextNames,
     },
 }
 
@@ -221,32 +249,20 @@ impl Case {
             CaseRequest::Action {
                 action,
                 resource,
-                keys,
-                read_keys,
-                write_keys,
-                channels,
+                names,
             } => {
                 let action = find_action(action)?;
                 let resource = path("resource", resource)?;
                 let grounds = self.grounds(&resource)?;
-                let keys = key_uses(action, keys, read_keys, write_keys);
-                let channels: Vec<ChannelUse<'_>> = channels
-                    .iter()
-                    .map(|channel| ChannelUse {
-                        channel,
-                        pattern: takes_patterns(action),
-                    })
-                    .collect();
-                let touch =
-                    if action.command().is_none() || (keys.is_empty() && channels.is_empty()) {
-                        Touch::of_action(action)
-                    } else {
-                        Touch::Named {
-                            keys: &keys,
-                            channels: &channels,
-                        }
-                    };
-                Ok(grounds.decide_action(&Question { action, touch }, false))
+                Ok(names.ask(action, |touch| {
+                    grounds.decide_action(
+                        &Question {
+                            action,
+                            touch: *touch,
+                        },
+                        false,
+                    )
+                }))
             }
         }
     }
@@ -346,10 +362,11 @@ mod tests {
         CaseRequest::Action {
             action: name.into(),
             resource: "kvdb/x".into(),
-            keys: bytes(keys),
-            read_keys: bytes(read_keys),
-            write_keys: Vec::new(),
-            channels: Vec::new(),
+            names: ContextNames {
+                keys: bytes(keys),
+                read_keys: bytes(read_keys),
+                ..ContextNames::default()
+            },
         }
     }
 

@@ -83,6 +83,8 @@ struct Compiled {
     administration: bool,
     connect: Connect,
     whole_database: bool,
+    /// Keys that one command may name.
+    most_keys: usize,
     denied: ActionBits,
     /// Commands that may run on some keys: what they may read, `WATCH` may watch.
     readers: Vec<CommandId>,
@@ -139,6 +141,7 @@ impl DecisionTable {
             connect,
             whole_database: bits.holds_whole_database(),
             denied: bits.denied.maybe.clone(),
+            most_keys: grounds.most_keys(),
             readers,
             residuals: (0..ACTION_COUNT).map(|_| OnceLock::new()).collect(),
             grounds,
@@ -218,6 +221,7 @@ impl DecisionTable {
     ) -> bool {
         if keyward_commands::touched(request.command, request.words, touched).is_err()
             || (touched.whole_database && !self.compiled.whole_database)
+            || touched.keys.len() > self.compiled.most_keys
         {
             return false;
         }

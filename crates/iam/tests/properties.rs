@@ -1,9 +1,9 @@
 //! The properties that the design's section 3 ends with, over random directories.
-
-#[expect(
+#![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of test functions"
 )]
+
 mod support;
 
 use keyward_commands::{Touched, resolve};

@@ -565,3 +565,47 @@ fn a_trust_ends_when_it_says() {
         assert_eq!(table.valid_until(), allowed.then_some(end));
     }
 }
+
+#[test]
+fn a_command_with_too_many_keys_for_its_statements_is_refused_at_once() {
+    let mut world = World::new();
+    let statements: Vec<String> = (0..2_000)
+        .map(|n| {
+            format!(
+                r#"{{"Effect":"Allow","Actions":["kvdb:ExecuteMget"],"Resources":["kvdb/main"],"Keys":["a*","b{n}"]}}"#
+            )
+        })
+        .collect();
+    world.ok(&trust(
+        "ci",
+        "org/acme",
+        CI,
+        &format!("[{}]", statements.join(",")),
+    ));
+    let session = Session::of_identity(world.0.identity_at(CI).expect("it exists"));
+    let database = world.0.database_at(MAIN).expect("it exists");
+    for (keys, allowed) in [(9_000, true), (11_000, false)] {
+        let words: Vec<String> = std::iter::once("MGET".to_owned())
+            .chain((0..keys).map(|n| format!("a{n}")))
+            .collect();
+        let start = std::time::Instant::now();
+        let decision = world
+            .0
+            .decide_command(&session, database, &words, false, NOW);
+        assert_eq!(decision.is_allow(), allowed, "{keys}: {}", decision.message);
+        let table = world.0.table(&session, database, false, NOW);
+        let command = keyward_commands::resolve(&words).expect("known");
+        let request = keyward_iam::Request {
+            command,
+            words: &words,
+            bytes: b"",
+        };
+        let mut touched = keyward_commands::Touched::default();
+        assert_eq!(
+            table.authorize(&request, &mut touched).is_ok(),
+            allowed,
+            "{keys}"
+        );
+        assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    }
+}

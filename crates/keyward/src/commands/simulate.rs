@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use keyward_iam::{CaseDocument, CaseRequest, Decision, Outcome, PolicySource, StatementRef};
+use keyward_iam::{
+    CaseDocument, CaseRequest, ContextNames, Decision, Outcome, PolicySource, StatementRef,
+};
 use keyward_server::document_text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -117,10 +119,12 @@ impl Asked {
                 Ok(CaseRequest::Action {
                     action,
                     resource,
-                    keys: of("kvdb:Key")?,
-                    read_keys: of("kvdb:ReadKey")?,
-                    write_keys: of("kvdb:WriteKey")?,
-                    channels: of("kvdb:Channel")?,
+                    names: ContextNames {
+                        keys: of("kvdb:Key")?,
+                        read_keys: of("kvdb:ReadKey")?,
+                        write_keys: of("kvdb:WriteKey")?,
+                        channels: of("kvdb:Channel")?,
+                    },
                 })
             }
             (None, None, Some(command), Some(database)) => Ok(CaseRequest::Command {

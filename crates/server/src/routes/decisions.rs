@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
-use keyward_commands::ActionId;
-use keyward_iam::{Connect, Decision, DecisionRecord, Outcome, Session, UnixMillis, full_path};
-use keyward_policy::{ChannelUse, KeyUse, Touch};
+use keyward_iam::{
+    Connect, ContextNames, Decision, DecisionRecord, Outcome, Session, UnixMillis, full_path,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -108,60 +108,18 @@ impl Values {
 }
 
 /// Keys and channels of a request that is asked for by its action.
-#[derive(Default)]
-struct Named {
-    keys: Vec<(Vec<u8>, bool, bool)>,
-    channels: Vec<Vec<u8>>,
-}
-
-impl Named {
-    fn of(context: &HashMap<String, Values>) -> Result<Self, Problem> {
-        let mut named = Self::default();
-        for (name, reads, writes) in [
-            ("kvdb:Key", true, true),
-            ("kvdb:ReadKey", true, false),
-            ("kvdb:WriteKey", false, true),
-        ] {
-            if let Some(values) = context.get(name) {
-                let keys = values.bytes()?.into_iter();
-                named.keys.extend(keys.map(|key| (key, reads, writes)));
-            }
-        }
-        if let Some(values) = context.get("kvdb:Channel") {
-            named.channels = values.bytes()?;
-        }
-        Ok(named)
-    }
-
-    fn decide(&self, call: &Call, session: &Session, action: ActionId, resource: &str) -> Decision {
-        let keys: Vec<KeyUse<'_>> = self
-            .keys
-            .iter()
-            .map(|(key, reads, writes)| KeyUse {
-                key,
-                reads: *reads,
-                writes: *writes,
-            })
-            .collect();
-        let channels: Vec<ChannelUse<'_>> = self
-            .channels
-            .iter()
-            .map(|channel| ChannelUse {
-                channel,
-                pattern: false,
-            })
-            .collect();
-        let touch = if keys.is_empty() && channels.is_empty() {
-            Touch::None
-        } else {
-            Touch::Named {
-                keys: &keys,
-                channels: &channels,
-            }
-        };
-        call.directory
-            .decide(session, action, resource, &touch, call.now)
-    }
+fn names_of(context: &HashMap<String, Values>) -> Result<ContextNames, Problem> {
+    let values = |name: &str| {
+        context
+            .get(name)
+            .map_or_else(|| Ok(Vec::new()), Values::bytes)
+    };
+    Ok(ContextNames {
+        keys: values("kvdb:Key")?,
+        read_keys: values("kvdb:ReadKey")?,
+        write_keys: values("kvdb:WriteKey")?,
+        channels: values("kvdb:Channel")?,
+    })
 }
 
 async fn decide(call: Call, Body(body): Body<Decide>) -> Result<Response, Problem> {
@@ -197,8 +155,10 @@ async fn decide(call: Call, Body(body): Body<Decide>) -> Result<Response, Proble
             let known = keyward_commands::action(action).ok_or_else(|| {
                 Problem::invalid(format!("the action `{action}` is not in the catalogue"))
             })?;
-            let named = Named::of(&body.request.context)?;
-            named.decide(&call, &session, known, &target)
+            names_of(&body.request.context)?.ask(known, |touch| {
+                call.directory
+                    .decide(&session, known, &target, touch, call.now)
+            })
         }
         (None, Some(command)) if body.request.database.is_some() => {
             let words: Vec<Vec<u8>> = command.iter().map(Bytes::bytes).collect::<Result<_, _>>()?;
