@@ -4,7 +4,7 @@ use keyward_commands::ActionId;
 use keyward_policy::Touch;
 
 use crate::change::Change;
-use crate::decide::{Decision, Outcome, Subject};
+use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
 use crate::entities::{Backend, TrustKind};
 use crate::ids::{Kind, PathParts, UnixMillis};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::decide::Decision;
+use crate::decision::Decision;
 use crate::ids::UnixMillis;
 
 /// Records kept: the last ten thousand of a process.

@@ -12,12 +12,15 @@ mod bits;
 mod change;
 mod choose;
 mod decide;
+mod decision;
 mod decision_log;
 mod directory;
 mod entities;
+mod evaluate;
 mod graph;
 mod grounds;
 mod ids;
+mod miss;
 mod paged;
 mod row;
 mod session;
@@ -30,7 +33,7 @@ pub use apply::{
 pub use authorise::{ChangeApproval, Requirement};
 pub use change::{Change, PolicyInput};
 pub use choose::{AskedDatabase, ChooseDatabaseError};
-pub use decide::{Decision, Outcome, StatementRef, Subject};
+pub use decision::{Decision, Outcome, StatementRef, Subject};
 pub use decision_log::{DecisionLog, DecisionRecord, KEPT_DECISIONS};
 pub use directory::{Directory, Entity};
 pub use entities::{

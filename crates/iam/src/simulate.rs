@@ -10,7 +10,8 @@ use keyward_policy::{
     ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, Policy, PolicyKind, Touch,
 };
 
-use crate::decide::{Decision, Question};
+use crate::decision::Decision;
+use crate::evaluate::Question;
 use crate::grounds::{Edge, Grant, Grounds, Layer, Node, PolicySource};
 use crate::ids::full_path;
 
@@ -331,7 +332,7 @@ fn key_uses<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Outcome;
+    use crate::decision::Outcome;
 
     const READ: &str =
         r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"],"Keys":["a:*"]}]"#;

@@ -1,0 +1,175 @@
+//! What came nearest to an allow, and what it lacked.
+
+use keyward_policy::{ChannelUse, KeyUse, Match, Statement, Touch};
+
+use crate::decision::{StatementRef, Subject};
+use crate::evaluate::{At, Question};
+use crate::grounds::{Grounds, PolicySource};
+
+/// Where a chain stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    pub(crate) rank: Match,
+    pub(crate) statement: Option<StatementRef>,
+    pub(crate) source: Option<PolicySource>,
+    pub(crate) subject: Subject,
+    pub(crate) text: String,
+}
+
+impl Stop {
+    pub(crate) fn breaks(source: &PolicySource, at: At<'_>) -> Self {
+        let statement = at.reference(source);
+        Self {
+            rank: Match::Full,
+            text: format!("{} denies, which breaks the chain", statement.describe()),
+            statement: Some(statement),
+            source: Some(source.clone()),
+            subject: Subject::Command,
+        }
+    }
+
+    pub(crate) fn not_accepted(grounds: &Grounds) -> Self {
+        let principal = grounds.nodes.first().map_or("deleted", |n| &n.path);
+        Self {
+            rank: Match::Action,
+            statement: None,
+            source: None,
+            subject: Subject::Command,
+            text: format!(
+                "no chain of trusts leads from {principal} to an identity that {} accepts for it",
+                grounds.resource
+            ),
+        }
+    }
+
+    pub(crate) fn silent(
+        source: &PolicySource,
+        near: Option<(Match, At<'_>)>,
+        resource: &str,
+        question: &Question<'_>,
+    ) -> Self {
+        let action = question.action.name();
+        let from = source.describe();
+        let Some((rank, at)) = near.filter(|(rank, _)| *rank > Match::Action) else {
+            return Self {
+                rank: Match::Action,
+                statement: None,
+                source: Some(source.clone()),
+                subject: Subject::Command,
+                text: format!("no statement of {from} allows {action}"),
+            };
+        };
+        let statement = at.reference(source);
+        let (subject, text) = match rank {
+            Match::Resource => (
+                Subject::Command,
+                format!(
+                    "{} allows {action}, but not on {resource}",
+                    statement.describe()
+                ),
+            ),
+            _ => explain_keys(at.statement, &question.touch, &statement.describe(), action),
+        };
+        Self {
+            rank,
+            statement: Some(statement),
+            source: Some(source.clone()),
+            subject,
+            text,
+        }
+    }
+}
+
+/// Why an `Allow` that fits otherwise does not cover the keys or channels.
+fn explain_keys(
+    statement: &Statement,
+    touch: &Touch<'_>,
+    described: &str,
+    action: &str,
+) -> (Subject, String) {
+    let alone = |keys: &[KeyUse<'_>], channels: &[ChannelUse<'_>]| {
+        statement
+            .keys
+            .as_ref()
+            .is_none_or(|p| p.allows(&Touch::Named { keys, channels }))
+    };
+    match touch {
+        Touch::EveryKey {
+            enumeration: true, ..
+        } => (
+            Subject::Key,
+            format!(
+                "{described} allows {action} only on some keys, and an enumeration under a key \
+                 restriction is refused: it would show every key"
+            ),
+        ),
+        Touch::EveryKey { .. } => (
+            Subject::Key,
+            format!(
+                "{described} allows {action} only on some keys, and the command touches every \
+                 key, which only the pattern `*` covers"
+            ),
+        ),
+        Touch::Named { keys, channels } => {
+            if let Some(key) = keys
+                .iter()
+                .find(|key| !alone(std::slice::from_ref(key), &[]))
+            {
+                let shown = String::from_utf8_lossy(key.key);
+                let access = match (key.reads, key.writes) {
+                    (true, true) => "read and written",
+                    (false, true) => "written",
+                    _ => "read",
+                };
+                let text = format!(
+                    "{described} allows {action}, but not on key `{shown}`, which is {access}; keys granted by two statements do not add up"
+                );
+                return (Subject::Key, text);
+            }
+            if let Some(channel) = channels
+                .iter()
+                .find(|c| !alone(&[], std::slice::from_ref(c)))
+            {
+                let shown = String::from_utf8_lossy(channel.channel);
+                let text = format!("{described} allows {action}, but not on channel `{shown}`");
+                return (Subject::Channel, text);
+            }
+            (
+                Subject::Key,
+                format!("{described} allows {action}, but not on all its keys at once"),
+            )
+        }
+        Touch::None | Touch::Keyless => (
+            Subject::Command,
+            format!("{described} allows {action}, but not this request"),
+        ),
+    }
+}
+
+/// The nearest miss: the longest chain prefix that allowed, then how far its best statement came;
+/// ties by text.
+#[derive(Default)]
+pub(crate) struct Misses {
+    pub(crate) nearest: Option<((usize, u8, Match), Stop)>,
+}
+
+impl Misses {
+    /// `stage`: 0 the resource did not accept, 1 a trust, 2 a limit of an identity on the chain,
+    /// 3 a limit of the request after a chain allowed.
+    pub(crate) fn add(&mut self, depth: usize, stage: u8, stop: Stop) {
+        // A resource statement that names the identity came nearer than a trust that says nothing.
+        let stage = if stage == 0 && stop.rank > Match::Action {
+            2
+        } else {
+            stage
+        };
+        let rank = (depth, stage, stop.rank);
+        let nearer = self
+            .nearest
+            .as_ref()
+            .is_none_or(|(best, found)| rank > *best || (rank == *best && stop.text < found.text));
+        if nearer {
+            self.nearest = Some((rank, stop));
+        }
+    }
+}
