@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_policy::{Effect, Findings, IdentityPattern, Policy, PolicyKind};
 
 use crate::change::{Change, PolicyInput};
-use crate::directory::{Directory, Entity};
+use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
     OrganisationDetails, Stamp, Trust, TrustKind,
@@ -326,10 +326,7 @@ impl Editor<'_> {
 
     /// Takes a name in a collection, ignoring case, and gives the old one back.
     fn claim_name(&mut self, path: &str, old: Option<&str>, new: Option<&str>) -> Outcome {
-        let collection = path
-            .rsplit_once('/')
-            .map_or("", |(collection, _)| collection);
-        let key = |name: &str| format!("{collection}?{}", name.to_lowercase());
+        let key = |name: &str| name_key(path, name);
         if let Some(new) = new {
             if new.is_empty() || new.len() > 128 || new.chars().any(char::is_control) {
                 let reason = "a name has 1 to 128 bytes and no control characters".to_owned();
@@ -337,7 +334,7 @@ impl Editor<'_> {
             }
             let same = old.is_some_and(|old| key(old) == key(new));
             let taken = !matches!(
-                self.directory.paths.get(key(new).as_str()),
+                self.directory.paths.get(&*key(new)),
                 None | Some(Entity::Tombstone)
             );
             if taken && !same {
@@ -347,12 +344,10 @@ impl Editor<'_> {
             }
         }
         if let Some(old) = old {
-            self.directory
-                .paths
-                .insert(key(old).into(), Entity::Tombstone);
+            self.directory.paths.insert(key(old), Entity::Tombstone);
         }
         if let (Some(new), Some(entity)) = (new, self.directory.entity(path)) {
-            self.directory.paths.insert(key(new).into(), entity);
+            self.directory.paths.insert(key(new), entity);
         }
         Ok(())
     }
@@ -458,20 +453,7 @@ impl Editor<'_> {
     // ---- users, organisations, identities ----
 
     fn new_identity(&self, kind: Kind, path: &str) -> Identity {
-        Identity {
-            kind,
-            path: path.into(),
-            name: None,
-            organisation: None,
-            trusted_by: Vec::new(),
-            trustees: 0,
-            boundary: Vec::new(),
-            resource_policy: None,
-            default_database: None,
-            access_keys: Vec::new(),
-            details: None,
-            created: self.context.stamp(),
-        }
+        Identity::new(kind, path, self.context.stamp())
     }
 
     fn add_identity(
@@ -522,7 +504,7 @@ impl Editor<'_> {
         }));
         self.directory
             .paths
-            .insert(format!("account?{account}").into(), Entity::Identity(ix));
+            .insert(account_key(account), Entity::Identity(ix));
         let trust = self.new_trust(
             &format!("{path}/trust/owner"),
             ix,
@@ -533,11 +515,7 @@ impl Editor<'_> {
     }
 
     fn claim_account(&self, account: &str) -> Outcome {
-        match self
-            .directory
-            .paths
-            .get(format!("account?{account}").as_str())
-        {
+        match self.directory.paths.get(&*account_key(account)) {
             None => Ok(()),
             Some(_) => Err(ChangeError::NotAvailable {
                 path: format!("account {account}"),

@@ -40,6 +40,20 @@ pub struct Directory {
     pub(crate) key_ids: PagedMap<Box<str>, AccessKeyIx>,
 }
 
+/// Where the index of paths keeps the name of what is at a path: unique in its collection, ignoring
+/// case. No path has a `?`.
+pub(crate) fn name_key(path: &str, name: &str) -> Arc<str> {
+    let collection = path
+        .rsplit_once('/')
+        .map_or("", |(collection, _)| collection);
+    format!("{collection}?{}", name.to_lowercase()).into()
+}
+
+/// Where the index of paths keeps an account number.
+pub(crate) fn account_key(account: &str) -> Arc<str> {
+    format!("account?{account}").into()
+}
+
 impl Directory {
     /// A directory without anything in it, at revision 0.
     #[must_use]
@@ -179,14 +193,18 @@ impl Directory {
 
     /// The documents of a list of attachments, in order, each as its default version.
     pub(crate) fn documents(&self, attachments: &[Attachment]) -> Vec<Arc<Policy>> {
-        attachments
-            .iter()
-            .filter_map(|attachment| match attachment {
-                Attachment::Inline(policy) => Some(Arc::clone(policy)),
-                // A policy that something carries cannot be deleted.
-                Attachment::Named(ix) => self.policy(*ix).map(|p| Arc::clone(p.default())),
-            })
-            .collect()
+        let document = |attachment: &Attachment| match attachment {
+            Attachment::Inline(policy) => Arc::clone(policy),
+            Attachment::Named(ix) => {
+                let named = self.policy(*ix);
+                Arc::clone(
+                    named
+                        .expect("a policy that something carries is not deleted")
+                        .default(),
+                )
+            }
+        };
+        attachments.iter().map(document).collect()
     }
 
     /// The resource policy of what is at a path.

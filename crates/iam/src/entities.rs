@@ -66,6 +66,24 @@ pub struct OrganisationDetails {
 }
 
 impl Identity {
+    /// An identity of no organisation, without credentials, trusts or policies.
+    pub(crate) fn new(kind: Kind, path: &str, created: Stamp) -> Self {
+        Self {
+            kind,
+            path: path.into(),
+            name: None,
+            organisation: None,
+            trusted_by: Vec::new(),
+            trustees: 0,
+            boundary: Vec::new(),
+            resource_policy: None,
+            default_database: None,
+            access_keys: Vec::new(),
+            details: None,
+            created,
+        }
+    }
+
     /// The id: the last segment of the path.
     #[must_use]
     pub fn id(&self) -> &str {

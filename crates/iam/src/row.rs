@@ -7,7 +7,7 @@ use keyward_policy::{Policy, PolicyKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::directory::{Directory, Entity};
+use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
     OrganisationDetails, Stamp, Trust, TrustKind,
@@ -352,11 +352,7 @@ impl Loader {
     fn place(&mut self, path: &str, name: Option<&str>, entity: Entity) {
         self.directory.paths.insert(path.into(), entity);
         if let Some(name) = name {
-            let collection = path
-                .rsplit_once('/')
-                .map_or("", |(collection, _)| collection);
-            let key = format!("{collection}?{}", name.to_lowercase());
-            self.directory.paths.insert(key.into(), entity);
+            self.directory.paths.insert(name_key(path, name), entity);
         }
     }
 
@@ -367,18 +363,9 @@ impl Loader {
             _ => Some(self.identity(path, &format!("org/{}", organisation_id(path)))?),
         };
         let ix = IdentityIx(self.directory.identities.push(Identity {
-            kind,
-            path: path.into(),
             name: stored.name.as_deref().map(Into::into),
             organisation,
-            trusted_by: Vec::new(),
-            trustees: 0,
-            boundary: Vec::new(),
-            resource_policy: None,
-            default_database: None,
-            access_keys: Vec::new(),
-            details: None,
-            created: stored.created.clone(),
+            ..Identity::new(kind, path, stored.created.clone())
         }));
         if kind == Kind::Organisation
             && let Some(identity) = self.directory.identities.get_mut(ix.0)
@@ -446,10 +433,8 @@ impl Loader {
         let details = match stored.organisation {
             None => None,
             Some(organisation) => {
-                let account = format!("account?{}", organisation.account);
-                self.directory
-                    .paths
-                    .insert(account.into(), Entity::Identity(ix));
+                let account = account_key(&organisation.account);
+                self.directory.paths.insert(account, Entity::Identity(ix));
                 Some(Box::new(OrganisationDetails {
                     account: organisation.account.into(),
                     owner: self.identity(path, &organisation.owner)?,
