@@ -1,7 +1,5 @@
 //! `keyward group`.
 
-use serde_json::json;
-
 use super::{Context, DryRun};
 use crate::failure::Failure;
 
@@ -52,9 +50,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
     let (client, output) = (&context.client, context.output);
     match command {
         Command::Create { id, name, dry_run } => {
-            let body = json!({ "id": id, "name": name });
-            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
-            dry_run.done(output, &made, "created")
+            dry_run.create(&client.collection(KIND)?, &id, name.as_deref(), context)
         }
         Command::List => {
             let columns = [("id", "/id"), ("name", "/name"), ("created", "/created/at")];

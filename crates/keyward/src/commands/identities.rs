@@ -104,9 +104,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
     let (client, output) = (&context.client, context.output);
     match command {
         Command::Create { id, name, dry_run } => {
-            let body = json!({ "id": id, "name": name });
-            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
-            dry_run.done(output, &made, "created")
+            dry_run.create(&client.collection(KIND)?, &id, name.as_deref(), context)
         }
         Command::List => {
             let columns = [
@@ -119,9 +117,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         }
         Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
         Command::Rename { id, name, dry_run } => {
-            let url = dry_run.url(&client.url(KIND, &id)?);
-            let changed = client.patch(&url, &json!({ "name": name }))?;
-            dry_run.done(output, &changed, "renamed")
+            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
         }
         Command::DefaultDatabase {
             id,

@@ -18,7 +18,7 @@ mod trusts;
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Global;
 use crate::client::Client;
@@ -85,6 +85,26 @@ impl DryRun {
             (true, false) => format!("{url}?dry_run=true"),
             (true, true) => format!("{url}&dry_run=true"),
         }
+    }
+
+    /// Creates a named entity in a collection.
+    fn create(
+        self,
+        collection: &str,
+        id: &str,
+        name: Option<&str>,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
+        let body = json!({ "id": id, "name": name });
+        let made = context.client.post(&self.url(collection), &body)?;
+        self.done(context.output, &made, "created")
+    }
+
+    /// Renames an entity.
+    fn rename(self, url: &str, name: Option<&str>, context: &Context<'_>) -> Result<(), Failure> {
+        let body = json!({ "name": name });
+        let changed = context.client.patch(&self.url(url), &body)?;
+        self.done(context.output, &changed, "renamed")
     }
 
     /// Says what was done to an entity, or would be.

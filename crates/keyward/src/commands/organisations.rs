@@ -104,9 +104,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
     let (client, output) = (&context.client, context.output);
     match command {
         Command::Create { id, name, dry_run } => {
-            let body = json!({ "id": id, "name": name });
-            let made = client.post(&dry_run.url("/v1/org"), &body)?;
-            dry_run.done(output, &made, "created")
+            dry_run.create("/v1/org", &id, name.as_deref(), context)
         }
         Command::List => {
             let columns = [
@@ -122,9 +120,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             Ok(output.entity(&client.get(&url)?)?)
         }
         Command::Rename { id, name, dry_run } => {
-            let url = dry_run.url(&client.url("org", &id)?);
-            let changed = client.patch(&url, &json!({ "name": name }))?;
-            dry_run.done(output, &changed, "renamed")
+            dry_run.rename(&client.url("org", &id)?, name.as_deref(), context)
         }
         Command::Delete { id, dry_run } => {
             let gone = client.delete(&dry_run.url(&client.url("org", &id)?))?;
