@@ -293,9 +293,10 @@ impl Io {
             moved |= self.read_upstream(context, worker, scratch)?;
         }
         moved |= self.read_client(context, worker, scratch)?;
+        // What was read may have ended the link and asked for a new one: nothing goes to the old.
+        self.follow_link();
         if let Backend::Server(upstream) = &self.client.backend {
             if upstream.status() == Status::Opening && matches!(self.link, Link::None) {
-                self.follow_link();
                 self.connect(worker);
                 moved = true;
             }

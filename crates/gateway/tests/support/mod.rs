@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -159,16 +159,25 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        Self::start_on(port, options)
+        // Another process may take the free port before the server does.
+        for _ in 0..20 {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            if let Some(server) = Self::try_start_on(port, options) {
+                return server;
+            }
+        }
+        panic!("no port stays free");
     }
 
     pub fn start_on(port: u16, options: &[&str]) -> Self {
-        let child = Command::new("redis-server")
+        Self::try_start_on(port, options).expect("the port is free")
+    }
+
+    /// `None` if the server ended at once, as it does when its port is taken.
+    fn try_start_on(port: u16, options: &[&str]) -> Option<Self> {
+        let mut child = Command::new("redis-server")
             .args([
                 "--port",
                 &port.to_string(),
@@ -179,16 +188,21 @@ impl RedisServer {
             ])
             .args(["--bind", "127.0.0.1"])
             .args(options)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("redis-server is installed");
-        let address = format!("127.0.0.1:{port}");
-        let end = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(&address).is_err() {
-            assert!(Instant::now() < end, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(10));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines
+            .map_while(Result::ok)
+            .any(|line| line.contains("Ready to accept connections"));
+        if !ready {
+            let _ = child.wait();
+            return None;
         }
-        Self { child, address }
+        Some(Self {
+            child,
+            address: format!("127.0.0.1:{port}"),
+        })
     }
 
     pub fn backend(&self) -> Backend {
