@@ -57,14 +57,14 @@ struct General {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Element {
+pub(crate) enum Element {
     Byte(u8),
     Any,
     Class(Box<ByteSet>),
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct ByteSet([u64; 4]);
+pub(crate) struct ByteSet([u64; 4]);
 
 impl ByteSet {
     const EMPTY: Self = Self([0; 4]);
@@ -73,7 +73,7 @@ impl ByteSet {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
     }
 
-    fn contains(&self, byte: u8) -> bool {
+    pub(crate) fn contains(&self, byte: u8) -> bool {
         self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
     }
 
@@ -266,7 +266,7 @@ impl Glob {
         self.text.len() + shape
     }
 
-    fn steps(&self) -> Vec<Step<'_>> {
+    pub(crate) fn steps(&self) -> Vec<Step<'_>> {
         let literal = |bytes: &[u8]| {
             bytes
                 .iter()
@@ -302,7 +302,7 @@ impl std::fmt::Debug for Glob {
 }
 
 /// One step of a pattern when two patterns are compared.
-enum Step<'a> {
+pub(crate) enum Step<'a> {
     Star,
     Byte(u8),
     One(&'a Element),

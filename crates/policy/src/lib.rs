@@ -8,6 +8,7 @@
 //! is applied where decisions are made. [`KeyIndex`] answers for the key fields of many statements
 //! at once, always as they would one by one.
 
+mod analysis;
 mod dialect;
 mod finding;
 mod glob;
@@ -22,6 +23,9 @@ mod resource;
 mod statement;
 mod trie;
 
+pub use analysis::{
+    Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
+};
 pub use dialect::{Dialect, detect};
 pub use finding::{CODES, Finding, Findings, MAX_FINDINGS};
 pub use glob::{
