@@ -1,6 +1,7 @@
 //! The table of all commands: the generated rows joined with the checked-in lists, at compile time.
 
 use crate::actions::ActionId;
+use crate::arguments::{ArgumentRules, rules};
 use crate::command::{
     Categories, ChannelRule, Command, CommandClass, CommandScope, Flags, KeyRule, Servers,
 };
@@ -209,6 +210,7 @@ const fn build() -> [Command; COMMAND_COUNT] {
         key_specs: &[],
         keys: KeyRule::BySpecs,
         channels: ChannelRule::None,
+        arguments: ArgumentRules::NONE,
         scope: CommandScope::Keyed,
         class: CommandClass::Ordinary,
         stateless: false,
@@ -250,6 +252,34 @@ const fn build() -> [Command; COMMAND_COUNT] {
         at += 1;
     }
 
+    let mut at = 0;
+    while at < rules::TTL.len() {
+        commands[find_listed(rules::TTL[at].0)].arguments.ttl = Some(rules::TTL[at].1);
+        at += 1;
+    }
+    let mut at = 0;
+    while at < rules::VALUE.len() {
+        commands[find_listed(rules::VALUE[at].0)].arguments.value = Some(rules::VALUE[at].1);
+        at += 1;
+    }
+    let mut at = 0;
+    while at < rules::COUNTS.len() {
+        commands[find_listed(rules::COUNTS[at].0)].arguments.count = Some(rules::COUNTS[at].1);
+        at += 1;
+    }
+    let mut at = 0;
+    while at < rules::BLOCKING.len() {
+        commands[find_listed(rules::BLOCKING[at].0)]
+            .arguments
+            .blocking = Some(rules::BLOCKING[at].1);
+        at += 1;
+    }
+    let mut at = 0;
+    while at < rules::SCRIPTS.len() {
+        commands[find_listed(rules::SCRIPTS[at].0)].arguments.script = Some(rules::SCRIPTS[at].1);
+        at += 1;
+    }
+
     set_scope(&mut commands, lists::KEYLESS, CommandScope::Keyless);
     set_scope(
         &mut commands,
@@ -287,6 +317,10 @@ const fn build() -> [Command; COMMAND_COUNT] {
         if listed == has_keys(command.key_specs) {
             panic!("{}", command.name);
         }
+        let touches = has_keys(command.key_specs)
+            || matches!(command.scope, CommandScope::WholeKeyspace)
+            || matches!(command.channels, ChannelRule::Tracking);
+        commands[at].arguments.keys = touches;
         at += 1;
     }
     commands

@@ -1,5 +1,6 @@
 //! What the catalogue knows of one command.
 
+use crate::arguments::ArgumentRules;
 use crate::keyspec::KeySpec;
 
 crate::bits::bits! {
@@ -126,6 +127,8 @@ pub struct Command {
     pub keys: KeyRule,
     /// How the channels of a call are found.
     pub channels: ChannelRule,
+    /// Which other facts a call's words tell.
+    pub arguments: ArgumentRules,
     /// What a call touches that names no key.
     pub scope: CommandScope,
     /// Which rule beside the policy decides.

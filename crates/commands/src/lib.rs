@@ -9,6 +9,7 @@
 //! say is in [`lists`].
 
 mod actions;
+mod arguments;
 mod bits;
 mod catalogue;
 mod command;
@@ -23,6 +24,9 @@ mod touched;
 pub use actions::{
     ACTION_COUNT, ActionBits, ActionId, CONNECT, action, administrative_actions, always_actions,
     connect_only_actions, execute_actions,
+};
+pub use arguments::{
+    Argument, ArgumentRules, Limit, blocking, count, key_count, script, ttl, value_bytes,
 };
 pub use catalogue::{COMMAND_COUNT, CommandId, by_name};
 pub use command::{
