@@ -736,6 +736,7 @@ pub const CONTROL_ACTIONS: &[&str] = &[
     "iam:TagGroup",
     "iam:TagRole",
     "iam:TagDatabase",
+    "org:Tag",
     "sts:AssumeRole",
     "sts:AssumeRoleWithWebIdentity",
     "sts:GetSessionToken",

@@ -1,5 +1,7 @@
 //! Changing the directory: every rule of change is here, and nowhere else.
 
+mod tags;
+
 use std::sync::Arc;
 
 use keyward_policy::{Effect, Findings, IdentityPattern, Policy, PolicyKind};
@@ -15,6 +17,7 @@ use crate::ids::{
     UnixMillis, full_path,
 };
 use crate::row::Row;
+use crate::tags::{TagError, Tags};
 
 /// Active access keys of one identity: two, so that keys can be rotated.
 pub const MAX_ACTIVE_KEYS: usize = 2;
@@ -53,6 +56,9 @@ pub enum ChangeError {
     /// A malformed id.
     #[error(transparent)]
     Id(#[from] SlugError),
+    /// A tag that breaks a rule.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// Something else in the request is wrong.
     #[error("{reason}")]
     Invalid {
@@ -198,6 +204,7 @@ impl Editor<'_> {
                 }
             }
             Change::Rename { path, name } => self.rename(path, name.as_deref()),
+            Change::SetTags { path, set, remove } => self.set_tags(path, set, remove),
             Change::DeleteOrganisation { path } => self.delete_organisation(path),
             Change::CreateProgrammaticIdentity {
                 organisation,
@@ -802,6 +809,7 @@ impl Editor<'_> {
             backend: backend.clone(),
             administration: false,
             resource_policy: None,
+            tags: Tags::default(),
             created: self.context.stamp(),
         });
         self.place(&path, Entity::Database(DatabaseIx(ix)));

@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::entities::{Backend, TrustKind};
 use crate::ids::{Kind, PathParts, UnixMillis};
 use crate::session::{Principal, Session};
+use crate::tags::Tags;
 
 /// An action that must be allowed on a resource.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,6 +51,17 @@ fn per_kind(
         Some(Kind::Policy) => policy,
         Some(Kind::User) => "iam:UpdateUser",
         _ => identity,
+    }
+}
+
+/// The action that tags what is at a path.
+fn tag_action(path: &str) -> &'static str {
+    match PathParts::of(path).map(|parts| parts.kind) {
+        Some(Kind::Organisation) => "org:Tag",
+        Some(Kind::User) => "iam:TagUser",
+        Some(Kind::Group) => "iam:TagGroup",
+        Some(Kind::Database) => "iam:TagDatabase",
+        _ => "iam:TagProgrammaticIdentity",
     }
 }
 
@@ -118,6 +130,7 @@ impl Directory {
                 );
                 vec![needs(action, path)]
             }
+            Change::SetTags { path, .. } => vec![needs(tag_action(path), path)],
             Change::DeleteOrganisation { path } => vec![needs("org:Delete", path)],
             Change::CreateProgrammaticIdentity {
                 organisation: id, ..
@@ -242,6 +255,9 @@ impl Directory {
             let text = "no identity sets or removes its own boundary, whatever a policy says";
             return Err(Box::new(refuse(&requirements[0], text)));
         }
+        if let Change::SetTags { path, .. } = change {
+            self.may_tag(session, path, &requirements, at)?;
+        }
         for requirement in &requirements {
             let decision = self.decide_named(session, requirement, at);
             if !decision.is_allow() && !self.may_leave(session, change, at) {
@@ -258,6 +274,39 @@ impl Directory {
             accepts,
             requirements,
         })
+    }
+
+    /// Tagging is never granted on oneself by one's own tags: what an identity's tags give it does
+    /// not count while it tags itself (what they deny, does). A person's tags would count in every
+    /// organisation, and a person owns itself: only the operator tags people.
+    fn may_tag(
+        &self,
+        session: &Session,
+        path: &str,
+        requirements: &[Requirement],
+        at: UnixMillis,
+    ) -> Result<(), Box<Decision>> {
+        let Some(tagged) = self.identity_at(path) else {
+            return Ok(());
+        };
+        if self.identity(tagged).is_some_and(|i| i.kind == Kind::User) {
+            let text = "a person's tags count in every organisation: only the operator sets them";
+            return Err(Box::new(refuse(&requirements[0], text)));
+        }
+        if session.principal != Principal::Identity(tagged) {
+            return Ok(());
+        }
+        let mut untagged = self.clone();
+        if let Some(identity) = untagged.identities.get_mut(tagged.0) {
+            identity.tags = Tags::default();
+        }
+        for requirement in requirements {
+            let decision = untagged.decide_named(session, requirement, at);
+            if !decision.is_allow() {
+                return Err(Box::new(decision));
+            }
+        }
+        Ok(())
     }
 
     fn decide_named(

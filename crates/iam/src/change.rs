@@ -1,5 +1,7 @@
 //! What can be changed, and on what each change is decided.
 
+use std::collections::BTreeMap;
+
 use crate::entities::{Backend, KeyStatus};
 use crate::ids::UnixMillis;
 
@@ -72,6 +74,15 @@ pub enum Change {
         path: String,
         /// Whether its trusts go with it; otherwise they are named in a refusal.
         cascade: bool,
+    },
+    /// Sets and removes tags of an identity or a database; the others stay.
+    SetTags {
+        /// What is tagged.
+        path: String,
+        /// Keys with their new values.
+        set: BTreeMap<String, String>,
+        /// Keys that go.
+        remove: Vec<String>,
     },
     /// Where connections of an identity go that name no database.
     SetDefaultDatabase {

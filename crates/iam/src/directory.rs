@@ -7,6 +7,7 @@ use keyward_policy::Policy;
 use crate::entities::{AccessKey, Attachment, Database, Identity, NamedPolicy, Trust};
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx};
 use crate::paged::{PagedMap, PagedTable};
+use crate::tags::Tags;
 
 /// What a full path leads to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -216,6 +217,21 @@ impl Directory {
             Entity::AccessKey(ix) => {
                 let key = self.access_key_by_ix(ix)?;
                 self.identity(key.identity)?.resource_policy.as_ref()
+            }
+            Entity::Trust(_) | Entity::Policy(_) | Entity::Tombstone => None,
+        }
+    }
+
+    /// The tags of the identity or database at a full path. What lies below (an access key) has
+    /// those of what it lies in.
+    #[must_use]
+    pub fn tags_of(&self, path: &str) -> Option<&Tags> {
+        match self.entity(path)? {
+            Entity::Identity(ix) => self.identity(ix).map(|identity| &identity.tags),
+            Entity::Database(ix) => self.database(ix).map(|database| &database.tags),
+            Entity::AccessKey(ix) => {
+                let key = self.access_key_by_ix(ix)?;
+                self.identity(key.identity).map(|identity| &identity.tags)
             }
             Entity::Trust(_) | Entity::Policy(_) | Entity::Tombstone => None,
         }

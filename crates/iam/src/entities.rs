@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyward_policy::Policy;
 
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+use crate::tags::Tags;
 
 /// By whom and when something was made.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -48,6 +49,8 @@ pub struct Identity {
     pub default_database: Option<DatabaseIx>,
     /// Its credentials.
     pub access_keys: Vec<AccessKeyIx>,
+    /// What conditions on `PrincipalTag/…` and `ResourceTag/…` read.
+    pub tags: Tags,
     /// What only organisations have.
     pub(crate) details: Option<Box<OrganisationDetails>>,
     /// By whom and when.
@@ -79,6 +82,7 @@ impl Identity {
             resource_policy: None,
             default_database: None,
             access_keys: Vec::new(),
+            tags: Tags::default(),
             details: None,
             created,
         }
@@ -156,6 +160,8 @@ pub struct Database {
     pub administration: bool,
     /// Which identities it accepts besides its owner.
     pub resource_policy: Option<Arc<Policy>>,
+    /// What conditions on `ResourceTag/…` read.
+    pub tags: Tags,
     /// By whom and when.
     pub created: Stamp,
 }

@@ -26,6 +26,7 @@ mod row;
 mod session;
 mod simulate;
 mod table;
+mod tags;
 
 pub use apply::{
     Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,
@@ -49,3 +50,4 @@ pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
 pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, ContextNames, TEST_ORGANISATION};
 pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};
+pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};

@@ -1,6 +1,7 @@
 //! The written form of entities: what the store keeps, one row each, and how a directory is made
 //! of rows again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyward_policy::{Policy, PolicyKind};
@@ -15,6 +16,7 @@ use crate::entities::{
 use crate::ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
 };
+use crate::tags::Tags;
 
 /// One entity as the store keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,8 @@ struct StoredIdentity {
     default_database: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     organisation: Option<StoredOrganisation>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
     created: Stamp,
 }
 
@@ -83,6 +87,8 @@ struct StoredDatabase {
     administration: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resource_policy: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
     created: Stamp,
 }
 
@@ -105,6 +111,11 @@ struct StoredPolicy {
     versions: Vec<String>,
     default_version: u32,
     created: Stamp,
+}
+
+fn stored_tags(tags: &Tags) -> BTreeMap<String, String> {
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    tags.iter().map(owned).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -174,6 +185,7 @@ impl Directory {
                     resource_policy: text(&identity.resource_policy),
                     default_database: database.map(|database| database.path.to_string()),
                     organisation,
+                    tags: stored_tags(&identity.tags),
                     created: identity.created.clone(),
                 })
             }
@@ -193,6 +205,7 @@ impl Directory {
                     backend: database.backend.clone(),
                     administration: database.administration,
                     resource_policy: text(&database.resource_policy),
+                    tags: stored_tags(&database.tags),
                     created: database.created.clone(),
                 })
             }
@@ -329,6 +342,12 @@ impl Loader {
         self.directory.identity_at(wanted).ok_or_else(missing)
     }
 
+    fn tags(path: &str, stored: &BTreeMap<String, String>) -> Loaded<Tags> {
+        Tags::default()
+            .changed(stored, &[])
+            .map_err(|error| bad(path, error))
+    }
+
     fn document(path: &str, text: &str, kind: PolicyKind) -> Loaded<Arc<Policy>> {
         keyward_policy::read(text, kind, organisation_id(path))
             .map(Arc::new)
@@ -363,6 +382,7 @@ impl Loader {
             _ => Some(self.identity(path, &format!("org/{}", organisation_id(path)))?),
         };
         let ix = IdentityIx(self.directory.identities.push(Identity {
+            tags: Self::tags(path, &stored.tags)?,
             name: stored.name.as_deref().map(Into::into),
             organisation,
             ..Identity::new(kind, path, stored.created.clone())
@@ -409,6 +429,7 @@ impl Loader {
             backend: stored.backend,
             administration: stored.administration,
             resource_policy,
+            tags: Self::tags(path, &stored.tags)?,
             created: stored.created,
         });
         self.place(

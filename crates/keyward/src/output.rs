@@ -108,6 +108,13 @@ fn fields(entity: &Value) -> String {
                 let of = |field: &str| inner.get(field).map(cell).unwrap_or_default();
                 format!("{} by {}", of("at"), of("by"))
             }
+            Value::Object(inner) if name == "tags" => {
+                let tags = inner.iter();
+                let tags: Vec<String> = tags
+                    .map(|(key, v)| format!("{}={}", printable(key), cell(v)))
+                    .collect();
+                tags.join(", ")
+            }
             other => cell(other),
         };
         text.push_str(&format!("{name:width$}  {shown}\n"));

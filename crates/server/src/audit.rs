@@ -59,6 +59,10 @@ fn describe(change: &Change) -> (String, Value) {
         Change::Rename { path, name } => {
             (path.clone(), json!({ "change": "rename", "name": name }))
         }
+        Change::SetTags { path, set, remove } => (
+            path.clone(),
+            json!({ "change": "set_tags", "set": set, "remove": remove }),
+        ),
         Change::DeleteOrganisation { path } => {
             (path.clone(), json!({ "change": "delete_organisation" }))
         }

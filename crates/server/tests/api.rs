@@ -232,6 +232,9 @@ fn without_permissions_nothing_is_seen_or_done() {
                 let mut object: serde_json::Map<String, Value> = needed
                     .map(|(name, kind, _)| ((*name).to_owned(), value(kind)))
                     .collect();
+                if object.contains_key("tags") {
+                    object.insert("tags".to_owned(), json!({ "team": "x" }));
+                }
                 for (field, value) in [
                     ("status", "disabled"),
                     ("type", "embedded"),
@@ -292,6 +295,44 @@ fn another_organisation_does_not_exist() {
     ] {
         let answer = world.call(&world.worker, method, path, "");
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[test]
+fn tags_are_set_shown_and_removed() {
+    let world = World::start();
+    for path in [
+        "/v1/org/dev",
+        "/v1/org/dev/kvdb/main",
+        "/v1/org/dev/programmatic_identity/worker",
+    ] {
+        let url = format!("{path}/tags");
+        let made = world.admin(
+            "PATCH",
+            &url,
+            &json!({ "tags": { "team": "payments", "stage": "" } }),
+        );
+        assert_eq!(made["tags"], json!({ "team": "payments", "stage": "" }));
+        world.admin(
+            "PATCH",
+            &url,
+            &json!({ "tags": { "stage": null, "Team": "x" } }),
+        );
+        let shown = world.admin("GET", &url, &Value::Null);
+        assert_eq!(shown["tags"], json!({ "Team": "x" }));
+        let shown = world.admin("GET", path, &Value::Null);
+        assert_eq!(shown["tags"], json!({ "Team": "x" }));
+    }
+    let url = "/v1/org/dev/kvdb/main/tags";
+    for body in [
+        r#"{"tags":{"aws:x":"y"}}"#,
+        r#"{"tags":{"":"y"}}"#,
+        r#"{"tags":{"a":"1","A":"2"}}"#,
+        r#"{"tags":{"a":7}}"#,
+        r#"{"set":{}}"#,
+    ] {
+        let refused = world.call(&world.admin, "PATCH", url, body);
+        assert_eq!(refused.status, 422, "{body}: {}", refused.body);
     }
 }
 

@@ -13,6 +13,7 @@ mod policies;
 mod resource_policies;
 mod simulate;
 mod status;
+mod tags;
 mod tail;
 mod trusts;
 
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Which identities a resource accepts besides its owner.
     #[command(subcommand)]
     ResourcePolicy(resource_policies::Command),
+    /// Tags of identities, groups, databases and organisations, for conditions of policies.
+    #[command(subcommand)]
+    Tag(tags::Command),
     Whoami(status::Whoami),
     Status(status::Status),
     Can(decisions::Can),
@@ -146,6 +150,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         }
         Command::Policy(command) => policies::run(command, &context()?)?,
         Command::ResourcePolicy(command) => resource_policies::run(command, &context()?)?,
+        Command::Tag(command) => tags::run(command, &context()?)?,
         Command::Whoami(_) => status::whoami(&context()?)?,
         Command::Status(_) => status::status(&context()?)?,
         Command::Can(arguments) => return decisions::can(&arguments, &context()?),

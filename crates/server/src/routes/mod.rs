@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod operations;
 mod organisations;
+mod tags;
 mod trusts;
 
 /// One call.
@@ -102,6 +103,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(keys::endpoints());
     all.extend(trusts::endpoints());
     all.extend(limits::endpoints());
+    all.extend(tags::endpoints());
     all.extend(decisions::endpoints());
     all.extend(operations::endpoints());
     all

@@ -1,5 +1,7 @@
 //! The rules of change, one by one, and on what each change is decided.
 
+mod tags;
+
 use keyward_iam::{
     Backend, Change, ChangeContext, ChangeError, Directory, KeyStatus, PolicyInput, Session,
     SessionEnded, UnixMillis,
