@@ -6,6 +6,7 @@
 //! source of a [`Permit`]. Nothing here does I/O or knows a clock or randomness: they come in as
 //! arguments.
 
+mod analysis;
 mod apply;
 mod authorise;
 mod bits;
@@ -28,6 +29,9 @@ mod simulate;
 mod table;
 mod tags;
 
+pub use analysis::{
+    Access, AccessGroup, Asked, AskedAbout, Exception, Holder, ResourceAccess, Risk, Way, WhoCan,
+};
 pub use apply::{
     Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,
 };

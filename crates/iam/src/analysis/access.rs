@@ -1,0 +1,272 @@
+//! What can this identity do?
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use keyward_commands::{ActionBits, ActionId, CONNECT, CommandClass};
+use keyward_policy::Touch;
+
+use super::risk::Risk;
+use super::ways::{Way, Ways};
+use super::who_can::way_leaves_any;
+use crate::bits::Bits;
+use crate::directory::Directory;
+use crate::evaluate::Question;
+use crate::grounds::PolicySource;
+use crate::ids::{IdentityIx, UnixMillis};
+use crate::session::{Principal, Session};
+
+/// Everything that an identity can do.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// By database, in the order of paths.
+    pub databases: Vec<ResourceAccess>,
+    /// On other entities; those on which it may do the same are told of together.
+    pub others: Vec<ResourceAccess>,
+}
+
+/// What an identity can do to one resource, or to several alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceAccess {
+    /// Full paths, in order.
+    pub resources: Vec<Arc<str>>,
+    /// Of a database: whether it may connect.
+    pub connects: Option<bool>,
+    /// What it can do, harmless things first.
+    pub groups: Vec<AccessGroup>,
+    /// Whether there is more than is told.
+    pub truncated: bool,
+}
+
+/// Actions of one risk that are allowed in the same way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessGroup {
+    /// How dangerous they are.
+    pub risk: Risk,
+    /// Their names, in the order of the catalogue.
+    pub actions: Vec<&'static str>,
+    /// Whether these are all actions of this risk that there are for the resource.
+    pub complete: bool,
+    /// How, and on which keys and channels.
+    pub way: Way,
+}
+
+impl Directory {
+    /// Everything that a session could do now, on all resources that exist.
+    #[must_use]
+    pub fn access(&self, session: &Session, administration: bool, at: UnixMillis) -> Access {
+        let mut access = Access::default();
+        let organisations = self.organisations_reached(session);
+        let concerns = |organisation: Option<IdentityIx>, has_policy: bool| {
+            has_policy || organisation.is_some_and(|ix| organisations.contains(&ix))
+        };
+        for (_, database) in self.databases() {
+            if !concerns(
+                Some(database.organisation),
+                database.resource_policy.is_some(),
+            ) {
+                continue;
+            }
+            let administration = administration && database.administration;
+            let found = self.access_to(session, &database.path, administration, at);
+            if let Some(found) = found {
+                access.databases.push(found);
+            }
+        }
+        access
+            .databases
+            .sort_by(|a, b| a.resources.cmp(&b.resources));
+        let own = match session.principal {
+            Principal::Identity(ix) => self.identity(ix),
+            Principal::Unauthenticated => None,
+        };
+        let identities = self
+            .identities()
+            .filter(|(_, i)| {
+                concerns(i.organisation, i.resource_policy.is_some())
+                    || own.is_some_and(|own| own.path == i.path)
+            })
+            .map(|(_, identity)| Arc::clone(&identity.path));
+        let policies = self
+            .policies()
+            .filter(|(_, policy)| concerns(self.organisation_of(&policy.path), false))
+            .map(|(_, policy)| Arc::clone(&policy.path));
+        for path in identities.chain(policies) {
+            let Some(found) = self.access_to(session, &path, false, at) else {
+                continue;
+            };
+            let same = access
+                .others
+                .iter_mut()
+                .find(|known| known.groups == found.groups && known.truncated == found.truncated);
+            match same {
+                Some(known) => known.resources.extend(found.resources),
+                None => access.others.push(found),
+            }
+        }
+        for known in &mut access.others {
+            known.resources.sort();
+        }
+        access.others.sort_by(|a, b| a.resources.cmp(&b.resources));
+        access
+    }
+
+    /// The organisations that are reached, so that all that they own accepts the session.
+    fn organisations_reached(&self, session: &Session) -> HashSet<IdentityIx> {
+        let Principal::Identity(principal) = session.principal else {
+            return HashSet::new();
+        };
+        let mut seen = HashSet::from([principal]);
+        let mut open = vec![principal];
+        while let Some(ix) = open.pop() {
+            let trusts = self.identity(ix).map_or(&[][..], |i| &i.trusted_by);
+            for trust in trusts.iter().filter_map(|ix| self.trust(*ix)) {
+                if trust.accepted && seen.insert(trust.trustor) {
+                    open.push(trust.trustor);
+                }
+            }
+        }
+        seen
+    }
+
+    fn access_to(
+        &self,
+        session: &Session,
+        path: &Arc<str>,
+        administration: bool,
+        at: UnixMillis,
+    ) -> Option<ResourceAccess> {
+        let is_database = self.database_at(path).is_some();
+        let grounds = self.grounds(session, path, false, at);
+        let source = PolicySource::ResourcePolicy(Arc::clone(path));
+        let ways = Ways::of(&grounds, &source);
+        if ways.ways.is_empty() {
+            return None;
+        }
+        let bits = Bits::of(&grounds, administration);
+        let fits = |action: ActionId| {
+            if !concerns_kind(action, path, is_database) {
+                return false;
+            }
+            match action.command().map(|id| id.command().class) {
+                Some(CommandClass::Always | CommandClass::ConnectOnly) => false,
+                Some(CommandClass::Administrative) => administration,
+                Some(CommandClass::WholeDatabase) => bits.holds_whole_database(),
+                Some(CommandClass::Ordinary) | None => action != CONNECT,
+            }
+        };
+        let mut offered = [0_usize; Risk::ALL.len()];
+        for action in ActionId::all().filter(|action| fits(*action)) {
+            offered[Risk::of(action) as usize] += 1;
+        }
+        let mut groups: Vec<AccessGroup> = Vec::new();
+        for way in &ways.ways {
+            let mut by_risk: Vec<(Risk, ActionBits)> = Vec::new();
+            for action in way.actions.iter().filter(|action| fits(*action)) {
+                if !way_leaves_any(action, way, &ways) {
+                    continue;
+                }
+                let risk = Risk::of(action);
+                match by_risk.iter_mut().find(|(known, _)| *known == risk) {
+                    Some((_, actions)) => actions.insert(action),
+                    None => {
+                        let mut actions = ActionBits::EMPTY;
+                        actions.insert(action);
+                        by_risk.push((risk, actions));
+                    }
+                }
+            }
+            for (risk, actions) in by_risk {
+                let shown = {
+                    let mut one = way.clone();
+                    one.actions = actions.clone();
+                    ways.shown(&one)
+                };
+                groups.push(AccessGroup {
+                    risk,
+                    complete: actions.len() == offered[risk as usize],
+                    actions: actions.iter().map(ActionId::name).collect(),
+                    way: shown,
+                });
+            }
+        }
+        groups.sort_by_key(|group| group.risk);
+        let connects = is_database.then(|| {
+            let question = Question {
+                action: CONNECT,
+                touch: Touch::None,
+            };
+            grounds.decide_action(&question, administration).is_allow()
+        });
+        if groups.is_empty() && connects != Some(true) {
+            return None;
+        }
+        Some(ResourceAccess {
+            resources: vec![Arc::clone(path)],
+            connects,
+            groups,
+            truncated: ways.truncated,
+        })
+    }
+}
+
+/// Whether an action is decided on resources of this kind.
+fn concerns_kind(action: ActionId, path: &str, is_database: bool) -> bool {
+    use crate::ids::{Kind, PathParts};
+    if is_database {
+        let name = action.name();
+        return action.is_execute()
+            || (name.starts_with("kvdb:")
+                && !matches!(name, "kvdb:List" | "kvdb:Create" | "kvdb:ListSnapshot"))
+            || matches!(
+                name,
+                "iam:GetResourcePolicy"
+                    | "iam:PutResourcePolicy"
+                    | "iam:DeleteResourcePolicy"
+                    | "iam:ExplainDecision"
+                    | "iam:TagDatabase"
+            );
+    }
+    if action.is_execute() {
+        return false;
+    }
+    let name = action.name();
+    let (service, verb) = name.split_once(':').unwrap_or(("", name));
+    let kind = PathParts::of(path).map(|parts| parts.kind);
+    let of_collection = verb.starts_with("List") || verb.starts_with("Create");
+    match (service, kind) {
+        ("org", Some(Kind::Organisation)) => true,
+        ("kvdb", Some(Kind::Organisation)) => matches!(verb, "List" | "Create"),
+        ("iam", Some(Kind::Organisation)) => {
+            of_collection || common(verb) || verb.ends_with("Trust")
+        }
+        ("iam", Some(Kind::Policy)) => {
+            verb == "SetDefaultPolicyVersion"
+                || (verb.ends_with("Policy") && !of_collection) && !verb.contains("ResourcePolicy")
+        }
+        ("iam", Some(kind)) => {
+            let noun = match kind {
+                Kind::ProgrammaticIdentity => "ProgrammaticIdentity",
+                Kind::Group => "Group",
+                Kind::User => "User",
+                _ => return false,
+            };
+            common(verb)
+                || verb.ends_with("Trust")
+                || (kind == Kind::ProgrammaticIdentity && verb.ends_with("AccessKey"))
+                || (!of_collection && verb.strip_suffix(noun).is_some_and(is_verb))
+        }
+        _ => false,
+    }
+}
+
+fn is_verb(verb: &str) -> bool {
+    matches!(verb, "Describe" | "Update" | "Delete" | "Tag")
+}
+
+/// Actions on every identity.
+fn common(verb: &str) -> bool {
+    verb.ends_with("ResourcePolicy")
+        || verb.ends_with("PermissionBoundary")
+        || matches!(verb, "Simulate" | "ExplainDecision")
+}

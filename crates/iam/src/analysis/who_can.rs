@@ -1,0 +1,385 @@
+//! Who can do this?
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use keyward_commands::{ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope};
+use keyward_policy::{ChannelUse, Effect, IdentityPattern, KeyPatterns, KeyUse, Touch};
+
+use super::ways::{OpenWay, Way, Ways};
+use crate::bits::Bits;
+use crate::directory::Directory;
+use crate::evaluate::Question;
+use crate::grounds::{Grounds, PolicySource};
+use crate::ids::{IdentityIx, Kind, UnixMillis};
+use crate::session::{Principal, Session};
+use crate::simulate::ContextNames;
+
+/// What is asked about.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The action.
+    pub action: ActionId,
+    /// Full path of the resource.
+    pub resource: String,
+    /// Whether keys and channels are given; otherwise every holder is told with those it has.
+    pub about: AskedAbout,
+    /// Whether the operator permits commands that administer the server.
+    pub administration: bool,
+}
+
+/// Of which calls a question speaks.
+#[derive(Clone, Debug)]
+pub enum AskedAbout {
+    /// Any call: on some keys, or on all.
+    AnyCall,
+    /// Calls with exactly these keys and channels.
+    Names(ContextNames),
+}
+
+/// An identity that can do it.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Its path, or `unauthenticated`. Of another organisation: the identity that the resource's
+    /// organisation knows, by which others of that organisation may act.
+    pub identity: Arc<str>,
+    /// Whether every call that was asked about is allowed; otherwise those that the ways tell.
+    pub always: bool,
+    /// What the calls that are allowed do to the keys, if they may not do all: `read` or `write`.
+    pub only: Option<&'static str>,
+    /// How, the ways without limits first.
+    pub ways: Vec<Way>,
+    /// Whether there are more ways than are told.
+    pub more_ways: bool,
+}
+
+/// Everybody who can.
+#[derive(Clone, Debug, Default)]
+pub struct WhoCan {
+    /// Identities, by path.
+    pub holders: Vec<Holder>,
+    /// The resource's policy accepts every identity of the deployment: those of other organisations
+    /// are not listed one by one.
+    pub everyone: bool,
+    /// Why nobody can whatever policies say, if that is so.
+    pub nobody_because: Option<String>,
+}
+
+/// The ways in which calls of an action may use their keys, the widest first.
+fn accesses(action: ActionId) -> Vec<(Option<&'static str>, bool, bool)> {
+    let Some(command) = action.command() else {
+        return vec![(None, true, true)];
+    };
+    let specs = command.command().key_specs;
+    let reads = specs.iter().any(|spec| spec.flags.reads());
+    let writes = specs.iter().any(|spec| spec.flags.writes());
+    match (reads, writes) {
+        (true, false) => vec![(None, true, false)],
+        (false, true) => vec![(None, false, true)],
+        _ => vec![
+            (None, true, true),
+            (Some("write"), false, true),
+            (Some("read"), true, false),
+        ],
+    }
+}
+
+/// Whether key fields leave any call at all to an action.
+pub(super) fn leaves_any(action: ActionId, keys: &KeyPatterns) -> bool {
+    let Some(id) = action.command() else {
+        return true;
+    };
+    let command = id.command();
+    if command.channels != ChannelRule::None && command.key_specs.is_empty() {
+        return !keys.channels.is_empty();
+    }
+    match command.scope {
+        CommandScope::Keyless => true,
+        CommandScope::WholeKeyspace | CommandScope::Enumeration => {
+            keys.allows(&Touch::of_action(action))
+        }
+        CommandScope::Keyed => accesses(action).iter().any(|(_, reads, writes)| {
+            !keys.keys.is_empty()
+                || ((!reads || !keys.read_keys.is_empty())
+                    && (!writes || !keys.write_keys.is_empty()))
+        }),
+    }
+}
+
+/// Whether all calls of an action touch the same.
+fn has_one_call(action: ActionId) -> bool {
+    action.command().is_none_or(|id| {
+        let command = id.command();
+        command.scope != CommandScope::Keyed && command.channels == ChannelRule::None
+    })
+}
+
+/// Whether one of the ways leaves any call at all to an action.
+pub(super) fn way_leaves_any(action: ActionId, way: &OpenWay<'_>, ways: &Ways<'_>) -> bool {
+    if has_one_call(action) {
+        return ways.permits(way, action, &Touch::of_action(action));
+    }
+    way.actions.contains(action)
+        && way
+            .allows
+            .iter()
+            .filter_map(|place| place.statement.keys.as_ref())
+            .all(|keys| leaves_any(action, keys))
+}
+
+impl Asked {
+    /// The keys as one access uses them, and the channels.
+    fn touch<R>(
+        &self,
+        names: &ContextNames,
+        reads: bool,
+        writes: bool,
+        ask: impl FnOnce(&Touch<'_>) -> R,
+    ) -> R {
+        let every = [&names.keys, &names.read_keys, &names.write_keys];
+        let keys: Vec<KeyUse<'_>> = every
+            .into_iter()
+            .flatten()
+            .map(|key| KeyUse { key, reads, writes })
+            .collect();
+        let pattern = self.action.command().is_some_and(|command| {
+            matches!(
+                command.command().channels,
+                ChannelRule::From { pattern: true, .. } | ChannelRule::Listing
+            )
+        });
+        let channels: Vec<ChannelUse<'_>> = names
+            .channels
+            .iter()
+            .map(|channel| ChannelUse { channel, pattern })
+            .collect();
+        if has_one_call(self.action) || (keys.is_empty() && channels.is_empty()) {
+            return ask(&Touch::of_action(self.action));
+        }
+        ask(&Touch::Named {
+            keys: &keys,
+            channels: &channels,
+        })
+    }
+
+    /// What of it the principal of these grounds can do.
+    fn holder(&self, grounds: &Grounds, source: &PolicySource) -> Option<Holder> {
+        let action = self.action;
+        let class = action.command().map(|id| id.command().class);
+        let implied = action == CONNECT
+            || matches!(
+                class,
+                Some(CommandClass::Always | CommandClass::ConnectOnly)
+            );
+        let identity = Arc::clone(&grounds.nodes.first()?.path);
+        let mut holder = Holder {
+            identity,
+            always: true,
+            only: None,
+            ways: Vec::new(),
+            more_ways: false,
+        };
+        if implied {
+            let names = match &self.about {
+                AskedAbout::AnyCall => ContextNames::default(),
+                AskedAbout::Names(names) => names.clone(),
+            };
+            let decision = self.touch(&names, true, false, |touch| {
+                let touch = if action == CONNECT {
+                    Touch::None
+                } else {
+                    *touch
+                };
+                grounds.decide_action(&Question { action, touch }, self.administration)
+            });
+            if !decision.is_allow() {
+                return None;
+            }
+            // What is implied by another command stands on that command's way.
+            let ways = Ways::of(grounds, source);
+            let bits = Bits::of(grounds, self.administration);
+            let by = bits.first_possible_command().map(CommandId::action);
+            let mut open = ways.ways.iter();
+            let way = open.find(|way| by.is_some_and(|by| way.actions.contains(by)));
+            holder.ways.push(match way {
+                Some(way) if decision.chain.is_empty() => ways.shown(way),
+                _ => Way {
+                    chain: decision.chain,
+                    statements: decision.statements,
+                    keys: Vec::new(),
+                    exceptions: Vec::new(),
+                },
+            });
+            return Some(holder);
+        }
+        if class == Some(CommandClass::WholeDatabase)
+            && !Bits::of(grounds, self.administration).holds_whole_database()
+        {
+            return None;
+        }
+        let ways = Ways::of(grounds, source);
+        holder.more_ways = ways.truncated;
+        let names = match &self.about {
+            AskedAbout::Names(names) => names,
+            AskedAbout::AnyCall => {
+                let open = ways
+                    .ways
+                    .iter()
+                    .filter(|way| way_leaves_any(action, way, &ways))
+                    .collect::<Vec<_>>();
+                if open.is_empty() {
+                    return None;
+                }
+                let touch = Touch::of_action(action);
+                holder.always = ways.allowing(action, &touch).is_some();
+                holder.ways = open.into_iter().map(|way| ways.shown(way)).collect();
+                return Some(holder);
+            }
+        };
+        accesses(action)
+            .into_iter()
+            .find_map(|(only, reads, writes)| {
+                let way = self.touch(names, reads, writes, |touch| ways.allowing(action, touch))?;
+                let mut holder = holder.clone();
+                (holder.always, holder.only) = (only.is_none(), only);
+                holder.ways.push(ways.shown(way));
+                Some(holder)
+            })
+    }
+}
+
+impl Directory {
+    /// The identities that some path of standing trusts leads from to one of these, with themselves.
+    fn reaching(&self, ends: &[IdentityIx]) -> HashSet<IdentityIx> {
+        let mut below: HashMap<IdentityIx, Vec<IdentityIx>> = HashMap::new();
+        for (_, trust) in self.trusts().filter(|(_, trust)| trust.accepted) {
+            below.entry(trust.trustor).or_default().push(trust.trustee);
+        }
+        let mut found: HashSet<IdentityIx> = ends.iter().copied().collect();
+        let mut open: Vec<IdentityIx> = ends.to_vec();
+        while let Some(ix) = open.pop() {
+            for trustee in below.get(&ix).into_iter().flatten() {
+                if found.insert(*trustee) {
+                    open.push(*trustee);
+                }
+            }
+        }
+        found
+    }
+
+    /// Everybody who can do something to a resource, as the resource's organisation may see it.
+    #[must_use]
+    pub fn who_can(&self, asked: &Asked, at: UnixMillis) -> WhoCan {
+        let mut answer = WhoCan::default();
+        let class = asked.action.command().map(|id| id.command().class);
+        if class == Some(CommandClass::Administrative) {
+            let on = self
+                .database_at(&asked.resource)
+                .and_then(|ix| self.database(ix))
+                .is_some_and(|database| database.administration);
+            if !on || !asked.administration {
+                answer.nobody_because = Some(format!(
+                    "{} administers the server, and administration is {}",
+                    asked.action.name(),
+                    if on {
+                        "not permitted by the operator"
+                    } else {
+                        "off for the database"
+                    }
+                ));
+                return answer;
+            }
+        }
+        let mut ends: Vec<IdentityIx> = self.owner_of(&asked.resource).into_iter().collect();
+        ends.extend(self.identity_at(&asked.resource));
+        let mut unauthenticated = false;
+        if let Some(policy) = self.resource_policy(&asked.resource) {
+            let allows = policy
+                .statements()
+                .iter()
+                .filter(|s| s.effect == Effect::Allow);
+            for identity in allows.flat_map(|statement| &statement.identities) {
+                match identity {
+                    IdentityPattern::Path(path) => ends.extend(self.identity_at(path)),
+                    IdentityPattern::Everyone => answer.everyone = true,
+                    IdentityPattern::Unauthenticated => unauthenticated = true,
+                }
+            }
+        }
+        let organisation = self.organisation_of(&asked.resource);
+        let candidates = self.reaching(&ends);
+        let source = PolicySource::ResourcePolicy(asked.resource.as_str().into());
+        let mut holders: HashMap<Arc<str>, Holder> = HashMap::new();
+        let mut ask = |session: &Session, own: bool| {
+            let grounds = self.grounds(session, &asked.resource, false, at);
+            if let Some(holder) = asked.holder(&grounds, &source) {
+                let holder = if own {
+                    holder
+                } else {
+                    self.as_seen_from(organisation, holder)
+                };
+                match holders.get_mut(&holder.identity) {
+                    Some(known) if known.always || !holder.always => {}
+                    _ => {
+                        holders.insert(Arc::clone(&holder.identity), holder);
+                    }
+                }
+            }
+        };
+        for (ix, identity) in self.identities() {
+            let own = identity.organisation.is_none() || identity.organisation == organisation;
+            let everyone = answer.everyone && own;
+            if acts(identity.kind) && (everyone || candidates.contains(&ix)) {
+                ask(&Session::of_identity(ix), own);
+            }
+        }
+        if unauthenticated {
+            ask(&Session::unauthenticated(), true);
+        }
+        answer.holders = holders.into_values().collect();
+        answer.holders.sort_by(|a, b| a.identity.cmp(&b.identity));
+        answer
+    }
+
+    /// What of an identity of another organisation is this one's to know: the identity that it
+    /// trusts or accepts itself, and its own statements.
+    fn as_seen_from(&self, organisation: Option<IdentityIx>, mut holder: Holder) -> Holder {
+        let of = |path: &str| self.organisation_of(path);
+        let foreign = |path: &str| of(path).is_some() && of(path) != organisation;
+        for way in &mut holder.ways {
+            let last = way.chain.iter().rposition(|path| foreign(path));
+            way.chain.drain(..last.unwrap_or(0));
+            let known = |path: Option<&str>| path.is_none_or(|path| !foreign(path));
+            way.statements
+                .retain(|statement| known(statement.source.path()));
+            way.exceptions
+                .retain(|exception| known(exception.statement.source.path()));
+        }
+        if let Some(first) = holder.ways.first().and_then(|way| way.chain.first()) {
+            holder.identity = Arc::clone(first);
+        }
+        holder
+    }
+}
+
+/// Whether identities of a kind make requests themselves.
+pub(super) fn acts(kind: Kind) -> bool {
+    matches!(kind, Kind::User | Kind::ProgrammaticIdentity)
+}
+
+impl Session {
+    /// The session that a path stands for when somebody asks about it.
+    #[must_use]
+    pub fn of_path(directory: &Directory, path: &str) -> Option<Self> {
+        if path == "unauthenticated" {
+            return Some(Self::unauthenticated());
+        }
+        directory.identity_at(path).map(Self::of_identity)
+    }
+
+    /// Whether it is nobody's.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        self.principal == Principal::Unauthenticated
+    }
+}

@@ -1,0 +1,378 @@
+//! Questions about the whole directory, held against the decisions themselves.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "the properties use the rest of it")]
+mod support;
+
+use keyward_commands::ActionId;
+use keyward_iam::{
+    Asked, AskedAbout, Change, ChangeContext, ContextNames, Directory, Outcome, PolicyInput,
+    Session, UnixMillis,
+};
+use keyward_policy::Touch;
+use support::{DATABASES, PRINCIPALS, Random, World};
+
+const NOW: UnixMillis = UnixMillis(10);
+
+/// How many random worlds; more by an environment variable.
+fn worlds() -> u64 {
+    std::env::var("KEYWARD_WORLDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(40)
+}
+
+fn action(name: &str) -> ActionId {
+    keyward_commands::action(name).unwrap()
+}
+
+fn names(keys: &[&str]) -> ContextNames {
+    ContextNames {
+        keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
+        ..ContextNames::default()
+    }
+}
+
+const ASKED: [&str; 12] = [
+    "kvdb:ExecuteGet",
+    "kvdb:ExecuteSet",
+    "kvdb:ExecuteMget",
+    "kvdb:ExecuteCopy",
+    "kvdb:ExecuteFlushall",
+    "kvdb:ExecuteScan",
+    "kvdb:ExecuteTime",
+    "kvdb:ExecutePing",
+    "kvdb:ExecuteWatch",
+    "kvdb:Connect",
+    "kvdb:Describe",
+    "iam:PutResourcePolicy",
+];
+
+#[test]
+fn who_can_agrees_with_the_decisions() {
+    let mut random = Random::new(11);
+    let mut holders = 0;
+    for _ in 0..worlds() {
+        let (directory, _) = World::random(&mut random).build();
+        for resource in DATABASES {
+            for name in ASKED {
+                let keyed = !["Flushall", "Scan", "Time", "Ping"]
+                    .iter()
+                    .any(|end| name.ends_with(end));
+                for keys in [&[][..], &["a:1"], &["b"], &["a:1", "b"]] {
+                    if !keyed && !keys.is_empty() {
+                        continue;
+                    }
+                    let asked = Asked {
+                        action: action(name),
+                        resource: resource.into(),
+                        about: AskedAbout::Names(names(keys)),
+                        administration: false,
+                    };
+                    let answer = directory.who_can(&asked, NOW);
+                    for principal in PRINCIPALS {
+                        let session = Session::of_path(&directory, principal).unwrap();
+                        let decision = names(keys).ask(action(name), |touch| {
+                            directory.decide(&session, action(name), resource, touch, NOW)
+                        });
+                        let own = principal.split('/').nth(1) == resource.split('/').nth(1);
+                        let listed = answer
+                            .holders
+                            .iter()
+                            .find(|holder| *holder.identity == *principal);
+                        if own {
+                            assert_eq!(
+                                listed.is_some_and(|holder| holder.always),
+                                decision.outcome == Outcome::Allow,
+                                "{principal} {name} {keys:?} {resource}: {decision:?} {listed:?}"
+                            );
+                            holders += usize::from(listed.is_some());
+                        } else if decision.is_allow() {
+                            // It, or the identity through which it may.
+                            let implied = decision.chain.is_empty() && !answer.holders.is_empty();
+                            let known = answer.everyone
+                                || implied
+                                || answer
+                                    .holders
+                                    .iter()
+                                    .any(|holder| decision.chain.contains(&holder.identity));
+                            assert!(
+                                known,
+                                "{principal} {name} {resource}: {decision:?} {answer:?}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(holders > 100, "{holders}");
+}
+
+#[test]
+fn access_agrees_with_the_decisions() {
+    let mut random = Random::new(12);
+    let mut groups = 0;
+    for _ in 0..worlds() {
+        let (directory, _) = World::random(&mut random).build();
+        for principal in PRINCIPALS {
+            let session = Session::of_path(&directory, principal).unwrap();
+            let access = directory.access(&session, false, NOW);
+            for resource in DATABASES {
+                let found = access
+                    .databases
+                    .iter()
+                    .find(|d| d.resources.iter().any(|r| **r == *resource));
+                for action in ActionId::all().filter(|a| a.is_execute()) {
+                    let class = action.command().unwrap().command().class;
+                    let channels = action.command().unwrap().command().channels;
+                    if class != keyward_commands::CommandClass::Ordinary
+                        || channels != keyward_commands::ChannelRule::None
+                    {
+                        continue;
+                    }
+                    let mut told = found
+                        .into_iter()
+                        .flat_map(|d| &d.groups)
+                        .filter(|group| group.actions.contains(&action.name()));
+                    let told: Vec<_> = told.by_ref().collect();
+                    let asked = |touch: &Touch<'_>| {
+                        directory.decide(&session, action, resource, touch, NOW)
+                    };
+                    let scope = action.command().unwrap().command().scope;
+                    let keys: &[&str] = match scope {
+                        keyward_commands::CommandScope::Keyed => &["a:1", "b"],
+                        _ => &[],
+                    };
+                    let on = |key: &&str| names(&[key]).ask(action, asked);
+                    for decision in std::iter::once(asked(&Touch::None)).chain(keys.iter().map(on))
+                    {
+                        assert!(
+                            !decision.is_allow() || !told.is_empty(),
+                            "{principal} {action:?} {resource}: {decision:?} {found:?}"
+                        );
+                    }
+                    if told.iter().any(|group| group.way.is_unlimited()) {
+                        assert!(asked(&Touch::None).is_allow(), "{action:?} {told:?}");
+                    }
+                    groups += told.len();
+                }
+            }
+        }
+    }
+    assert!(groups > 1_000, "{groups}");
+}
+
+fn build(changes: Vec<Change>) -> Directory {
+    let context = ChangeContext::system(UnixMillis(1));
+    let mut directory = Directory::empty();
+    for change in changes {
+        directory = match directory.apply(&change, &context) {
+            Ok(applied) => applied.directory,
+            Err(error) => panic!("{change:?}: {error}"),
+        };
+    }
+    directory
+}
+
+fn organisation(id: &str) -> Vec<Change> {
+    vec![
+        Change::CreateUser {
+            id: format!("u-{id}"),
+            name: None,
+        },
+        Change::CreateOrganisation {
+            id: id.into(),
+            name: None,
+            owner: format!("user/u-{id}"),
+            account: format!("{:0>12}", id.len()),
+            administrator: None,
+        },
+    ]
+}
+
+fn identity(id: &str) -> Change {
+    Change::CreateProgrammaticIdentity {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+    }
+}
+
+fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
+    Change::CreateTrust {
+        id: id.into(),
+        trustor: format!("org/acme{trustor}"),
+        trustee: format!("org/acme{trustee}"),
+        policies: vec![PolicyInput::Document(document.into())],
+        expires_at: None,
+    }
+}
+
+fn database(id: &str) -> Change {
+    Change::CreateDatabase {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+        backend: keyward_iam::Backend::Embedded,
+    }
+}
+
+/// (identity, policy on the trust of the organisation)
+const PEOPLE: [(&str, &str); 5] = [
+    (
+        "reader",
+        r#"[{"Sid":"Read","Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"],"ReadKeys":["user:*"]}]"#,
+    ),
+    (
+        "writer",
+        r#"[{"Sid":"Write","Effect":"Allow","Actions":["kvdb:ExecuteSet"],"Resources":["kvdb/*"],"WriteKeys":["user:*"]}]"#,
+    ),
+    (
+        "all",
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"]}]"#,
+    ),
+    (
+        "careful",
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"]},
+            {"Effect":"Deny","Actions":["kvdb:@write"],"Resources":["kvdb/x"],"Keys":["user:1"]}]"#,
+    ),
+    (
+        "nobody",
+        r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/y"]}]"#,
+    ),
+];
+
+fn acme() -> Directory {
+    let mut changes = organisation("acme");
+    changes.extend([database("x"), database("y")]);
+    for (id, document) in PEOPLE {
+        changes.push(identity(id));
+        changes.push(trust(
+            id,
+            "",
+            &format!("/programmatic_identity/{id}"),
+            document,
+        ));
+    }
+    build(changes)
+}
+
+#[test]
+fn who_can_by_name() {
+    let directory = acme();
+    // (action, keys or any call, "identity[?][:only]" with `?` for a limit)
+    let cases: [(&str, Option<&[&str]>, &str); 9] = [
+        (
+            "kvdb:ExecuteGet",
+            Some(&["user:1"]),
+            "all careful reader owner",
+        ),
+        ("kvdb:ExecuteGet", Some(&["other"]), "all careful owner"),
+        ("kvdb:ExecuteGet", None, "all careful reader? owner"),
+        (
+            "kvdb:ExecuteSet",
+            Some(&["user:1"]),
+            "all writer?:write owner",
+        ),
+        (
+            "kvdb:ExecuteSet",
+            Some(&["user:2"]),
+            "all careful writer?:write owner",
+        ),
+        ("kvdb:ExecuteSet", None, "all careful? writer? owner"),
+        ("kvdb:ExecuteFlushall", None, "all owner"),
+        ("kvdb:ExecuteEval", None, "all owner"),
+        ("kvdb:Delete", None, "owner"),
+    ];
+    for (name, keys, expected) in cases {
+        let about = match keys {
+            Some(keys) => AskedAbout::Names(names(keys)),
+            None => AskedAbout::AnyCall,
+        };
+        let asked = Asked {
+            action: action(name),
+            resource: "org/acme/kvdb/x".into(),
+            about,
+            administration: false,
+        };
+        let answer = directory.who_can(&asked, NOW);
+        let found: Vec<String> = answer
+            .holders
+            .iter()
+            .map(|holder| {
+                let id = holder.identity.rsplit('/').next().unwrap();
+                let id = if id == "u-acme" { "owner" } else { id };
+                let limit = if holder.always { "" } else { "?" };
+                let only = holder.only.map(|only| format!(":{only}"));
+                format!("{id}{limit}{}", only.unwrap_or_default())
+            })
+            .collect();
+        assert_eq!(found.join(" "), expected, "{name} {keys:?}");
+        for holder in &answer.holders {
+            assert!(!holder.ways.is_empty(), "{name}: {holder:?}");
+            assert_eq!(holder.ways[0].chain.first(), Some(&holder.identity));
+        }
+    }
+    let asked = Asked {
+        action: action("kvdb:ExecuteConfigSet"),
+        resource: "org/acme/kvdb/x".into(),
+        about: AskedAbout::AnyCall,
+        administration: true,
+    };
+    let answer = directory.who_can(&asked, NOW);
+    assert!(answer.holders.is_empty());
+    assert!(
+        answer
+            .nobody_because
+            .unwrap()
+            .contains("off for the database")
+    );
+}
+
+#[test]
+fn access_by_name() {
+    let directory = acme();
+    let told = |id: &str| {
+        let session =
+            Session::of_path(&directory, &format!("org/acme/programmatic_identity/{id}")).unwrap();
+        let access = directory.access(&session, false, NOW);
+        assert_eq!(access.others, [], "{id}");
+        let lines = access.databases.iter().flat_map(|database| {
+            assert_eq!(database.connects, Some(true));
+            let resource = database.resources[0].rsplit('/').next().unwrap();
+            database.groups.iter().map(move |group| {
+                let keys = group.way.keys.iter().flat_map(|keys| {
+                    keys.keys
+                        .iter()
+                        .chain(&keys.read_keys)
+                        .chain(&keys.write_keys)
+                        .map(|glob| String::from_utf8_lossy(glob.text()).into_owned())
+                });
+                let complete = if group.complete { "all" } else { "some" };
+                let keys: Vec<String> = keys.collect();
+                format!(
+                    "{resource} {} {complete} {}",
+                    group.risk.as_str(),
+                    keys.join(",")
+                )
+            })
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(told("nobody"), ["y read some "]);
+    assert_eq!(
+        told("writer"),
+        ["x delete some user:*", "y delete some user:*"]
+    );
+    // What would read and write at once, and what reads every key, is not among it.
+    assert_eq!(
+        told("reader"),
+        ["x connection some user:*", "x read all user:*"]
+    );
+    assert!(told("all").contains(&"x whole_keyspace_write some ".to_owned()));
+    assert!(told("all").contains(&"x scripts all ".to_owned()));
+    // A Deny on one key is enough to take the whole database away.
+    assert!(!told("careful").iter().any(|line| line.contains("scripts")));
+}
