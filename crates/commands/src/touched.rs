@@ -292,13 +292,11 @@ fn by_spec<W: Words + ?Sized>(
             if number == 0 {
                 return Err("no key is named");
             }
-            // A key with a value (MSETEX) needs its value too.
+            // The value of the last key (MSETEX) may be missing: then the server refuses the call.
             let too_few = "fewer keys than their number says";
-            let span = number.checked_mul(step).ok_or(too_few)?;
-            let end = first.checked_add(span).ok_or(too_few)?;
-            if end > count {
-                return Err(too_few);
-            }
+            let span = (number - 1).checked_mul(step).ok_or(too_few)?;
+            let end = first.checked_add(span).ok_or(too_few)?.checked_add(1);
+            let end = end.filter(|end| *end <= count).ok_or(too_few)?;
             (first, end, step)
         }
         FindKeys::Unknown => return Ok(false),
@@ -334,19 +332,20 @@ pub(crate) fn find_keyword<W: Words + ?Sized>(
     }
 }
 
-/// A number of at least 0, as the server reads it: no sign, no blanks, no leading zero.
-pub(crate) fn number(word: &[u8]) -> Option<usize> {
-    match word {
-        [b'0'] => Some(0),
-        [b'1'..=b'9', ..] if word.iter().all(u8::is_ascii_digit) => {
-            word.iter().try_fold(0_usize, |number, digit| {
-                number
-                    .checked_mul(10)?
-                    .checked_add(usize::from(digit - b'0'))
-            })
-        }
-        _ => None,
+/// A number of keys, of at least 0. Servers that look for keys read as much as is a number (`01`, `+1`,
+/// `1.5`); the call is refused when it runs, unless the whole word is one.
+fn number(word: &[u8]) -> Option<usize> {
+    let digits = word.strip_prefix(b"+").unwrap_or(word);
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit());
+    let digits = &digits[..end.unwrap_or(digits.len())];
+    if digits.is_empty() {
+        return None;
     }
+    digits.iter().try_fold(0_usize, |number, digit| {
+        number
+            .checked_mul(10)?
+            .checked_add(usize::from(digit - b'0'))
+    })
 }
 
 /// Lists the channels. Tells whether the call stays within them.

@@ -13,6 +13,8 @@ pub(crate) enum Mode {
     Tricky,
     /// Tricky calls with words dropped, doubled, swapped or replaced.
     Malformed,
+    /// Words of the command's own grammar, numbers and keys in any order.
+    Soup,
 }
 
 /// Names of keys: there is one of each type, the rest does not exist.
@@ -40,6 +42,10 @@ const OPTIONS: [&str; 17] = [
     "desc",
     "withdist",
 ];
+
+impl Mode {
+    pub(crate) const ALL: [Self; 4] = [Self::Plain, Self::Tricky, Self::Malformed, Self::Soup];
+}
 
 pub(crate) struct Calls {
     rows: BTreeMap<String, Value>,
@@ -116,6 +122,9 @@ impl Calls {
     /// One call.
     pub(crate) fn call(&mut self, name: &str, mode: Mode) -> Vec<Vec<u8>> {
         let row = self.rows[name].clone();
+        if mode == Mode::Soup {
+            return self.soup(name, &row);
+        }
         let arity = row["arity"].as_i64().expect("an arity");
         let mut words: Vec<String> = Vec::new();
         for _ in 0..20 {
@@ -140,6 +149,34 @@ impl Calls {
             for _ in 0..1 + self.below(3) {
                 self.spoil(&mut words, name.split('|').count());
             }
+        }
+        words
+    }
+
+    fn soup(&mut self, name: &str, row: &Value) -> Vec<Vec<u8>> {
+        let mut tokens = Vec::new();
+        let mut stack = vec![&row["arguments"]];
+        while let Some(arguments) = stack.pop() {
+            for argument in arguments.as_array().into_iter().flatten() {
+                tokens.extend(argument["token"].as_str().filter(|token| !token.is_empty()));
+                stack.push(&argument["arguments"]);
+            }
+        }
+        let least = row["arity"].as_i64().expect("an arity").unsigned_abs() as usize;
+        let mut words: Vec<Vec<u8>> = name.split('|').map(|word| word.into()).collect();
+        let more = if row["arity"].as_i64() < Some(0) {
+            self.below(8)
+        } else {
+            0
+        };
+        while words.len() < least + more {
+            let word = match self.below(4) {
+                0 if !tokens.is_empty() => self.pick(&tokens),
+                1 => self.pick(&["", "0", "1", "2", "3", "-1", "01", "+1", "1.5", "*", "x"]),
+                2 => self.pick(&OPTIONS),
+                _ => self.pick(&KEYS),
+            };
+            words.push(word.into());
         }
         words
     }
