@@ -52,6 +52,7 @@ pub(crate) enum Code {
     EveryOrganisation,
     TooMany,
     Sid,
+    AclRule,
 }
 
 /// Every code and what it stands for. Codes are stable: they are never reused or renumbered.
@@ -82,6 +83,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E021", "an allow speaks of every organisation"),
     ("E022", "there are more findings than are listed"),
     ("E023", "a `Sid` is empty or too long"),
+    ("E024", "an ACL rule is refused"),
 ];
 
 impl Code {
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn codes_are_in_the_order_of_the_enum() {
         assert_eq!(Code::NotJson.text(), "E001");
-        assert_eq!(Code::Sid.text(), CODES[CODES.len() - 1].0);
+        assert_eq!(Code::AclRule.text(), CODES[CODES.len() - 1].0);
         for (i, (code, _)) in CODES.iter().enumerate() {
             assert_eq!(*code, format!("E{:03}", i + 1));
         }

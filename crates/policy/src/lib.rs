@@ -8,6 +8,7 @@
 //! is applied where decisions are made. [`KeyIndex`] answers for the key fields of many statements
 //! at once, always as they would one by one.
 
+mod acl;
 mod analysis;
 mod dialect;
 mod finding;
@@ -23,6 +24,7 @@ mod resource;
 mod statement;
 mod trie;
 
+pub use acl::{AclDenial, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS};
 pub use analysis::{
     Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
 };

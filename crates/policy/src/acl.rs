@@ -1,0 +1,127 @@
+//! Redis and Valkey ACL rules: one user as the server understands it.
+//!
+//! [`AclUser::parse`] reads the rules of one user, [`AclUser::parse_file`] a `users.acl` file or
+//! what `ACL LIST` prints; both refuse what the server refuses. [`AclUser::allows`] answers as
+//! `ACL DRYRUN` of Valkey 9 does, and nothing else: no rule of the native dialect applies.
+//! Passwords are read over and never kept.
+//!
+//! Source: measured on Valkey 9.1 and Redis 7.0, and held against them by `tests/acl_of_servers`.
+
+mod check;
+mod commands;
+mod keys;
+mod print;
+mod rules;
+mod selector;
+
+use keyward_commands::{ActionBits, CommandId, Words};
+
+pub use check::AclDenial;
+use selector::Selector;
+
+/// How many databases a server has that nobody configured otherwise.
+///
+/// Source: the default of `databases` in Valkey and Redis.
+pub const DEFAULT_DATABASES: u32 = 16;
+
+/// Most selectors of one user, the unnamed one left out.
+pub const MAX_SELECTORS: usize = 10_000;
+
+/// One user of an ACL: what it may do after `reset` and its rules, in their order.
+///
+/// Of passwords it only knows how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclUser {
+    /// The rules outside parentheses, then one for each pair of them. Never empty.
+    selectors: Box<[Selector]>,
+    login: AclLogin,
+}
+
+/// How a server would let a user in. Decisions do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AclLogin {
+    /// `on`: the user can log in.
+    pub enabled: bool,
+    /// `nopass`: any password is right.
+    pub any_password: bool,
+    /// How many passwords and hashes there are.
+    pub passwords: usize,
+}
+
+impl AclUser {
+    /// How the server would let the user in.
+    pub fn login(&self) -> AclLogin {
+        self.login
+    }
+
+    /// Commands that some selector allows for some arguments: no other is ever allowed.
+    pub fn possible(&self) -> ActionBits {
+        self.of_commands(Selector::may_allow)
+    }
+
+    /// Commands that one selector allows whatever the arguments and the database.
+    pub fn sure(&self) -> ActionBits {
+        self.of_commands(Selector::always_allows)
+    }
+
+    fn of_commands(&self, of: impl Fn(&Selector, CommandId) -> bool) -> ActionBits {
+        let mut bits = ActionBits::EMPTY;
+        for command in CommandId::all() {
+            if self.selectors.iter().any(|selector| of(selector, command)) {
+                bits.insert(command.action());
+            }
+        }
+        bits
+    }
+
+    /// Whether a selector gives all commands, those that a later catalogue or a module brings too.
+    pub fn allows_future_commands(&self) -> bool {
+        self.selectors.iter().any(|selector| selector.future)
+    }
+
+    /// What `ACL DRYRUN` of Valkey 9 answers on a connection to the database `db_index` of a
+    /// server with [`DEFAULT_DATABASES`], for words that [`keyward_commands::resolve`] says are
+    /// `command` and that are as many as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Why not: the reason that went furthest.
+    pub fn allows<W: Words + ?Sized>(
+        &self,
+        command: CommandId,
+        words: &W,
+        db_index: u32,
+    ) -> Result<(), AclDenial> {
+        self.allows_among(command, words, db_index, DEFAULT_DATABASES)
+    }
+
+    /// As [`Self::allows`], on a server with that many databases. A number in a command that is no
+    /// database of the server is not looked at, since the command fails; with `u32::MAX` every
+    /// number is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::allows`].
+    pub fn allows_among<W: Words + ?Sized>(
+        &self,
+        command: CommandId,
+        words: &W,
+        db_index: u32,
+        databases: u32,
+    ) -> Result<(), AclDenial> {
+        check::check(&self.selectors, command, words, db_index, databases)
+    }
+
+    /// Bytes on the heap, about.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.selectors)
+            + self
+                .selectors
+                .iter()
+                .map(Selector::heap_bytes)
+                .sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

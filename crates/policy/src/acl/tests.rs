@@ -1,0 +1,1 @@
+//! Rules, as the server reads and applies them.

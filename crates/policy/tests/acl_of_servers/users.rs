@@ -1,0 +1,160 @@
+//! Users at random.
+
+use keyward_commands::CommandId;
+
+/// Numbers at random (xorshift64*), from a seed that is printed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
+
+/// Patterns that match some of the keys, channels and option words that calls are made of.
+const PATTERNS: [&str; 22] = [
+    "*t", "s*", "string", "list", "*", "?et", "z?et", "[a-m]*", "[^a-m]*", "st*", "stor?", "*e*",
+    "hash", "\\s*", "[st", "get", "streams", "limit", "a", "?", "**", "[x-a]*",
+];
+
+/// Words before a pattern of keys.
+const ACCESS: [&str; 6] = ["~", "%R~", "%W~", "%RW~", "%wr~", "~"];
+
+/// The rules of a selector.
+fn selector(random: &mut Random, databases: bool) -> Vec<String> {
+    let mut rules = Vec::new();
+    match random.below(4) {
+        0 | 1 => rules.push("+@all".to_owned()),
+        2 => rules.push("allcommands".to_owned()),
+        _ => {}
+    }
+    for _ in 0..random.below(6) {
+        rules.push(command(random));
+    }
+    match random.below(5) {
+        0 | 1 => rules.push(random.pick(&["~*", "allkeys"]).to_owned()),
+        _ => {
+            for _ in 0..random.below(5) {
+                let access = random.pick(&ACCESS);
+                rules.push(format!("{access}{}", random.pick(&PATTERNS)));
+            }
+        }
+    }
+    match random.below(4) {
+        0 | 1 => rules.push(random.pick(&["&*", "allchannels"]).to_owned()),
+        _ => {
+            for _ in 0..random.below(3) {
+                rules.push(format!("&{}", random.pick(&PATTERNS)));
+            }
+        }
+    }
+    if databases && random.chance(35) {
+        rules.push(
+            random
+                .pick(&["db=0", "db=1,2", "db=0,5", "DB=2,0,2", "resetdbs", "alldbs"])
+                .to_owned(),
+        );
+    }
+    // Order matters: where a rule has to come before another, most shuffles are refused, by the
+    // server and by us.
+    if random.chance(30) {
+        for at in (1..rules.len()).rev() {
+            let other = random.below(at + 1);
+            rules.swap(at, other);
+        }
+    }
+    if random.chance(10) {
+        let resets = ["resetkeys", "resetchannels", "-@all", "+@all", "allkeys"];
+        let at = random.below(rules.len() + 1);
+        rules.insert(at, random.pick(&resets).to_owned());
+    }
+    rules
+}
+
+fn command(random: &mut Random) -> String {
+    let sign = random.pick(&["+", "-"]);
+    match random.below(10) {
+        0..=3 => {
+            let categories: Vec<&str> = keyward_commands::Categories::all()
+                .map(|(_, name)| name)
+                .collect();
+            format!("{sign}@{}", random.pick(&categories))
+        }
+        4 => {
+            let containers = [
+                "acl", "client", "cluster", "command", "config", "function", "latency", "memory",
+                "module", "object", "pubsub", "script", "slowlog", "xgroup", "xinfo",
+            ];
+            format!("{sign}{}", random.pick(&containers))
+        }
+        5 => random
+            .pick(&[
+                "+select|0",
+                "+get|string",
+                "+debug|sleep",
+                "+SORT|list",
+                "+set|STORE",
+                "+exists|hash",
+                "+publish|a",
+                "+eval|a",
+                "+config|nope",
+                "+get|a|b",
+                "+client|id|x",
+                "-get|a",
+            ])
+            .to_owned(),
+        _ => {
+            let all: Vec<&str> = CommandId::all().map(|id| id.command().name).collect();
+            let name = random.pick(&all);
+            if random.chance(20) {
+                format!("{sign}{}", name.to_uppercase())
+            } else {
+                format!("{sign}{name}")
+            }
+        }
+    }
+}
+
+/// The rules of a user. `databases`: with those that only Valkey 9.1 knows.
+pub(crate) fn user(random: &mut Random, databases: bool) -> Vec<String> {
+    let mut rules = Vec::new();
+    if random.chance(20) {
+        let words = [
+            "on",
+            "off",
+            "nopass",
+            ">secret",
+            "resetpass",
+            "sanitize-payload",
+            "reset",
+            "<none",
+            "nonsense",
+        ];
+        rules.push(random.pick(&words).to_owned());
+    }
+    rules.extend(selector(random, databases));
+    for _ in 0..[0, 0, 0, 1, 2, 3][random.below(6)] {
+        let inner = selector(random, databases);
+        rules.push(format!("({})", inner.join(" ")));
+    }
+    if random.chance(3) {
+        rules.push("clearselectors".to_owned());
+    }
+    rules
+}
