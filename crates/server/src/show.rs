@@ -68,7 +68,8 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-fn statement(statement: &StatementRef) -> Value {
+/// Where a statement stands.
+pub(crate) fn statement(statement: &StatementRef) -> Value {
     let list = match statement.source {
         PolicySource::Trust(_) => "trust",
         PolicySource::ResourcePolicy(_) => "resource_policy",
@@ -91,18 +92,25 @@ pub(crate) enum Detail<'a> {
     Own(Option<&'a str>),
 }
 
+impl Detail<'_> {
+    /// Whether a statement is shown.
+    pub(crate) fn tells(self, statement: &StatementRef) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Own(organisation) => {
+                let of = statement.source.path().and_then(PathParts::of);
+                organisation.is_some() && of.and_then(|of| of.organisation) == organisation
+            }
+        }
+    }
+}
+
 /// A decision, and with all of its details the smallest change that would allow it.
 pub(crate) fn decision(decision: &Decision, detail: Detail<'_>) -> Map<String, Value> {
     let statements: Vec<Value> = decision
         .statements
         .iter()
-        .filter(|statement| match detail {
-            Detail::Whole => true,
-            Detail::Own(organisation) => {
-                let of = statement.source.path().and_then(PathParts::of);
-                organisation.is_some() && of.and_then(|of| of.organisation) == organisation
-            }
-        })
+        .filter(|statement| detail.tells(statement))
         .map(self::statement)
         .collect();
     let (chain, message) = match detail {

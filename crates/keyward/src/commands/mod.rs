@@ -10,6 +10,7 @@ mod identities;
 mod keys;
 mod organisations;
 mod policies;
+mod questions;
 mod resource_policies;
 mod simulate;
 mod status;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Whoami(status::Whoami),
     Status(status::Status),
     Can(decisions::Can),
+    WhoCan(questions::WhoCan),
+    Access(questions::Access),
     Why(decisions::Why),
     Connect(connect::Arguments),
     Tail(tail::Arguments),
@@ -154,6 +157,8 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Whoami(_) => status::whoami(&context()?)?,
         Command::Status(_) => status::status(&context()?)?,
         Command::Can(arguments) => return decisions::can(&arguments, &context()?),
+        Command::WhoCan(arguments) => questions::who_can(&arguments, &context()?)?,
+        Command::Access(arguments) => questions::access(&arguments, &context()?)?,
         Command::Why(arguments) => decisions::why(&arguments, &context()?)?,
         Command::Connect(arguments) => connect::run(&arguments, &context()?)?,
         Command::Tail(arguments) => tail::run(&arguments, &context()?)?,

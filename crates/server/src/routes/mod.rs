@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod operations;
 mod organisations;
+mod questions;
 mod tags;
 mod trusts;
 
@@ -105,6 +106,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(limits::endpoints());
     all.extend(tags::endpoints());
     all.extend(decisions::endpoints());
+    all.extend(questions::endpoints());
     all.extend(operations::endpoints());
     all
 }

@@ -1,0 +1,344 @@
+//! `keyward who-can` and `keyward access`.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, printable};
+
+/// Lists who can run a command on a database, and by which statements. With a key, who can on that
+/// key.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "keyward who-can <COMMAND> on <DATABASE> [KEY]...")]
+#[command(after_help = "Examples:
+  keyward who-can FLUSHALL on production
+  keyward who-can GET on kvdb/main user:1
+  keyward who-can CONFIG GET on main
+  keyward who-can iam:CreateAccessKey on programmatic_identity/ci")]
+pub(crate) struct WhoCan {
+    /// The command or action, `on`, the database (or what the action is on), and its keys or
+    /// channels, if only calls with these are meant.
+    #[arg(required = true, num_args = 1.., value_name = "WORDS")]
+    words: Vec<String>,
+}
+
+/// Shows everything that an identity can do: by database, risk and key pattern.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward access app
+  keyward access unauthenticated --output json")]
+pub(crate) struct Access {
+    /// The identity, or `unauthenticated`.
+    identity: String,
+}
+
+/// Text as a value in the query of a URL.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~/:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The organisation that a full path is in, or the one of short names.
+fn organisation_of(path: &str, context: &Context<'_>) -> Result<String, Failure> {
+    match path.strip_prefix("org/") {
+        Some(rest) => Ok(rest.split('/').next().unwrap_or_default().to_owned()),
+        None => Ok(context.client.organisation()?.to_owned()),
+    }
+}
+
+/// The URL of a question.
+fn who_can_url(words: &[String], context: &Context<'_>) -> Result<String, Failure> {
+    let usage = |text: &str| Failure::new(Exit::Usage, text);
+    let on = words.iter().rposition(|word| word == "on");
+    // A key may be called `on`, too: the first one that leaves a command and a database counts.
+    let on = words
+        .iter()
+        .position(|word| word == "on")
+        .filter(|at| *at > 0)
+        .or(on);
+    let (command, rest) = match on {
+        Some(at) if at > 0 => (words[..at].join(" "), &words[at + 1..]),
+        _ => return Err(usage("expected: keyward who-can COMMAND on DATABASE [KEY]")),
+    };
+    let [resource, keys @ ..] = rest else {
+        return Err(usage(
+            "on which database? keyward who-can COMMAND on DATABASE [KEY]",
+        ));
+    };
+    let resource = context.client.path("kvdb", resource)?;
+    let organisation = organisation_of(&resource, context)?;
+    let what = if command.contains(':') {
+        "action"
+    } else {
+        "command"
+    };
+    let mut url = format!(
+        "/v1/org/{}/who_can?{what}={}&resource={}",
+        encoded(&organisation),
+        encoded(&command),
+        encoded(&resource)
+    );
+    for key in keys {
+        url.push_str("&key=");
+        url.push_str(&encoded(key));
+    }
+    Ok(url)
+}
+
+pub(crate) fn who_can(arguments: &WhoCan, context: &Context<'_>) -> Result<(), Failure> {
+    let answer = context
+        .client
+        .get(&who_can_url(&arguments.words, context)?)?;
+    show(context.output, &answer, who_can_text)
+}
+
+pub(crate) fn access(arguments: &Access, context: &Context<'_>) -> Result<(), Failure> {
+    let client = &context.client;
+    let identity = client.path("programmatic_identity", &arguments.identity)?;
+    let organisation = organisation_of(&identity, context)?;
+    let url = format!(
+        "/v1/org/{}/access?identity={}",
+        encoded(&organisation),
+        encoded(&identity)
+    );
+    show(context.output, &client.get(&url)?, access_text)
+}
+
+fn show(output: &Output, answer: &Value, text: fn(&Value) -> String) -> Result<(), Failure> {
+    Ok(output.document(answer, |answer| printable(&text(answer)))?)
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn flag(value: &Value, field: &str) -> bool {
+    value.get(field).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// `keys user:*, read of shared:*`.
+fn patterns(keys: &Value) -> String {
+    let names = [
+        ("keys", "keys"),
+        ("read_keys", "reads of"),
+        ("write_keys", "writes of"),
+        ("channels", "channels"),
+    ];
+    let parts = names.iter().filter_map(|(field, name)| {
+        let globs: Vec<&str> = list(keys, field).iter().filter_map(Value::as_str).collect();
+        (!globs.is_empty()).then(|| format!("{name} {}", globs.join(" ")))
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// On what a way allows: `every key`, or its patterns and exceptions.
+fn extent(way: &Value) -> String {
+    let mut limits: Vec<String> = list(way, "keys").iter().map(patterns).collect();
+    limits.dedup();
+    let mut text = if limits.is_empty() {
+        "everything".to_owned()
+    } else {
+        limits.join(" and ")
+    };
+    for exception in list(way, "exceptions") {
+        let keys = exception.get("keys").map(patterns).unwrap_or_default();
+        let by = exception
+            .get("statement")
+            .map_or("", |s| self::text(s, "text"));
+        let _ = write!(text, ", not {keys} ({by})");
+    }
+    text
+}
+
+/// By which statements, and through whom.
+fn evidence(way: &Value) -> String {
+    let statements: Vec<&str> = list(way, "statements")
+        .iter()
+        .map(|statement| text(statement, "text"))
+        .collect();
+    let chain: Vec<&str> = list(way, "chain")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let by = if statements.is_empty() {
+        "as the owner".to_owned()
+    } else {
+        statements.join(", ")
+    };
+    match chain.len() {
+        0..=2 => by,
+        end => format!("{by}, through {}", chain[1..end - 1].join(", ")),
+    }
+}
+
+/// Rows with columns of equal width; the last one is free.
+fn columns(rows: &[Vec<String>], indent: &str) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(indent);
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn who_can_text(answer: &Value) -> String {
+    let nobody = text(answer, "nobody_because");
+    if !nobody.is_empty() {
+        return format!("nobody: {nobody}");
+    }
+    let mut rows = Vec::new();
+    for holder in list(answer, "items") {
+        for (n, way) in list(holder, "ways").iter().enumerate() {
+            let identity = if n == 0 { text(holder, "identity") } else { "" };
+            let mut extent = extent(way);
+            if let Some(only) = holder.get("only").and_then(Value::as_str) {
+                let _ = write!(extent, " (calls that only {only} the key)");
+            }
+            rows.push(vec![identity.to_owned(), extent, evidence(way)]);
+        }
+        if flag(holder, "more_ways") {
+            rows.push(vec![
+                String::new(),
+                "…".to_owned(),
+                "and in more ways".to_owned(),
+            ]);
+        }
+    }
+    let mut text = columns(&rows, "");
+    if flag(answer, "everyone") {
+        text.push_str("and identities of other organisations: the resource accepts everyone\n");
+    }
+    if text.is_empty() {
+        text.push_str("nobody");
+    }
+    text
+}
+
+/// Names of actions without what they have in common, a few of them.
+fn actions(group: &Value) -> String {
+    let names: Vec<&str> = list(group, "actions")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|name| name.strip_prefix("kvdb:Execute").unwrap_or(name))
+        .collect();
+    if names.len() > 4 {
+        let all = if flag(group, "complete") { "all " } else { "" };
+        return format!("{all}{} actions", names.len());
+    }
+    names.join(" ")
+}
+
+fn access_text(answer: &Value) -> String {
+    let mut text = format!("{}\n", self::text(answer, "identity"));
+    for (kind, found) in [
+        ("databases", list(answer, "databases")),
+        ("others", list(answer, "others")),
+    ] {
+        for access in found {
+            let resources: Vec<&str> = list(access, "resources")
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            let more = match resources.len() {
+                0..=3 => String::new(),
+                count => format!(" and {} more", count - 3),
+            };
+            let named = &resources[..resources.len().min(3)];
+            let _ = writeln!(text, "\n{}{more}", named.join(", "));
+            if kind == "databases" && !flag(access, "connects") {
+                text.push_str("  may not connect\n");
+            }
+            let rows: Vec<Vec<String>> = list(access, "groups")
+                .iter()
+                .map(|group| {
+                    let way = group.get("way").unwrap_or(&Value::Null);
+                    let extent = match kind {
+                        "databases" => extent(way),
+                        _ => String::new(),
+                    };
+                    vec![
+                        self::text(group, "risk").replace('_', " "),
+                        actions(group),
+                        extent,
+                        evidence(way),
+                    ]
+                })
+                .collect();
+            text.push_str(&columns(&rows, "  "));
+            if flag(access, "truncated") {
+                text.push_str("  … and in more ways\n");
+            }
+        }
+    }
+    if list(answer, "databases").is_empty() && list(answer, "others").is_empty() {
+        text.push_str("\nnothing\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_in_urls() {
+        let cases = [
+            ("user:1", "user:1"),
+            ("a b&c=d", "a%20b%26c%3Dd"),
+            ("é+%", "%C3%A9%2B%25"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(encoded(text), expected);
+        }
+    }
+
+    #[test]
+    fn who_can_for_people() {
+        let way = json!({
+            "chain": ["org/a/programmatic_identity/p", "org/a/group/g", "org/a"],
+            "statements": [{"text": "statement 1 (R) of trust org/a/trust/g"}],
+            "keys": [{"keys": ["user:*"], "read_keys": [], "write_keys": [], "channels": []}],
+            "exceptions": [],
+        });
+        let answer = json!({
+            "items": [{"identity": "org/a/programmatic_identity/p", "always": false,
+                       "only": null, "ways": [way], "more_ways": false}],
+        });
+        assert_eq!(
+            who_can_text(&answer),
+            "org/a/programmatic_identity/p  keys user:*  statement 1 (R) of trust org/a/trust/g, \
+             through org/a/group/g\n"
+        );
+        assert_eq!(who_can_text(&json!({"items": []})), "nobody");
+    }
+}

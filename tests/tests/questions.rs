@@ -1,0 +1,127 @@
+//! Questions about the whole organisation, at the command line.
+
+use keyward_e2e::Keyward;
+use serde_json::Value as Json;
+
+const NOT_FOUND: i32 = 4;
+const DENIED: i32 = 3;
+
+#[track_caller]
+fn json(keyward: &Keyward, line: &[&str]) -> Json {
+    let text = keyward
+        .cli(&[line, &["--output", "json"]].concat())
+        .success();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// `org/dev` with a worker that reads `user:*`, and a group of which it is a member that deletes
+/// them.
+fn world() -> Keyward {
+    let keyward = Keyward::dev(&[]);
+    let run = |line: &[&str]| {
+        keyward.cli(line).success();
+    };
+    run(&["identity", "create", "worker"]);
+    run(&["group", "create", "cleaners"]);
+    let reads = r#"[{"Sid":"ReadUsers","Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"],"ReadKeys":["user:*"]}]"#;
+    run(&["trust", "create", "worker", "--policy", reads]);
+    let deletes = r#"[{"Sid":"Clean","Effect":"Allow","Actions":["kvdb:ExecuteDel"],"Resources":["kvdb/*"],"Keys":["user:*"]}]"#;
+    run(&["trust", "create", "group/cleaners", "--policy", deletes]);
+    run(&[
+        "trust",
+        "create",
+        "worker",
+        "--trustor",
+        "group/cleaners",
+        "--id",
+        "member",
+    ]);
+    keyward
+}
+
+fn identities(answer: &Json) -> Vec<String> {
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| item["identity"].as_str())
+        .map(|path| path.rsplit('/').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn who_can() {
+    let keyward = world();
+    let ask = |line: &[&str]| json(&keyward, &[&["who-can"], line].concat());
+    let has_worker = |line: &[&str]| identities(&ask(line)).contains(&"worker".to_owned());
+    assert!(has_worker(&["GET", "on", "kvdb/main", "user:1"]));
+    assert!(has_worker(&["GET", "on", "main"]));
+    assert!(!has_worker(&["GET", "on", "main", "other"]));
+    assert!(has_worker(&["DEL", "on", "main", "user:1"]));
+    assert!(!has_worker(&["FLUSHALL", "on", "main"]));
+    assert!(has_worker(&["ping", "on", "main"]));
+    for admin in ["admin", "app"] {
+        assert!(identities(&ask(&["FLUSHALL", "on", "org/dev/kvdb/main"])).contains(&admin.into()));
+    }
+    let nobody = ask(&["CONFIG", "SET", "on", "main"]);
+    assert_eq!(identities(&nobody), [""; 0]);
+    assert!(nobody["nobody_because"].as_str().is_some());
+
+    let answer = ask(&["DEL", "on", "main"]);
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    let worker = items
+        .iter()
+        .find(|item| item["identity"] == "org/dev/programmatic_identity/worker");
+    let way = &worker
+        .map(|worker| &worker["ways"][0])
+        .unwrap_or(&Json::Null);
+    assert_eq!(way["chain"][1], "org/dev/group/cleaners", "{answer}");
+    assert_eq!(way["keys"][0]["keys"][0], "user:*");
+    let text = keyward.cli(&["who-can", "DEL", "on", "main"]).success();
+    assert!(
+        text.contains("keys user:*") && text.contains("(Clean)") && text.contains("group/cleaners"),
+        "{text}"
+    );
+
+    let code = |line: &[&str]| keyward.cli(&[&["who-can"], line].concat()).code;
+    assert_eq!(code(&["GET", "on", "nothing"]), NOT_FOUND);
+    assert_eq!(code(&["GET"]), 2);
+    assert_eq!(code(&["GTE", "on", "main"]), 1);
+    // The application may not ask about others.
+    let app = keyward_e2e::AccessKey {
+        id: keyward.access_key_id.clone(),
+        secret: keyward.secret_access_key.clone(),
+    };
+    let refused = keyward.cli_as(&app, &["who-can", "GET", "on", "main"]);
+    assert_eq!(refused.code, DENIED, "{}", refused.stderr);
+    let refused = keyward.cli_as(&app, &["access", "worker"]);
+    assert_eq!(refused.code, NOT_FOUND, "{}", refused.stderr);
+}
+
+#[test]
+fn access() {
+    let keyward = world();
+    let answer = json(&keyward, &["access", "worker"]);
+    assert_eq!(answer["others"], Json::Array(Vec::new()), "{answer}");
+    let database = &answer["databases"][0];
+    assert_eq!(database["resources"][0], "org/dev/kvdb/main");
+    assert_eq!(database["connects"], true);
+    let groups = database["groups"].as_array().cloned().unwrap_or_default();
+    let of = |risk: &str| groups.iter().find(|group| group["risk"] == risk).cloned();
+    let read = of("read").unwrap_or(Json::Null);
+    assert_eq!(read["way"]["keys"][0]["read_keys"][0], "user:*", "{read}");
+    let delete = of("delete").unwrap_or(Json::Null);
+    assert_eq!(delete["actions"][0], "kvdb:ExecuteDel", "{delete}");
+    assert_eq!(of("whole_keyspace_write"), None);
+    let text = keyward.cli(&["access", "worker"]).success();
+    assert!(
+        text.contains("kvdb/main") && text.contains("user:*"),
+        "{text}"
+    );
+    let nothing = keyward.cli(&["access", "unauthenticated"]).success();
+    assert!(nothing.contains("nothing"), "{nothing}");
+    let admin = json(&keyward, &["access", "admin"]);
+    assert!(
+        !admin["others"].as_array().is_none_or(Vec::is_empty),
+        "{admin}"
+    );
+}
