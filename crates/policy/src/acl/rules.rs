@@ -111,7 +111,7 @@ impl AclUser {
         let mut from = 0;
         // The words inside parentheses are never passwords, though they may begin so.
         let mut inside = false;
-        for token in words(text, &|c: char| c.is_ascii_whitespace()) {
+        for token in rules(text, &mut Collector::default()) {
             let opens = !inside && token.text.starts_with('(');
             if !inside && !opens && is_password(&token) {
                 out.push_str(&text[from..token.at]);
@@ -128,10 +128,8 @@ fn parse_one(text: &str, findings: &mut Collector) -> Option<AclUser> {
     if !fits(text, findings) {
         return None;
     }
-    let first = text.split_ascii_whitespace().next();
-    if first != Some("user") {
-        let rules: Vec<_> = words(text, &|c: char| c.is_ascii_whitespace()).collect();
-        return user_of(&rules, "", findings);
+    if !is_line(text) {
+        return user_of(&rules(text, findings), "", findings);
     }
     let lines = lines(text, findings);
     if let Some(second) = lines.get(1) {
@@ -144,6 +142,20 @@ fn parse_one(text: &str, findings: &mut Collector) -> Option<AclUser> {
     }
     let line = lines.first()?;
     user_of(&line.rules, &path_name(line.name), findings)
+}
+
+/// The rules of a text that [`AclUser::parse`] accepts.
+fn rules<'a>(text: &'a str, findings: &mut Collector) -> Vec<Token<'a>> {
+    if is_line(text) {
+        let line = lines(text, findings).into_iter().next();
+        return line.map(|line| line.rules).unwrap_or_default();
+    }
+    words(text, &|c: char| c.is_ascii_whitespace()).collect()
+}
+
+/// Whether the text is a line of a file, not bare rules.
+fn is_line(text: &str) -> bool {
+    text.split_ascii_whitespace().next() == Some("user")
 }
 
 fn fits(text: &str, findings: &mut Collector) -> bool {
