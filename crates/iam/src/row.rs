@@ -25,8 +25,27 @@ pub struct Row {
     pub path: String,
     /// The type segment of its path.
     pub kind: String,
-    /// Everything else; `None` for what was deleted, whose row stays for ever.
+    /// Everything else; `None` for what was deleted, whose row stays for ever (of an organisation
+    /// with its account number).
     pub body: Option<Value>,
+}
+
+/// What stays of an organisation that was deleted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetiredOrganisation {
+    retired_account: String,
+}
+
+impl Row {
+    /// The row of an organisation that was deleted: its account number is never given again.
+    pub(crate) fn retired_organisation(path: &str, account: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind: Kind::Organisation.as_str().to_owned(),
+            body: Some(serde_json::json!({ "retired_account": account })),
+        }
+    }
 }
 
 /// Why rows make no directory: the store was damaged, or written by a newer version.
@@ -547,6 +566,12 @@ impl Directory {
                     loader.directory.key_ids.insert(parts.id.into(), gone);
                 }
                 None => loader.place(&row.path, None, Entity::Tombstone),
+                Some(body) if body.get("retired_account").is_some() => {
+                    let retired: RetiredOrganisation = parse(&row.path, &body)?;
+                    let account = account_key(&retired.retired_account);
+                    loader.directory.paths.insert(account, Entity::Tombstone);
+                    loader.place(&row.path, None, Entity::Tombstone);
+                }
                 Some(body) => bodies[parts.kind as usize].push((row.path, body)),
             }
         }

@@ -172,6 +172,12 @@ impl Editor<'_> {
         for key in &identity.access_keys {
             self.remove_access_key(*key);
         }
+        if let Some(details) = &identity.details {
+            let account = account_key(&details.account);
+            self.directory.paths.insert(account, Entity::Tombstone);
+            let retired = (identity.path.to_string(), details.account.clone());
+            self.retired.push(retired);
+        }
         if let Some(name) = &identity.name {
             // A name is free again: nothing refers to it.
             let _ = self.claim_name(&identity.path, Some(name), None);

@@ -158,6 +158,8 @@ type Outcome = Result<(), ChangeError>;
 struct Editor<'a> {
     directory: Directory,
     changed: Vec<String>,
+    /// Paths of organisations that were deleted, with their account numbers: these stay taken.
+    retired: Vec<(String, Box<str>)>,
     context: &'a ChangeContext,
 }
 
@@ -170,16 +172,25 @@ impl Directory {
         let mut editor = Editor {
             directory: self.clone(),
             changed: Vec::new(),
+            retired: Vec::new(),
             context,
         };
         editor.make(change)?;
         let Editor {
             mut directory,
             changed,
+            retired,
             ..
         } = editor;
         directory.revision += 1;
-        let rows = changed.iter().map(|path| directory.row(path)).collect();
+        let row = |path: &String| {
+            let account = retired.iter().find(|(gone, _)| gone == path);
+            match account {
+                Some((path, account)) => Row::retired_organisation(path, account),
+                None => directory.row(path),
+            }
+        };
+        let rows = changed.iter().map(row).collect();
         Ok(Applied { directory, rows })
     }
 }

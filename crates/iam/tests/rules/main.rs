@@ -2,19 +2,22 @@
 
 mod tags;
 
+use std::collections::BTreeMap;
+
 use keyward_iam::{
-    Backend, Change, ChangeContext, ChangeError, Directory, KeyStatus, PolicyInput, Session,
+    Backend, Change, ChangeContext, ChangeError, Directory, KeyStatus, PolicyInput, Row, Session,
     SessionEnded, UnixMillis,
 };
 
 const NOW: UnixMillis = UnixMillis(1_000);
 
 /// `org/acme` and `org/partner`, owned by `user/owner`; `ci` and `admin` in acme.
-struct World(Directory);
+/// With what a store would hold of it.
+struct World(Directory, BTreeMap<String, Row>);
 
 impl World {
     fn new() -> Self {
-        let mut world = Self(Directory::empty());
+        let mut world = Self(Directory::empty(), BTreeMap::new());
         world.ok(&Change::CreateUser {
             id: "owner".into(),
             name: None,
@@ -34,6 +37,8 @@ impl World {
             Ok(applied) => {
                 assert_eq!(applied.revision(), self.0.revision() + 1);
                 assert!(!applied.rows.is_empty(), "{change:?} must be stored");
+                let rows = applied.rows.into_iter();
+                self.1.extend(rows.map(|row| (row.path.clone(), row)));
                 self.0 = applied.directory;
             }
             Err(error) => panic!("{change:?}: {error}"),
@@ -45,6 +50,13 @@ impl World {
             Ok(_) => panic!("{change:?} must be refused"),
             Err(error) => error,
         }
+    }
+
+    /// The world after a restart.
+    fn reloaded(&self) -> Self {
+        let rows = self.1.values().cloned();
+        let loaded = Directory::load(rows, self.0.revision()).expect("it was stored so");
+        Self(loaded, self.1.clone())
     }
 
     fn may(&self, who: &str, change: &Change) -> bool {
@@ -139,28 +151,40 @@ fn an_id_is_never_used_again() {
             "{identity}"
         );
     }
-    let loaded = Directory::load(with_tombstones(&world.0), 1).expect("it was stored so");
     for change in [database("acme", "old"), key(ADMIN, "KWAKAAAAAAAAAAAAAAAA")] {
-        let refused = loaded.apply(&change, &ChangeContext::system(NOW));
         assert!(
-            matches!(refused, Err(ChangeError::NotAvailable { .. })),
+            matches!(
+                world.reloaded().refused(&change),
+                ChangeError::NotAvailable { .. }
+            ),
             "{change:?}"
         );
     }
 }
 
-/// What a store would hold: the rows of what exists and of what was deleted.
-fn with_tombstones(directory: &Directory) -> Vec<keyward_iam::Row> {
-    let gone = [
-        "org/acme/kvdb/old",
-        "org/acme/programmatic_identity/ci/access_key/KWAKAAAAAAAAAAAAAAAA",
-    ];
-    let gone = gone.map(|path| keyward_iam::Row {
-        path: path.into(),
-        kind: String::new(),
-        body: None,
+#[test]
+fn an_account_number_is_never_used_again() {
+    let mut world = World::new();
+    world.ok(&organisation("gone", "000000000003"));
+    world.ok(&Change::DeleteOrganisation {
+        path: "org/gone".into(),
     });
-    directory.rows().chain(gone).collect()
+    for world in [&world, &world.reloaded(), &world.reloaded().reloaded()] {
+        for (id, account) in [
+            ("other", "000000000001"),
+            ("other", "000000000003"),
+            ("gone", "000000000004"),
+        ] {
+            assert!(
+                matches!(
+                    world.refused(&organisation(id, account)),
+                    ChangeError::NotAvailable { .. }
+                ),
+                "{id} {account}"
+            );
+        }
+    }
+    world.reloaded().ok(&organisation("other", "000000000004"));
 }
 
 #[test]

@@ -30,9 +30,7 @@ fn what_has_tags() {
         world.ok(&tag(path, &[("team", "*")], &["stage", "never there"]));
         let expected = BTreeMap::from([("team".to_owned(), "*".to_owned())]);
         assert_eq!(tags(&world.0, path), expected, "{path}");
-        let rows: Vec<_> = world.0.rows().collect();
-        let loaded = Directory::load(rows, 1).expect("it was stored so");
-        assert_eq!(tags(&loaded, path), expected, "{path}");
+        assert_eq!(tags(&world.reloaded().0, path), expected, "{path}");
         let shown = world.0.describe(path).expect("it exists");
         assert_eq!(shown["tags"]["team"], "*");
     }
