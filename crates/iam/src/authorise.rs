@@ -7,6 +7,7 @@ use crate::change::Change;
 use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
 use crate::entities::{Backend, TrustKind};
+use crate::graph::PolicyCarrier;
 use crate::ids::{Kind, PathParts, UnixMillis};
 use crate::session::{Principal, Session};
 use crate::tags::Tags;
@@ -87,15 +88,19 @@ impl Directory {
     /// What a policy hands out when its default version changes.
     fn default_version_requirements(&self, path: &str) -> Vec<Requirement> {
         let mut all = vec![needs("iam:SetDefaultPolicyVersion", path)];
-        let Some(policy) = self.policy_at(path) else {
-            return all;
-        };
-        for carrier in self.carriers(policy) {
-            all.push(match PathParts::of(&carrier).map(|parts| parts.kind) {
-                Some(Kind::Trust) => needs("iam:UpdateTrust", self.trustor_path(&carrier)),
-                Some(Kind::Organisation) => needs("org:PutGuardrail", carrier),
-                _ => needs("iam:PutPermissionBoundary", carrier),
-            });
+        for carrier in self.policy_carriers(path, None) {
+            let requirement = match carrier {
+                PolicyCarrier::Trust { trustor, .. } => needs("iam:UpdateTrust", trustor),
+                PolicyCarrier::Guardrails { organisation } => {
+                    needs("org:PutGuardrail", organisation)
+                }
+                PolicyCarrier::Boundary { identity } => {
+                    needs("iam:PutPermissionBoundary", identity)
+                }
+            };
+            if !all.contains(&requirement) {
+                all.push(requirement);
+            }
         }
         all
     }
@@ -217,10 +222,18 @@ impl Directory {
             } => {
                 vec![needs("iam:CreatePolicy", organisation(id))]
             }
-            Change::UpdatePolicy { path, .. } => {
+            Change::UpdatePolicy {
+                path, make_default, ..
+            } => {
                 let mut all = vec![needs("iam:UpdatePolicy", path)];
-                all.extend(self.default_version_requirements(path));
+                if *make_default {
+                    all.extend(self.default_version_requirements(path));
+                }
                 all
+            }
+            Change::DeletePolicyVersion { path, .. } => vec![needs("iam:UpdatePolicy", path)],
+            Change::AttachPolicy { trust, .. } | Change::DetachPolicy { trust, .. } => {
+                vec![needs("iam:UpdateTrust", self.trustor_path(trust))]
             }
             Change::SetDefaultPolicyVersion { path, .. } => self.default_version_requirements(path),
             Change::DeletePolicy { path } => vec![needs("iam:DeletePolicy", path)],
@@ -245,15 +258,15 @@ impl Directory {
             .map(|p| p.organisation.and_then(|ix| self.identity(ix)).unwrap_or(p))
             .map_or("unauthenticated", |identity| &identity.path);
         let requirements = self.requirements(change, caller);
-        let bounded = match change {
-            Change::PutBoundary { identity, .. } | Change::DeleteBoundary { identity } => {
-                Some(identity.as_str())
-            }
-            _ => None,
-        };
-        if bounded.is_some() && bounded == principal.map(|p| &*p.path) {
-            let text = "no identity sets or removes its own boundary, whatever a policy says";
-            return Err(Box::new(refuse(&requirements[0], text)));
+        // Also not by another version of a policy that its boundary carries.
+        let own_boundary = requirements.iter().find(|requirement| {
+            requirement.action == "iam:PutPermissionBoundary"
+                && principal.is_some_and(|principal| *principal.path == *requirement.resource)
+        });
+        if let Some(requirement) = own_boundary {
+            let text =
+                "no identity sets, changes or removes its own boundary, whatever a policy says";
+            return Err(Box::new(refuse(requirement, text)));
         }
         if let Change::SetTags { path, .. } = change {
             self.may_tag(session, path, &requirements, at)?;

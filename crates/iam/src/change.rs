@@ -10,7 +10,7 @@ use crate::ids::UnixMillis;
 pub enum PolicyInput {
     /// The text of a document.
     Document(String),
-    /// Path of a named policy of the same organisation, shorthand or full.
+    /// A named policy of the same organisation or of the system: path, shorthand, id or name.
     Named(String),
 }
 
@@ -225,12 +225,14 @@ pub enum Change {
         /// The text of the document.
         document: String,
     },
-    /// Adds a version and makes it the default.
+    /// Adds a version.
     UpdatePolicy {
         /// Its path.
         path: String,
         /// The text of the document.
         document: String,
+        /// Whether it becomes the default.
+        make_default: bool,
     },
     /// Makes an existing version the default: roll back or forward.
     SetDefaultPolicyVersion {
@@ -238,6 +240,27 @@ pub enum Change {
         path: String,
         /// Which version, from 1.
         version: u32,
+    },
+    /// Deletes a version that is not the default.
+    DeletePolicyVersion {
+        /// Path of the policy.
+        path: String,
+        /// Which version, from 1.
+        version: u32,
+    },
+    /// Adds a policy to those of a trust, by reference; nothing if it is there.
+    AttachPolicy {
+        /// Path of the trust.
+        trust: String,
+        /// Path, id or name of a named policy of the same organisation or of the system.
+        policy: String,
+    },
+    /// Takes a policy by reference from those of a trust.
+    DetachPolicy {
+        /// Path of the trust.
+        trust: String,
+        /// Path, id or name of the policy.
+        policy: String,
     },
     /// Deletes a named policy that nothing carries.
     DeletePolicy {

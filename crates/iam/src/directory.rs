@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use keyward_policy::Policy;
+use keyward_policy::{Findings, Policy};
 
 use crate::entities::{AccessKey, Attachment, Database, Identity, NamedPolicy, Trust};
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx};
 use crate::paged::{PagedMap, PagedTable};
+use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
 /// What a full path leads to.
@@ -39,6 +40,8 @@ pub struct Directory {
     /// Full paths, and names as `<collection path>?<lower-case name>`.
     pub(crate) paths: PagedMap<Arc<str>, Entity>,
     pub(crate) key_ids: PagedMap<Box<str>, AccessKeyIx>,
+    /// Policies of the system as they read in an organisation: `<organisation>/<id of the policy>`.
+    pub(crate) system_policies: PagedMap<Box<str>, Arc<Policy>>,
 }
 
 /// Where the index of paths keeps the name of what is at a path: unique in its collection, ignoring
@@ -195,7 +198,7 @@ impl Directory {
     /// The documents of a list of attachments, in order, each as its default version.
     pub(crate) fn documents(&self, attachments: &[Attachment]) -> Vec<Arc<Policy>> {
         let document = |attachment: &Attachment| match attachment {
-            Attachment::Inline(policy) => Arc::clone(policy),
+            Attachment::Inline(policy) | Attachment::System(_, policy) => Arc::clone(policy),
             Attachment::Named(ix) => {
                 let named = self.policy(*ix);
                 Arc::clone(
@@ -206,6 +209,22 @@ impl Directory {
             }
         };
         attachments.iter().map(document).collect()
+    }
+
+    /// A policy of the system as it reads in an organisation (by id): one value for all that carry
+    /// it there.
+    pub(crate) fn system_policy(
+        &mut self,
+        policy: SystemPolicy,
+        organisation: &str,
+    ) -> Result<Attachment, Findings> {
+        let key = format!("{organisation}/{}", policy.id());
+        if let Some(known) = self.system_policies.get(&*key) {
+            return Ok(Attachment::System(policy, Arc::clone(known)));
+        }
+        let read = policy.read(organisation)?;
+        self.system_policies.insert(key.into(), Arc::clone(&read));
+        Ok(Attachment::System(policy, read))
     }
 
     /// The resource policy of what is at a path.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyward_policy::Policy;
 
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
 /// By whom and when something was made.
@@ -23,6 +24,8 @@ pub enum Attachment {
     Inline(Arc<Policy>),
     /// A named policy of the same organisation; its default version counts.
     Named(PolicyIx),
+    /// A policy of the system, as it reads in the organisation.
+    System(SystemPolicy, Arc<Policy>),
 }
 
 /// An identity: an organisation, a user, a programmatic identity or a group. What trusts connect,
@@ -207,6 +210,17 @@ pub struct Trust {
     pub created: Stamp,
 }
 
+/// One version of a named policy.
+#[derive(Clone, Debug)]
+pub struct PolicyVersion {
+    /// From 1, in the order in which they were made.
+    pub number: u32,
+    /// What it says.
+    pub policy: Arc<Policy>,
+    /// By whom and when.
+    pub created: Stamp,
+}
+
 /// A named, reusable document of an organisation, with its versions.
 #[derive(Clone, Debug)]
 pub struct NamedPolicy {
@@ -214,10 +228,12 @@ pub struct NamedPolicy {
     pub path: Arc<str>,
     /// What people call it, if they gave it a name.
     pub name: Option<Box<str>>,
-    /// Every version, oldest first; version numbers begin at 1.
-    pub versions: Vec<Arc<Policy>>,
-    /// The version that counts, from 1.
+    /// The versions that were not deleted, oldest first; never empty.
+    pub versions: Vec<PolicyVersion>,
+    /// Number of the version that counts.
     pub default_version: u32,
+    /// Highest number that a version ever had: numbers are never used again.
+    pub last_version: u32,
     /// By whom and when.
     pub created: Stamp,
 }
@@ -226,7 +242,16 @@ impl NamedPolicy {
     /// The version that counts.
     #[must_use]
     pub fn default(&self) -> &Arc<Policy> {
-        let last = self.versions.len() - 1; // INVARIANT: a policy has at least one version
-        &self.versions[(self.default_version as usize).saturating_sub(1).min(last)]
+        let default = self.version(self.default_version);
+        let version = default.expect("the default version is never deleted");
+        &version.policy
+    }
+
+    /// A version by its number.
+    #[must_use]
+    pub fn version(&self, number: u32) -> Option<&PolicyVersion> {
+        self.versions
+            .iter()
+            .find(|version| version.number == number)
     }
 }

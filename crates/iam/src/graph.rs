@@ -4,7 +4,42 @@ use std::collections::HashMap;
 
 use crate::directory::Directory;
 use crate::entities::Attachment;
-use crate::ids::{IdentityIx, PolicyIx};
+use crate::ids::IdentityIx;
+use crate::system::SystemPolicy;
+
+/// What carries a policy by reference.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum PolicyCarrier {
+    /// A trust.
+    Trust {
+        /// Its path.
+        path: String,
+        /// Path of the identity whose power it gives away.
+        trustor: String,
+    },
+    /// The boundary of an identity.
+    Boundary {
+        /// Path of the identity.
+        identity: String,
+    },
+    /// The guardrails of an organisation.
+    Guardrails {
+        /// Path of the organisation.
+        organisation: String,
+    },
+}
+
+impl PolicyCarrier {
+    /// Path of the trust, the bounded identity or the organisation.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Trust { path, .. } => path,
+            Self::Boundary { identity } => identity,
+            Self::Guardrails { organisation } => organisation,
+        }
+    }
+}
 
 /// What lies above an identity: where its trusts lead, with the longest way to the end of each.
 pub(crate) struct Above {
@@ -94,23 +129,49 @@ impl Directory {
         found.map(|(_, trust)| trust.path.to_string()).collect()
     }
 
-    /// Paths of everything that carries a named policy: trusts, bounded identities, organisations.
-    pub(crate) fn carriers(&self, policy: PolicyIx) -> impl Iterator<Item = String> + '_ {
-        let carries = move |list: &[Attachment]| {
-            list.iter()
-                .any(|a| matches!(a, Attachment::Named(ix) if *ix == policy))
+    /// Everything that carries the named or system policy at a path, in an organisation or in all.
+    #[must_use]
+    pub fn policy_carriers(
+        &self,
+        policy: &str,
+        organisation: Option<IdentityIx>,
+    ) -> Vec<PolicyCarrier> {
+        let (named, system) = (self.policy_at(policy), SystemPolicy::at(policy));
+        let is_it = |attachment: &Attachment| match attachment {
+            Attachment::Inline(_) => false,
+            Attachment::Named(ix) => Some(*ix) == named,
+            Attachment::System(which, _) => Some(*which) == system,
         };
-        let trusts = self
-            .trusts()
-            .filter(move |(_, trust)| carries(&trust.policies));
-        let identities = self.identities().filter(move |(_, identity)| {
-            carries(&identity.boundary)
-                || identity
-                    .organisation_details()
-                    .is_some_and(|o| carries(&o.guardrails))
-        });
-        trusts
-            .map(|(_, trust)| trust.path.to_string())
-            .chain(identities.map(|(_, identity)| identity.path.to_string()))
+        let is_in = |of: Option<IdentityIx>| organisation.is_none() || of == organisation;
+        let mut carriers = Vec::new();
+        if named.is_none() && system.is_none() {
+            return carriers;
+        }
+        for (_, trust) in self.trusts() {
+            if trust.policies.iter().any(is_it)
+                && let Some(trustor) = self.identity(trust.trustor)
+                && is_in(trustor.organisation)
+            {
+                carriers.push(PolicyCarrier::Trust {
+                    path: trust.path.to_string(),
+                    trustor: trustor.path.to_string(),
+                });
+            }
+        }
+        for (_, identity) in self.identities() {
+            if !is_in(identity.organisation) {
+                continue;
+            }
+            if identity.boundary.iter().any(is_it) {
+                let identity = identity.path.to_string();
+                carriers.push(PolicyCarrier::Boundary { identity });
+            }
+            let details = identity.organisation_details();
+            if details.is_some_and(|details| details.guardrails.iter().any(is_it)) {
+                let organisation = identity.path.to_string();
+                carriers.push(PolicyCarrier::Guardrails { organisation });
+            }
+        }
+        carriers
     }
 }

@@ -103,7 +103,7 @@ pub enum Kind {
     AccessKey,
     /// `org/<organisation>/kvdb/<id>`
     Database,
-    /// `org/<organisation>/policy/<id>`
+    /// `org/<organisation>/policy/<id>`, or `policy/system/<id>`
     Policy,
     /// `org/<organisation>/trust/<id>`
     Trust,
@@ -171,6 +171,12 @@ impl<'a> PathParts<'a> {
                 id,
                 parent: None,
             },
+            "policy" if id == "system" => Self {
+                kind: Kind::Policy,
+                organisation: None,
+                id: next()?,
+                parent: None,
+            },
             "org" => match next() {
                 None => Self {
                     kind: Kind::Organisation,
@@ -206,11 +212,13 @@ impl<'a> PathParts<'a> {
 }
 
 /// The full path of a reference written in the shorthand of an organisation: `kvdb/x` becomes
-/// `org/<organisation>/kvdb/x`; `org/…`, `user/…` and `unauthenticated` are global already.
+/// `org/<organisation>/kvdb/x`; `org/…`, `user/…`, `policy/system/…` and `unauthenticated` are global
+/// already.
 #[must_use]
 pub fn full_path(reference: &str, organisation: &str) -> String {
     let global = reference.starts_with("org/")
         || reference.starts_with("user/")
+        || reference.starts_with(crate::system::SYSTEM_POLICIES)
         || reference == "unauthenticated";
     if global {
         reference.to_owned()
@@ -314,6 +322,13 @@ mod tests {
             ("org/acme/access_key/x", None),
             ("org//kvdb/x", None),
             ("user/u-1/x", None),
+            (
+                "policy/system/kvdb-read-only",
+                Some((Kind::Policy, None, "kvdb-read-only", None)),
+            ),
+            ("policy/system", None),
+            ("policy/x/y", None),
+            ("org/acme/policy/system/x", None),
         ];
         for (path, expected) in cases {
             let found = PathParts::of(path).map(|p| (p.kind, p.organisation, p.id, p.parent));
@@ -326,5 +341,11 @@ mod tests {
         assert_eq!(full_path("kvdb/x", "acme"), "org/acme/kvdb/x");
         assert_eq!(full_path("org/b/kvdb/x", "acme"), "org/b/kvdb/x");
         assert_eq!(full_path("user/u", "acme"), "user/u");
+        let system = "policy/system/kvdb-read-only";
+        assert_eq!(full_path(system, "acme"), system);
+        assert_eq!(
+            full_path("policy/systems", "acme"),
+            "org/acme/policy/systems"
+        );
     }
 }

@@ -26,6 +26,7 @@ mod paged;
 mod row;
 mod session;
 mod simulate;
+mod system;
 mod table;
 mod tags;
 
@@ -34,6 +35,7 @@ pub use analysis::{
 };
 pub use apply::{
     Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,
+    MAX_VERSIONS,
 };
 pub use authorise::{ChangeApproval, Requirement};
 pub use change::{Change, PolicyInput};
@@ -43,8 +45,9 @@ pub use decision_log::{DecisionLog, DecisionRecord, KEPT_DECISIONS};
 pub use directory::{Directory, Entity};
 pub use entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
-    OrganisationDetails, Stamp, Trust, TrustKind,
+    OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
 };
+pub use graph::PolicyCarrier;
 pub use grounds::PolicySource;
 pub use ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, MAX_ID_LEN, PathParts, PolicyIx, RESERVED_IDS, Slug,
@@ -53,5 +56,6 @@ pub use ids::{
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
 pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, ContextNames, TEST_ORGANISATION};
+pub use system::{SYSTEM_POLICIES, SystemPolicy};
 pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};
 pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};

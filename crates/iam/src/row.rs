@@ -11,11 +11,12 @@ use serde_json::Value;
 use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
-    OrganisationDetails, Stamp, Trust, TrustKind,
+    OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
 };
 use crate::ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
 };
+use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
 /// One entity as the store keeps it.
@@ -127,9 +128,36 @@ struct StoredTrust {
 #[serde(deny_unknown_fields)]
 struct StoredPolicy {
     name: Option<String>,
-    versions: Vec<String>,
+    versions: Vec<StoredVersion>,
     default_version: u32,
+    /// None while no version was ever deleted, and in rows from before versions could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_version: Option<u32>,
     created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredVersion {
+    /// From before versions had numbers: numbered from 1, made with the policy.
+    Text(String),
+    Numbered(NumberedVersion),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumberedVersion {
+    version: u32,
+    document: String,
+    created: Stamp,
+}
+
+fn stored_version(version: &PolicyVersion) -> StoredVersion {
+    StoredVersion::Numbered(NumberedVersion {
+        version: version.number,
+        document: version.policy.text().to_owned(),
+        created: version.created.clone(),
+    })
 }
 
 fn stored_tags(tags: &Tags) -> BTreeMap<String, String> {
@@ -166,6 +194,7 @@ impl Directory {
                 self.policy(*ix)
                     .map_or_else(|| "deleted".to_owned(), |p| p.path.to_string()),
             ),
+            Attachment::System(policy, _) => StoredAttachment::Policy(policy.path()),
         };
         attachments.iter().map(one).collect()
     }
@@ -244,12 +273,13 @@ impl Directory {
                 let policy = self.policy(ix)?;
                 serde_json::to_value(StoredPolicy {
                     name: name(&policy.name),
-                    versions: policy
-                        .versions
-                        .iter()
-                        .map(|v| v.text().to_owned())
-                        .collect(),
+                    versions: policy.versions.iter().map(stored_version).collect(),
                     default_version: policy.default_version,
+                    last_version: policy
+                        .versions
+                        .last()
+                        .is_none_or(|last| last.number < policy.last_version)
+                        .then_some(policy.last_version),
                     created: policy.created.clone(),
                 })
             }
@@ -280,6 +310,9 @@ impl Directory {
     #[must_use]
     pub fn describe(&self, path: &str) -> Option<Value> {
         let parts = PathParts::of(path)?;
+        if let Some(policy) = SystemPolicy::at(path) {
+            return Some(describe_system_policy(policy));
+        }
         let mut body = self.body(path)?;
         let object = body.as_object_mut()?;
         object.remove("secret_hash");
@@ -290,12 +323,13 @@ impl Directory {
         for (field, value) in std::mem::take(object) {
             match (field.as_str(), value) {
                 ("resource_policy", _) => {} // has a URL and an action of its own
+                ("last_version", _) => {}    // what the next version will be is nobody's concern
                 ("policies" | "boundary", Value::Array(list)) => {
                     let list = list.into_iter().map(show_attachment).collect();
                     shown.insert(field, list);
                 }
                 ("versions", Value::Array(list)) => {
-                    let list = list.into_iter().map(show_document).collect();
+                    let list = list.into_iter().map(show_version).collect();
                     shown.insert(field, list);
                 }
                 ("organisation", Value::Object(mut organisation)) => {
@@ -314,6 +348,18 @@ impl Directory {
     }
 }
 
+fn describe_system_policy(policy: SystemPolicy) -> Value {
+    let document = Value::String(policy.text().to_owned());
+    serde_json::json!({
+        "id": policy.id(), "path": policy.path(), "kind": Kind::Policy.as_str(),
+        "name": policy.name(), "description": policy.description(), "system": true,
+        "grants": policy.grants(), "default_version": 1,
+        "versions": [
+            { "version": 1, "dialect": "native", "document": show_document(document) },
+        ],
+    })
+}
+
 /// `{"dialect": …, "document": …}` or `{"policy": path}`.
 fn show_attachment(attachment: Value) -> Value {
     match attachment.get("document") {
@@ -322,6 +368,16 @@ fn show_attachment(attachment: Value) -> Value {
         }
         None => attachment,
     }
+}
+
+/// A version with its document as JSON.
+fn show_version(mut version: Value) -> Value {
+    if let Some(object) = version.as_object_mut() {
+        let document = object.remove("document").unwrap_or_default();
+        object.insert("dialect".to_owned(), "native".into());
+        object.insert("document".to_owned(), show_document(document));
+    }
+    version
 }
 
 fn show_document(document: Value) -> Value {
@@ -373,16 +429,26 @@ impl Loader {
             .map_err(|findings| bad(path, findings))
     }
 
-    fn attachments(&self, path: &str, stored: Vec<StoredAttachment>) -> Loaded<Vec<Attachment>> {
+    fn attachments(
+        &mut self,
+        path: &str,
+        stored: Vec<StoredAttachment>,
+    ) -> Loaded<Vec<Attachment>> {
         let read = |attachment| match attachment {
             StoredAttachment::Document(text) => {
                 Self::document(path, &text, PolicyKind::Identity).map(Attachment::Inline)
             }
-            StoredAttachment::Policy(policy) => self
-                .directory
-                .policy_at(&policy)
-                .map(Attachment::Named)
-                .ok_or_else(|| bad(path, format!("refers to `{policy}`, which is not stored"))),
+            StoredAttachment::Policy(policy) => match SystemPolicy::at(&policy) {
+                Some(policy) => self
+                    .directory
+                    .system_policy(policy, organisation_id(path))
+                    .map_err(|findings| bad(path, findings)),
+                None => self
+                    .directory
+                    .policy_at(&policy)
+                    .map(Attachment::Named)
+                    .ok_or_else(|| bad(path, format!("refers to `{policy}`, which is not stored"))),
+            },
         };
         stored.into_iter().map(read).collect()
     }
@@ -416,19 +482,37 @@ impl Loader {
     }
 
     fn policy(&mut self, path: &str, stored: StoredPolicy) -> Loaded<()> {
-        let versions: Vec<_> = stored
-            .versions
-            .iter()
-            .map(|text| Self::document(path, text, PolicyKind::Identity))
-            .collect::<Result<_, _>>()?;
-        if versions.is_empty() {
-            return Err(bad(path, "has no version"));
+        let mut versions: Vec<PolicyVersion> = Vec::new();
+        for (position, version) in (1..).zip(stored.versions) {
+            let (number, text, created) = match version {
+                StoredVersion::Text(text) => (position, text, stored.created.clone()),
+                StoredVersion::Numbered(version) => {
+                    (version.version, version.document, version.created)
+                }
+            };
+            if versions.last().is_some_and(|last| last.number >= number) {
+                return Err(bad(path, "has versions out of order"));
+            }
+            let policy = Self::document(path, &text, PolicyKind::Identity)?;
+            versions.push(PolicyVersion {
+                number,
+                policy,
+                created,
+            });
         }
+        if !versions
+            .iter()
+            .any(|version| version.number == stored.default_version)
+        {
+            return Err(bad(path, "has no default version"));
+        }
+        let highest = versions.last().map_or(0, |last| last.number);
         let ix = self.directory.policies.push(NamedPolicy {
             path: path.into(),
             name: stored.name.as_deref().map(Into::into),
             versions,
             default_version: stored.default_version,
+            last_version: stored.last_version.unwrap_or(highest).max(highest),
             created: stored.created,
         });
         self.place(path, stored.name.as_deref(), Entity::Policy(PolicyIx(ix)));
@@ -520,12 +604,13 @@ impl Loader {
     fn trust(&mut self, path: &str, stored: StoredTrust) -> Loaded<()> {
         let trustor = self.identity(path, &stored.trustor)?;
         let trustee = self.identity(path, &stored.trustee)?;
+        let policies = self.attachments(path, stored.policies)?;
         let ix = TrustIx(self.directory.trusts.push(Trust {
             path: path.into(),
             trustor,
             trustee,
             kind: stored.kind,
-            policies: self.attachments(path, stored.policies)?,
+            policies,
             expires_at: stored.expires_at,
             accepted: stored.accepted,
             created: stored.created,

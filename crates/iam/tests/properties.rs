@@ -263,7 +263,9 @@ mod naive {
             list.iter()
                 .map(|attachment| match attachment {
                     Attachment::Inline(policy) => Arc::clone(policy),
-                    Attachment::Named(_) => unreachable!("the worlds have none"),
+                    Attachment::Named(_) | Attachment::System(..) => {
+                        unreachable!("the worlds have none")
+                    }
                 })
                 .collect()
         }

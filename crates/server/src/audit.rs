@@ -189,9 +189,25 @@ fn describe(change: &Change) -> (String, Value) {
             new(organisation, "policy", id),
             json!({ "change": "create_policy", "name": name, "document": document }),
         ),
-        Change::UpdatePolicy { path, document } => (
+        Change::UpdatePolicy {
+            path,
+            document,
+            make_default,
+        } => (
             path.clone(),
-            json!({ "change": "update_policy", "document": document }),
+            json!({ "change": "update_policy", "document": document, "default": make_default }),
+        ),
+        Change::DeletePolicyVersion { path, version } => (
+            path.clone(),
+            json!({ "change": "delete_policy_version", "version": version }),
+        ),
+        Change::AttachPolicy { trust, policy } => (
+            trust.clone(),
+            json!({ "change": "attach_policy", "policy": policy }),
+        ),
+        Change::DetachPolicy { trust, policy } => (
+            trust.clone(),
+            json!({ "change": "detach_policy", "policy": policy }),
         ),
         Change::SetDefaultPolicyVersion { path, version } => (
             path.clone(),

@@ -35,6 +35,12 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
     if let Some(at) = object.get_mut("created").and_then(|c| c.get_mut("at")) {
         *at = millis(at);
     }
+    let versions = object.get_mut("versions").and_then(Value::as_array_mut);
+    for version in versions.into_iter().flatten() {
+        if let Some(at) = version.get_mut("created").and_then(|c| c.get_mut("at")) {
+            *at = millis(at);
+        }
+    }
     if let Some(end) = object.get_mut("expires_at") {
         *end = millis(end);
     }
@@ -47,6 +53,7 @@ pub(crate) fn attachments(directory: &Directory, list: &[Attachment]) -> Value {
         Attachment::Inline(policy) => {
             json!({ "dialect": "native", "document": document(policy) })
         }
+        Attachment::System(policy, _) => json!({ "policy": policy.path() }),
         Attachment::Named(ix) => {
             json!({ "policy": directory.policy(*ix).map(|policy| policy.path.to_string()) })
         }

@@ -203,7 +203,14 @@ fn who_gets_in() {
 fn without_permissions_nothing_is_seen_or_done() {
     let world = World::start();
     let revision = world.control.directory().revision();
-    let open = ["/v1/whoami", "/v1/status", "/v1/tail", "/v1/org"];
+    let open = [
+        "/v1/whoami",
+        "/v1/status",
+        "/v1/tail",
+        "/v1/org",
+        "/v1/policy/system",
+        "/v1/policy/system/kvdb-read-only",
+    ];
     for endpoint in keyward_server::routes::endpoints() {
         let path = endpoint
             .path
@@ -211,10 +218,12 @@ fn without_permissions_nothing_is_seen_or_done() {
             .replace("{key_id}", world.admin.key_id().as_str());
         let id = if path.contains("/kvdb/") {
             "main"
+        } else if path.contains("/policy/system/") {
+            "kvdb-read-only"
         } else {
             "admin"
         };
-        let path = path.replace("{id}", id);
+        let path = path.replace("{id}", id).replace("{version}", "1");
         let method = endpoint.method.as_str();
         let body = match endpoint.body {
             [] => String::new(),
@@ -475,6 +484,114 @@ fn policies_keep_their_text() {
         &json!({ "version": 1 }),
     );
     assert_eq!(can("GET"), "allow");
+}
+
+#[test]
+fn versions_of_a_policy() {
+    let world = World::start();
+    let url = "/v1/org/dev/policy/reads";
+    let body = json!({ "id": "reads", "document": [] });
+    world.admin("POST", "/v1/org/dev/policy", &body);
+    let everything: Value = serde_json::from_str(EVERYTHING).unwrap();
+    world.admin("PUT", url, &json!({ "document": EVERYTHING }));
+    let body = json!({ "document": [], "default": false });
+    let shown = world.admin("PUT", url, &body);
+    assert_eq!(shown["default_version"], 2);
+    let listed = world.admin("GET", &format!("{url}/versions"), &Value::Null);
+    let listed = listed["items"].as_array().unwrap();
+    let brief: Vec<_> = listed
+        .iter()
+        .map(|v| (v["version"].clone(), v["default"].clone()))
+        .collect();
+    let expected = [(1, false), (2, true), (3, false)].map(|(v, d)| (json!(v), json!(d)));
+    assert_eq!(brief, expected);
+    let by = "org/dev/programmatic_identity/admin";
+    assert_eq!(listed[1]["created"]["by"], by);
+    assert!(listed[1]["created"]["at"].as_str().unwrap().ends_with('Z'));
+    let second = world.admin("GET", &format!("{url}/versions/2"), &Value::Null);
+    assert_eq!(second["document"], everything);
+    world.admin("DELETE", &format!("{url}/versions/3"), &Value::Null);
+    for (method, version, status) in [
+        ("GET", "3", 404),
+        ("GET", "x", 404),
+        ("GET", "-1", 404),
+        ("DELETE", "3", 422),
+        ("DELETE", "2", 422),
+    ] {
+        let answer = world.call(
+            &world.admin,
+            method,
+            &format!("{url}/versions/{version}"),
+            "",
+        );
+        assert_eq!(answer.status, status, "{method} {version}: {}", answer.body);
+    }
+    let shown = world.admin("PUT", url, &json!({ "document": [] }));
+    assert_eq!(shown["default_version"], 4);
+}
+
+#[test]
+fn policies_of_the_system() {
+    let world = World::start();
+    let listed = world.call(&world.worker, "GET", "/v1/policy/system", "");
+    assert_eq!(listed.status, 200);
+    let names: Vec<_> = listed.body["items"].as_array().unwrap().iter().collect();
+    assert!(names.iter().any(|one| one["name"] == "KvdbFullAccess"));
+    let url = "/v1/policy/system/kvdb-read-only";
+    let shown = world.call(&world.worker, "GET", url, "");
+    assert_eq!(shown.body["name"], "KvdbReadOnly");
+    for method in ["PUT", "PATCH", "DELETE", "POST"] {
+        assert_eq!(world.call(&world.admin, method, url, "{}").status, 405);
+    }
+    let none = world.call(&world.admin, "GET", "/v1/policy/system/none", "");
+    assert_eq!(none.status, 404);
+
+    world.admin(
+        "POST",
+        "/v1/org/dev/trust",
+        &json!({ "id": "worker", "trustee": "programmatic_identity/worker" }),
+    );
+    let can = |command: &str| {
+        let body = format!(
+            r#"{{"principal":"programmatic_identity/worker","request":{{"command":["{command}","k"],"database":"kvdb/main"}}}}"#
+        );
+        world.call(&world.admin, "POST", "/v1/decide", &body).body["decision"].clone()
+    };
+    assert_eq!(can("GET"), "implicit_deny");
+    let attach = "/v1/org/dev/trust/worker/attach";
+    let made = world.admin(
+        "POST",
+        attach,
+        &json!({ "policy": "policy/system/kvdb-read-only" }),
+    );
+    let reference = json!([{ "policy": "policy/system/kvdb-read-only" }]);
+    assert_eq!(made["policies"], reference);
+    // Once is enough, also by another name.
+    let made = world.admin("POST", attach, &json!({ "policy": "KvdbReadOnly" }));
+    assert_eq!(made["policies"], reference);
+    assert_eq!(
+        (can("GET"), can("INCR")),
+        (json!("allow"), json!("implicit_deny"))
+    );
+    let carriers = world.admin("GET", &format!("{url}/entities"), &Value::Null);
+    assert_eq!(carriers["items"][0]["path"], "org/dev/trust/worker");
+    let carriers = world.call(&world.worker, "GET", &format!("{url}/entities"), "");
+    assert_eq!(carriers.status, 403);
+    let detach = "/v1/org/dev/trust/worker/detach";
+    world.admin("POST", detach, &json!({ "policy": "KvdbReadOnly" }));
+    assert_eq!(can("GET"), "implicit_deny");
+    let again = world.call(&world.admin, "POST", detach, r#"{"policy":"KvdbReadOnly"}"#);
+    assert_eq!(again.status, 404);
+    // Limits only.
+    let refused = world.call(
+        &world.admin,
+        "POST",
+        attach,
+        r#"{"policy":"OwnOrganisationOnly"}"#,
+    );
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let body = json!({ "policies": [{ "policy": "OwnOrganisationOnly" }] });
+    world.admin("PUT", "/v1/org/dev/guardrails", &body);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyward_policy::{Effect, IdentityPattern, Policy, PolicyKind};
 
+use super::policies::Purpose;
 use super::{ChangeError, Editor, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::Entity;
@@ -79,7 +80,7 @@ impl Editor<'_> {
             let reason = "the boundary of a person belongs to no organisation".to_owned();
             return Err(ChangeError::Invalid { reason });
         };
-        let boundary = self.attachments(policies, organisation)?;
+        let boundary = self.attachments(policies, organisation, Purpose::Limit)?;
         self.identity_mut(ix).boundary = boundary;
         self.changed(identity);
         Ok(())
@@ -94,7 +95,7 @@ impl Editor<'_> {
         let id = PathParts::of(organisation)
             .map(|parts| parts.id)
             .unwrap_or_default();
-        let guardrails = self.attachments(policies, id)?;
+        let guardrails = self.attachments(policies, id, Purpose::Limit)?;
         let missing = || ChangeError::NotFound {
             path: organisation.to_owned(),
         };

@@ -13,8 +13,11 @@ use keyward_policy::Findings;
 use crate::change::Change;
 use crate::directory::{Directory, Entity, name_key};
 use crate::entities::{Database, Identity, NamedPolicy, Stamp, Trust};
-use crate::ids::{DatabaseIx, IdentityIx, Kind, PolicyIx, SlugError, TrustIx, UnixMillis};
+use crate::ids::{
+    DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, SlugError, TrustIx, UnixMillis,
+};
 use crate::row::Row;
+use crate::system::SystemPolicy;
 use crate::tags::TagError;
 
 /// Active access keys of one identity: two, so that keys can be rotated.
@@ -25,6 +28,9 @@ pub const MAX_KEYS: usize = 5;
 
 /// Trusts on the longest path of standing trusts.
 pub const MAX_CHAIN: usize = 8;
+
+/// Versions of one named policy.
+pub const MAX_VERSIONS: usize = 20;
 
 /// Policies in one list.
 pub const MAX_POLICIES: usize = 20;
@@ -296,19 +302,17 @@ impl Editor<'_> {
                 name,
                 document,
             } => self.create_policy(organisation, id, name.as_deref(), document),
-            Change::UpdatePolicy { path, document } => self.update_policy(path, document),
+            Change::UpdatePolicy {
+                path,
+                document,
+                make_default,
+            } => self.update_policy(path, document, *make_default),
             Change::SetDefaultPolicyVersion { path, version } => {
-                let ix = self.policy_at(path)?;
-                let policy = self.policy_mut(ix);
-                if *version == 0 || *version as usize > policy.versions.len() {
-                    let last = policy.versions.len();
-                    let reason = format!("`{path}` has versions 1 to {last}, not {version}");
-                    return Err(ChangeError::Invalid { reason });
-                }
-                policy.default_version = *version;
-                self.changed(path);
-                Ok(())
+                self.set_default_version(path, *version)
             }
+            Change::DeletePolicyVersion { path, version } => self.delete_version(path, *version),
+            Change::AttachPolicy { trust, policy } => self.attach_policy(trust, policy),
+            Change::DetachPolicy { trust, policy } => self.detach_policy(trust, policy),
             Change::DeletePolicy { path } => self.delete_policy(path),
         }
     }
@@ -353,7 +357,9 @@ impl Editor<'_> {
                 self.directory.paths.get(&*key(new)),
                 None | Some(Entity::Tombstone)
             );
-            if taken && !same {
+            let is_policy = PathParts::of(path).is_some_and(|parts| parts.kind == Kind::Policy);
+            let is_system = is_policy && SystemPolicy::named(new).is_some();
+            if (taken && !same) || is_system {
                 return Err(ChangeError::NameTaken {
                     name: new.to_owned(),
                 });

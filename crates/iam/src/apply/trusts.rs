@@ -1,5 +1,6 @@
 //! Trusts.
 
+use super::policies::Purpose;
 use super::{ChangeError, Editor, MAX_CHAIN, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::Entity;
@@ -62,7 +63,7 @@ impl Editor<'_> {
             return Err(ChangeError::Invalid { reason });
         }
         let mut trust = self.new_trust(&path, from, to, kind);
-        trust.policies = self.attachments(policies, organisation)?;
+        trust.policies = self.attachments(policies, organisation, Purpose::Grant)?;
         trust.expires_at = expires_at;
         trust.accepted = self.context.accepts;
         self.check_chain(from, to)?;
@@ -111,7 +112,7 @@ impl Editor<'_> {
             let organisation = PathParts::of(path)
                 .and_then(|p| p.organisation)
                 .unwrap_or_default();
-            let policies = self.attachments(policies, organisation)?;
+            let policies = self.attachments(policies, organisation, Purpose::Grant)?;
             self.trust_mut(ix).policies = policies;
         }
         if let Some(expires_at) = expires_at {

@@ -1,5 +1,6 @@
 //! The rules of change, one by one, and on what each change is decided.
 
+mod policies;
 mod tags;
 
 use std::collections::BTreeMap;
@@ -470,6 +471,7 @@ fn power_is_decided_on_what_is_handed_out() {
     let update = Change::UpdatePolicy {
         path: "org/acme/policy/p".into(),
         document: EVERYTHING.into(),
+        make_default: true,
     };
     assert!(world.may(helper, &update));
     world.ok(&Change::UpdateTrust {

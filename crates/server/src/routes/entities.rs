@@ -1,41 +1,33 @@
-//! Identities, groups, databases and named policies: what an organisation has by id and name.
+//! Identities, groups and databases: what an organisation has by id and name.
 
 use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
 use keyward_iam::{Backend, Change, Directory, IdentityIx, Kind, PathParts, full_path};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::{Call, items};
 use crate::body::Body;
-use crate::policies::document_text;
 use crate::problem::Problem;
 use crate::show;
 
-const ID: (&str, &str, &str) = (
+pub(super) const ID: (&str, &str, &str) = (
     "id",
     "string",
     "its id, unique in the organisation for ever",
 );
-const NAME: (&str, &str, &str) = ("name", "string?", "what people call it");
-const NEW_NAME: (&str, &str, &str) = ("name", "string?", "its new name; null takes it away");
+pub(super) const NAME: (&str, &str, &str) = ("name", "string?", "what people call it");
+pub(super) const NEW_NAME: (&str, &str, &str) =
+    ("name", "string?", "its new name; null takes it away");
 const CASCADE: (&str, &str, &str) = ("cascade", "boolean", "whether its trusts are deleted, too");
-const DOCUMENT: (&str, &str, &str) = (
-    "document",
-    "any",
-    "a policy document, or a string that holds its text",
-);
-
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all =
         vec![get("/v1/user/{id}", describe).tells("Shows a user.", "iam:DescribeUser on it")];
     all.extend(identities());
     all.extend(groups());
     all.extend(databases());
-    all.extend(named_policies());
     all
 }
 
@@ -170,47 +162,6 @@ fn databases() -> Vec<Endpoint> {
     ]
 }
 
-fn named_policies() -> Vec<Endpoint> {
-    const ALL: &str = "/v1/org/{organisation}/policy";
-    const ONE: &str = "/v1/org/{organisation}/policy/{id}";
-    vec![
-        get(ALL, list).tells(
-            "Lists the named policies of an organisation.",
-            "iam:ListPolicy on org/<organisation>",
-        ),
-        post(ALL, create_policy)
-            .tells(
-                "Creates a named policy.",
-                "iam:CreatePolicy on org/<organisation>",
-            )
-            .takes(&[ID, NAME, DOCUMENT])
-            .creates(),
-        get(ONE, describe).tells(
-            "Shows a named policy with its versions.",
-            "iam:DescribePolicy on it",
-        ),
-        put(ONE, put_policy)
-            .tells(
-                "Adds a version and makes it the default.",
-                "iam:UpdatePolicy and iam:SetDefaultPolicyVersion on it, and what changes what carries it",
-            )
-            .takes(&[DOCUMENT]),
-        patch(ONE, rename)
-            .tells("Renames a named policy.", "iam:UpdatePolicy on it")
-            .takes(&[NEW_NAME]),
-        delete(ONE, delete_policy).tells(
-            "Deletes a named policy that nothing carries.",
-            "iam:DeletePolicy on it",
-        ),
-        post("/v1/org/{organisation}/policy/{id}/default_version", set_default_version)
-            .tells(
-                "Makes an existing version the default.",
-                "iam:SetDefaultPolicyVersion on it, and what changes what carries it",
-            )
-            .takes(&[("version", "integer", "which version, from 1")]),
-    ]
-}
-
 pub(super) async fn describe(call: Call, target: Target) -> Result<Response, Problem> {
     use axum::response::IntoResponse;
     Ok(axum::Json(call.describe(&target.0)?).into_response())
@@ -276,7 +227,7 @@ pub(super) fn item(call: &Call, path: &str) -> Option<Value> {
     Some(json!({ "id": parts.id, "path": path, "kind": parts.kind.as_str() }))
 }
 
-async fn list(call: Call, target: Target) -> Result<Response, Problem> {
+pub(super) async fn list(call: Call, target: Target) -> Result<Response, Problem> {
     let (organisation, segment) = target.0.rsplit_once('/').unwrap_or((&target.0, ""));
     let (kind, action) = match Kind::from_segment(segment) {
         Some(Kind::Database) => (Kind::Database, "kvdb:List"),
@@ -451,77 +402,5 @@ async fn set_administration(
 async fn delete_database(call: Call, target: Target) -> Result<Response, Problem> {
     let path = target.0;
     let change = Change::DeleteDatabase { path: path.clone() };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreatePolicy {
-    id: String,
-    name: Option<String>,
-    document: Box<RawValue>,
-}
-
-fn text(document: &RawValue) -> Result<String, Problem> {
-    document_text(document).map_err(|error| Problem::invalid(format!("the document: {error}")))
-}
-
-async fn create_policy(
-    call: Call,
-    target: Target,
-    Body(body): Body<CreatePolicy>,
-) -> Result<Response, Problem> {
-    let path = format!("{}/{}", target.0, body.id);
-    let change = Change::CreatePolicy {
-        organisation: target.organisation().to_owned(),
-        id: body.id,
-        name: body.name,
-        document: text(&body.document)?,
-    };
-    call.change_and_show(change, &path, StatusCode::CREATED)
-        .await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PutPolicy {
-    document: Box<RawValue>,
-}
-
-async fn put_policy(
-    call: Call,
-    target: Target,
-    Body(body): Body<PutPolicy>,
-) -> Result<Response, Problem> {
-    let path = target.0;
-    let change = Change::UpdatePolicy {
-        path: path.clone(),
-        document: text(&body.document)?,
-    };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DefaultVersion {
-    version: u32,
-}
-
-async fn set_default_version(
-    call: Call,
-    target: Target,
-    Body(body): Body<DefaultVersion>,
-) -> Result<Response, Problem> {
-    let path = target.of("default_version").to_owned();
-    let change = Change::SetDefaultPolicyVersion {
-        path: path.clone(),
-        version: body.version,
-    };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-async fn delete_policy(call: Call, target: Target) -> Result<Response, Problem> {
-    let path = target.0;
-    let change = Change::DeletePolicy { path: path.clone() };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

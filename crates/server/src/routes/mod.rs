@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod operations;
 mod organisations;
+mod policies;
 mod questions;
 mod tags;
 mod trusts;
@@ -101,6 +102,7 @@ methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE }
 pub fn endpoints() -> Vec<Endpoint> {
     let mut all = organisations::endpoints();
     all.extend(entities::endpoints());
+    all.extend(policies::endpoints());
     all.extend(keys::endpoints());
     all.extend(trusts::endpoints());
     all.extend(limits::endpoints());
