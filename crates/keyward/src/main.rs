@@ -64,6 +64,6 @@ fn report(failure: &Failure, output: &Output) {
     }
     match output.format() {
         Format::Json => output::note(&failure.json().to_string()),
-        Format::Text => output::note(&format!("keyward: {failure}")),
+        Format::Text | Format::Sarif => output::note(&format!("keyward: {failure}")),
     }
 }

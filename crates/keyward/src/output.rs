@@ -11,6 +11,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document a line.
     Json,
+    /// SARIF 2.1.0, for code review: of `policy check` only.
+    Sarif,
 }
 
 /// A remark on standard error. That nobody can read it is no reason to fail.
@@ -48,7 +50,7 @@ impl Output {
     ) -> io::Result<()> {
         match self.format {
             Format::Json => self.line(&document.to_string()),
-            Format::Text => self.line(text(document).trim_end()),
+            Format::Text | Format::Sarif => self.line(text(document).trim_end()),
         }
     }
 
@@ -67,7 +69,7 @@ impl Output {
                 }
                 out.flush()
             }
-            Format::Text => self.line(table(items, columns).trim_end()),
+            Format::Text | Format::Sarif => self.line(table(items, columns).trim_end()),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod acl;
 mod analysis;
+pub mod check;
 mod dialect;
 mod finding;
 mod glob;

@@ -10,8 +10,10 @@ mod identities;
 mod keys;
 mod organisations;
 mod policies;
+mod policy_check;
 mod questions;
 mod resource_policies;
+mod sarif;
 mod simulate;
 mod status;
 mod tags;
@@ -25,8 +27,8 @@ use serde_json::{Value, json};
 use crate::Global;
 use crate::client::Client;
 use crate::dev;
-use crate::failure::Failure;
-use crate::output::Output;
+use crate::failure::{Exit, Failure};
+use crate::output::{Format, Output};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -140,6 +142,11 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
             output,
         })
     };
+    let is_check = matches!(&command, Command::Policy(policies::Command::Check(_)));
+    if output.format() == Format::Sarif && !is_check {
+        let text = "only `policy check` answers in SARIF";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     match command {
         Command::Dev(arguments) => dev::run(&arguments, global, output)?,
         Command::Org(command) => organisations::run(command, &context()?)?,
@@ -148,8 +155,8 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Key(command) => keys::run(command, &context()?)?,
         Command::Db(command) => databases::run(command, &context()?)?,
         Command::Trust(command) => trusts::run(command, &context()?)?,
-        Command::Policy(policies::Command::Check(check)) => {
-            policies::check(&check, global, output)?
+        Command::Policy(policies::Command::Check(arguments)) => {
+            policy_check::run(&arguments, global, output)?
         }
         Command::Policy(command) => policies::run(command, &context()?)?,
         Command::ResourcePolicy(command) => resource_policies::run(command, &context()?)?,

@@ -1,12 +1,9 @@
 //! `keyward policy`.
 
-use keyward_policy::PolicyKind;
 use serde_json::{Value, json};
 
-use super::{Context, DryRun};
-use crate::Global;
-use crate::failure::{Exit, Failure};
-use crate::output::{Format, Output};
+use super::{Context, DryRun, policy_check};
+use crate::failure::Failure;
 use crate::policy_argument;
 
 const KIND: &str = "policy";
@@ -14,8 +11,7 @@ const KIND: &str = "policy";
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  keyward policy check policy.json")]
 pub(crate) enum Command {
-    /// Check a document, without a server. Exit code 7 if there are findings.
-    Check(Check),
+    Check(policy_check::Arguments),
     /// Create a named policy.
     #[command(
         after_help = "Example:\n  keyward policy create read-only --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/*\"]}]'"
@@ -75,59 +71,10 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  keyward policy check policy.json
-  keyward policy check --resource resource-policy.json
-  keyward policy check - < policy.json")]
-pub(crate) struct Check {
-    /// A file, `-`, or JSON.
-    document: String,
-    /// It is a resource policy: with `Identities` in place of `Resources`.
-    #[arg(long)]
-    resource: bool,
-}
-
-pub(crate) fn check(check: &Check, global: &Global, output: &Output) -> Result<(), Failure> {
-    let text = policy_argument::document(&check.document)?;
-    let kind = if check.resource {
-        PolicyKind::Resource
-    } else {
-        PolicyKind::Identity
-    };
-    let organisation = global.profile.organisation.as_deref().unwrap_or("dev");
-    match keyward_policy::read(&text, kind, organisation) {
-        Ok(policy) => {
-            let count = policy.statements().len();
-            let valid = json!({ "valid": true, "statements": count });
-            Ok(output.document(&valid, |_| format!("valid: {count} statements"))?)
-        }
-        Err(findings) => {
-            let is_inline = check.document.trim_start().starts_with(['[', '{']);
-            let place = if is_inline { "policy" } else { &check.document };
-            for finding in &findings.0 {
-                match output.format() {
-                    Format::Text => output.line(&format!("{place}:{finding}"))?,
-                    Format::Json => output.line(
-                        &json!({
-                            "line": finding.line, "column": finding.column, "path": finding.path,
-                            "message": finding.message, "code": finding.code,
-                        })
-                        .to_string(),
-                    )?,
-                }
-            }
-            let count = findings.0.len();
-            let problems = if count == 1 { "finding" } else { "findings" };
-            Err(Failure::new(Exit::Findings, format!("{count} {problems}")))
-        }
-    }
-}
-
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        // Runs without a server: see `check`.
+        // Runs without a server: see `policy_check`.
         Command::Check(_) => Ok(()),
         Command::Create {
             id,

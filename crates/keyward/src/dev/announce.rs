@@ -92,7 +92,7 @@ impl Announcement<'_> {
                 })
                 .to_string(),
             ),
-            Format::Text => output.line(self.text().trim_end()),
+            Format::Text | Format::Sarif => output.line(self.text().trim_end()),
         }
     }
 

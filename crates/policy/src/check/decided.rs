@@ -49,8 +49,8 @@ impl Types {
         let full = pattern.full();
         let segments: Vec<&str> = full.split('/').collect();
         match segments[..] {
-            ["org", _] => Self::of(&["org"]),
             ["org", "**"] | ["org", _, "**"] => Self::ALL,
+            ["org", _] => Self::of(&["org"]),
             ["org", _, kind, ref rest @ ..] | [kind, ref rest @ ..] => match rest {
                 [_, below, ..] if *below != "**" => Self::of(&[below]),
                 _ => Self::of(match kind {
@@ -93,8 +93,11 @@ const IDENTITIES: &[&str] = &[
 
 /// The types of resources that an action is decided on.
 pub(crate) fn decided_on(action: ActionId) -> Types {
-    static TABLE: LazyLock<Box<[Types]>> =
-        LazyLock::new(|| ActionId::all().map(|action| of_name(action.name())).collect());
+    static TABLE: LazyLock<Box<[Types]>> = LazyLock::new(|| {
+        ActionId::all()
+            .map(|action| of_name(action.name()))
+            .collect()
+    });
     TABLE[action.index()]
 }
 

@@ -9,7 +9,7 @@ use keyward_commands::{
 
 use crate::check::Document;
 use crate::check::cover::covered_globs;
-use crate::check::decided::{Types, applicable, decided_on, hands_out_power};
+use crate::check::decided::{Types, decided_on, hands_out_power};
 use crate::check::draft::{Draft, List};
 use crate::check::report::Reporter;
 use crate::check::rules::Kind;
@@ -82,11 +82,11 @@ fn actions(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
                 format!("{text} is covered by {wider} of the same list")
             };
             out.add(Kind::DuplicateValue, item.at, path(index), message)
-                .fix_by_removing(out_text(document), "remove it", &starts, index);
+                .fix_by_removing(document.text, "remove it", &starts, index);
             continue;
         }
         if allows {
-            allowed_action(document, draft, index, bits, out);
+            allowed_action(document, at, index, bits, out);
         } else if bits.is_subset_of(always_actions()) {
             let message = format!(
                 "{} {} always possible: the Deny has no effect",
@@ -101,21 +101,18 @@ fn actions(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
 /// More than this many elements of one list are not compared with each other.
 const MAX_COMPARED: usize = 300;
 
-fn out_text<'d>(document: &Document<'d>) -> &'d str {
-    document.text
-}
-
 fn are(bits: &ActionBits) -> &'static str {
     if bits.len() == 1 { "is" } else { "are" }
 }
 
 fn allowed_action(
     document: &Document<'_>,
-    draft: &Draft<'_>,
+    at: usize,
     index: usize,
     bits: &ActionBits,
     out: &mut Reporter<'_>,
 ) {
+    let draft = &document.drafts[at];
     let list = &draft.actions;
     let item = &list.items[index];
     let path = || list.path(&draft.path, item);
@@ -141,8 +138,7 @@ fn allowed_action(
         out.add(Kind::Implied, item.at, path(), message)
             .fix_by_removing(document.text, "remove it", &starts, index);
     }
-    if matches!(item.text, "*" | "kvdb:*") && !document.meanings[draft_index(document, draft)].full
-    {
+    if matches!(item.text, "*" | "kvdb:*") && !document.meanings[at].full {
         let message = format!(
             "{} covers administration as well as data: programs need `kvdb:Execute*` or less",
             quoted(item.text)
@@ -155,11 +151,6 @@ fn allowed_action(
             "\"kvdb:Execute*\"",
         );
     }
-}
-
-fn draft_index(document: &Document<'_>, draft: &Draft<'_>) -> usize {
-    let same = |other: &Draft<'_>| std::ptr::eq(other, draft);
-    document.drafts.iter().position(same).unwrap_or(0)
 }
 
 fn resources(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
@@ -245,12 +236,7 @@ fn all_resources(document: &Document<'_>, at: usize, index: usize, out: &mut Rep
     let added = out.add(Kind::AllResources, item.at, path, message);
     if let Some(wanted) = narrower.filter(|_| item.text == "**") {
         let end = crate::check::draft::token_end(document.text, item.at);
-        added.fix(
-            "narrow to the type",
-            item.at,
-            end,
-            format!("\"{wanted}\""),
-        );
+        added.fix("narrow to the type", item.at, end, format!("\"{wanted}\""));
     }
 }
 
@@ -299,10 +285,7 @@ fn wrong_resources(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
         }
         let item = &draft.resources.items[index];
         let path = draft.resources.path(&draft.path, item);
-        let message = format!(
-            "none of the actions is decided on {}",
-            quoted(item.text)
-        );
+        let message = format!("none of the actions is decided on {}", quoted(item.text));
         out.add(Kind::ResourceWithoutAction, item.at, path, message);
     }
 }
@@ -381,7 +364,7 @@ impl KeyShape {
     }
 
     fn restricts_keys(self) -> bool {
-        !self.all_keys && !(self.all_reads && self.all_writes)
+        !(self.all_keys || self.all_reads && self.all_writes)
     }
 
     /// Can a statement with such key fields match some call of the action?
@@ -394,13 +377,10 @@ impl KeyShape {
         let some = self.keys || self.reads || self.writes;
         let (mut reads, mut writes) = (false, false);
         for spec in command.key_specs {
-            let flags = spec.flags;
-            let writing = KeyFlags::INSERT
-                .union(KeyFlags::UPDATE)
-                .union(KeyFlags::DELETE);
-            let write = flags.intersects(writing);
-            reads |= flags.contains(KeyFlags::ACCESS) || !write;
-            writes |= write;
+            if !spec.flags.contains(KeyFlags::NOT_KEY) {
+                reads |= spec.flags.reads();
+                writes |= spec.flags.writes();
+            }
         }
         match (effect, command.scope) {
             (Effect::Allow, CommandScope::Keyless) => !has_channels || self.channels,
@@ -465,11 +445,18 @@ fn key_fields(
             let message = format!(
                 "{} {} undeclared keys: under a key restriction they are mostly denied",
                 names(&scripts),
-                if scripts.len() == 1 { "reaches" } else { "reach" }
+                if scripts.len() == 1 {
+                    "reaches"
+                } else {
+                    "reach"
+                }
             );
             out.add(Kind::ScriptsNeedAll, item.at, path(), message);
         } else if never.iter().any(is_destructive) {
-            let never: ActionBits = never.iter().filter(|action| is_destructive(*action)).collect();
+            let never: ActionBits = never
+                .iter()
+                .filter(|action| is_destructive(*action))
+                .collect();
             let message = format!(
                 "of {}, {} touch every key: they are not granted under these key fields",
                 quoted(item.text),
@@ -484,7 +471,12 @@ fn key_fields(
     });
     if let Some((list, item)) = every.filter(|_| draft.keys.len() == 1 && effect == Effect::Allow) {
         let message = "`Keys` of `*` covers every key, and leaves no channel";
-        out.add(Kind::EveryKey, item.at, list.path(&draft.path, item), message);
+        out.add(
+            Kind::EveryKey,
+            item.at,
+            list.path(&draft.path, item),
+            message,
+        );
     }
 }
 
@@ -505,9 +497,9 @@ fn never_matches(effect: Effect, never: &ActionBits, draft: &Draft<'_>) -> Strin
              the pattern `*`"
         ),
         (Effect::Allow, _) => format!("{names} {verb} never allowed by {fields} alone"),
-        (Effect::Deny, Some(CommandScope::Keyless)) => format!(
-            "{names} {verb} never denied here: {fields} meets no command without keys"
-        ),
+        (Effect::Deny, Some(CommandScope::Keyless)) => {
+            format!("{names} {verb} never denied here: {fields} meets no command without keys")
+        }
         (Effect::Deny, _) => format!("{names} {verb} never denied by {fields}"),
     }
 }
@@ -650,7 +642,7 @@ fn power(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
             if !broad(pattern) && !organisation(pattern) {
                 continue;
             }
-            let here = powerful.intersect(document.applicable(Types::under(pattern)));
+            let here = powerful.intersect(&document.applicable(Types::under(pattern)));
             if !here.is_empty() {
                 reached = reached.union(&here);
                 on.push(quoted(draft.resources.items[resource].text));
@@ -670,11 +662,6 @@ fn power(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
         let path = draft.actions.path(&draft.path, item);
         out.add(Kind::HandsOutPower, item.at, path, message);
     }
-}
-
-/// All types at once, for [`Document::applicable`].
-pub(crate) fn fitting(types: Types) -> ActionBits {
-    applicable(types)
 }
 
 #[cfg(test)]
@@ -715,7 +702,8 @@ mod tests {
                 .collect();
             KeyShape::of(&lists)
         };
-        let cases: &[(&[(&str, &str)], Effect, &str, bool)] = &[
+        type Fields = &'static [(&'static str, &'static str)];
+        let cases: &[(Fields, Effect, &str, bool)] = &[
             (&[("Keys", "a:*")], Effect::Allow, "Get", true),
             (&[("Keys", "a:*")], Effect::Allow, "Flushall", false),
             (&[("Keys", "*")], Effect::Allow, "Flushall", true),

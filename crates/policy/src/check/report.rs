@@ -101,6 +101,8 @@ pub(crate) struct Reporter<'d> {
     pub(crate) text: &'d str,
     found: Vec<Raw>,
     counts: [usize; 4],
+    /// Something was not looked for.
+    is_cut: bool,
     errors: Vec<Finding>,
 }
 
@@ -113,13 +115,16 @@ impl<'d> Reporter<'d> {
             text,
             found: Vec::new(),
             counts: [0; 4],
+            is_cut: false,
             errors: Vec::new(),
         }
     }
 
-    /// Is there no use in looking for more of the kind?
-    pub(crate) fn is_full(&self, kind: Kind) -> bool {
-        self.counts[kind.rule().severity as usize] >= MAX_LISTED
+    /// Is there no use in looking for more of the kind? Then the report says that it is not whole.
+    pub(crate) fn is_full(&mut self, kind: Kind) -> bool {
+        let full = self.counts[kind.rule().severity as usize] >= MAX_LISTED;
+        self.is_cut |= full;
+        full
     }
 
     /// Adds a finding about the value or name that begins at an offset.
@@ -187,7 +192,7 @@ impl<'d> Reporter<'d> {
 
     /// All findings in the order of the text, errors first where they stand at the same place.
     pub(crate) fn finish(mut self, statements: Option<usize>) -> Report {
-        if self.counts.iter().any(|count| *count > MAX_LISTED) {
+        if self.is_cut || self.counts.iter().any(|count| *count > MAX_LISTED) {
             let rule = Kind::NotCompared.rule();
             let message = format!("more than {MAX_LISTED} of a severity: the rest is not listed");
             let end = self.text.len();

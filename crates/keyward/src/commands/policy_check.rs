@@ -1,0 +1,408 @@
+//! `keyward policy check`: what is wrong with documents, without a server.
+
+use std::time::SystemTime;
+
+use keyward_policy::check::{Finding, Options, Region, Report, Rule, Severity, check, rule};
+use keyward_policy::{Dialect, PolicyKind};
+use serde_json::{Map, Value, json};
+
+use super::sarif;
+use crate::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::{Format, Output, printable};
+use crate::policy_argument;
+
+/// Check documents, without a server. Exit code 7 if there are findings at or above --level.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward policy check policy.json
+  keyward policy check --resource resource-policy.json
+  keyward policy check --level warning policies/*.json
+  keyward policy check --output sarif policies/*.json > findings.sarif
+  keyward policy check --explain W001")]
+pub(crate) struct Arguments {
+    /// Files, `-` for standard input, or JSON.
+    #[arg(required_unless_present = "explain", value_name = "FILE")]
+    documents: Vec<String>,
+    /// They are resource policies: with `Identities` in place of `Resources`.
+    #[arg(long)]
+    resource: bool,
+    /// The dialect they are written in; told by their form if left out.
+    #[arg(long, value_enum)]
+    dialect: Option<DialectName>,
+    /// Findings from this severity on are a failure.
+    #[arg(long, value_enum, default_value = "error")]
+    level: Level,
+    /// Say what a code means.
+    #[arg(long, value_name = "CODE", conflicts_with = "documents")]
+    explain: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    Error,
+    Security,
+    Warning,
+    Suggestion,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DialectName {
+    Native,
+    Aws,
+    Tencent,
+    Alibaba,
+    Acl,
+}
+
+impl Level {
+    fn severity(self) -> Severity {
+        match self {
+            Self::Error => Severity::Error,
+            Self::Security => Severity::Security,
+            Self::Warning => Severity::Warning,
+            Self::Suggestion => Severity::Suggestion,
+        }
+    }
+}
+
+impl DialectName {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Native => Dialect::Native,
+            Self::Aws => Dialect::Aws,
+            Self::Tencent => Dialect::Tencent,
+            Self::Alibaba => Dialect::Alibaba,
+            Self::Acl => Dialect::Acl,
+        }
+    }
+}
+
+/// One document and what was found in it.
+pub(super) struct Checked {
+    /// How it was named on the command line; `policy` for JSON given there, `stdin` for `-`.
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) report: Report,
+}
+
+pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
+    if let Some(code) = &arguments.explain {
+        let Some(rule) = rule(code) else {
+            let text = format!("no finding has the code `{}`", printable(code));
+            return Err(Failure::new(Exit::NotFound, text));
+        };
+        let explained = json!({
+            "code": rule.code, "severity": rule.severity.name(), "title": rule.title,
+            "explanation": rule.explanation,
+        });
+        return Ok(output.document(&explained, |_| explanation(rule))?);
+    }
+    let options = Options {
+        dialect: arguments.dialect.map(DialectName::dialect),
+        kind: if arguments.resource {
+            PolicyKind::Resource
+        } else {
+            PolicyKind::Identity
+        },
+        organisation: global.profile.organisation.as_deref().unwrap_or("dev"),
+        now: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_millis()).ok()),
+    };
+    let mut all = Vec::new();
+    for document in &arguments.documents {
+        let text = policy_argument::document(document)?;
+        let checked = Checked {
+            name: name(document),
+            report: check(&text, &options),
+            text,
+        };
+        match output.format() {
+            Format::Text => output.line(in_words(&checked).trim_end())?,
+            Format::Json => {
+                for finding in &checked.report.findings {
+                    output.line(&in_json(&checked.name, finding).to_string())?;
+                }
+                output.line(&summary(&checked).to_string())?;
+            }
+            Format::Sarif => {}
+        }
+        all.push(checked);
+    }
+    if output.format() == Format::Sarif {
+        output.line(&format!("{:#}", sarif::log(&all)))?;
+    }
+    let findings = all.iter().flat_map(|checked| &checked.report.findings);
+    let level = arguments.level.severity();
+    let count = findings
+        .filter(|finding| finding.rule.severity >= level)
+        .count();
+    if count == 0 {
+        return Ok(());
+    }
+    let findings = if count == 1 { "finding" } else { "findings" };
+    let from = match level {
+        Severity::Error => String::new(),
+        level => format!(" at or above `{level}`"),
+    };
+    let text = format!("{count} {findings}{from}");
+    Err(Failure::new(Exit::Findings, text))
+}
+
+fn name(document: &str) -> String {
+    match document {
+        "-" => "stdin".to_owned(),
+        text if text.trim_start().starts_with(['[', '{']) => "policy".to_owned(),
+        file => file.to_owned(),
+    }
+}
+
+fn explanation(rule: &Rule) -> String {
+    let head = format!("{} ({}): {}", rule.code, rule.severity, rule.title);
+    format!("{head}\n\n{}", wrapped(rule.explanation, 88))
+}
+
+fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// For people: each finding with the line it is on and what it points at.
+fn in_words(checked: &Checked) -> String {
+    let name = printable(&checked.name);
+    let mut out = String::new();
+    for finding in &checked.report.findings {
+        let region = finding.region;
+        let (severity, code) = (finding.rule.severity, finding.rule.code);
+        let message = printable(&finding.message);
+        let (line, column) = (region.line, region.column);
+        out += &format!("{name}:{line}:{column}: {severity} {code}: {message}\n");
+        out += &shown(&checked.text, region);
+        let mut notes = Vec::new();
+        if !finding.path.is_empty() {
+            notes.push(format!("at {}", printable(&finding.path)));
+        }
+        if let Some(related) = &finding.related {
+            let (path, line) = (printable(&related.path), related.region.line);
+            notes.push(format!("see {path} in line {line}"));
+        }
+        if let Some(fix) = &finding.fix {
+            let what = printable(&fix.description);
+            if fix.replacement.is_empty() {
+                notes.push(format!("fix: {what}"));
+            } else {
+                notes.push(format!("fix: {what}: {}", printable(&fix.replacement)));
+            }
+        }
+        for note in notes {
+            out += &format!("      = {note}\n");
+        }
+        out.push('\n');
+    }
+    let count = |severity: Severity| {
+        let findings = checked.report.findings.iter();
+        findings
+            .filter(|finding| finding.rule.severity == severity)
+            .count()
+    };
+    let verdict = match checked.report.statements {
+        Some(1) => "valid: 1 statement".to_owned(),
+        Some(count) => format!("valid: {count} statements"),
+        None => "not valid".to_owned(),
+    };
+    let counts: Vec<String> = Severity::ALL
+        .into_iter()
+        .map(|severity| (severity, count(severity)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| {
+            let plural = match (severity, count) {
+                (_, 1) => severity.name().to_owned(),
+                (Severity::Security, _) => "security warnings".to_owned(),
+                (severity, _) => format!("{severity}s"),
+            };
+            format!("{count} {plural}")
+        })
+        .collect();
+    let counts = if counts.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", counts.join(", "))
+    };
+    out + &format!("{name}: {verdict}{counts}\n")
+}
+
+/// The line of a region, with carets under it. Long lines are cut around it.
+fn shown(text: &str, region: Region) -> String {
+    const BEFORE: usize = 60;
+    const WIDTH: usize = 100;
+    let bytes = text.as_bytes();
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let start = bytes[..region.from]
+        .iter()
+        .rposition(ends)
+        .map_or(0, |at| at + 1);
+    let end = bytes[region.from..]
+        .iter()
+        .position(ends)
+        .map_or(text.len(), |at| region.from + at);
+    let (Some(before), Some(rest)) = (text.get(start..region.from), text.get(region.from..end))
+    else {
+        return String::new();
+    };
+    let skipped = before.chars().count().saturating_sub(BEFORE);
+    let mut line: String = before.chars().skip(skipped).collect();
+    if skipped > 0 {
+        line.insert(0, '…');
+    }
+    let indent = line.chars().count();
+    let room = WIDTH.saturating_sub(indent).max(20);
+    line.extend(rest.chars().take(room));
+    if rest.chars().nth(room).is_some() {
+        line.push('…');
+    }
+    let marked = text.get(region.from..region.to.min(end));
+    let carets = marked.map_or(1, |marked| marked.chars().count().clamp(1, room));
+    let line: String = line
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let number = region.line;
+    format!(
+        "{number:>5} | {}\n      | {}{}\n",
+        printable(line.trim_end()),
+        " ".repeat(indent),
+        "^".repeat(carets)
+    )
+}
+
+fn place(region: Region) -> Map<String, Value> {
+    let mut place = Map::new();
+    place.insert("line".into(), region.line.into());
+    place.insert("column".into(), region.column.into());
+    place.insert("end_line".into(), region.end_line.into());
+    place.insert("end_column".into(), region.end_column.into());
+    place
+}
+
+fn in_json(name: &str, finding: &Finding) -> Value {
+    let mut shown = Map::new();
+    shown.insert("file".into(), name.into());
+    shown.insert("code".into(), finding.rule.code.into());
+    shown.insert("severity".into(), finding.rule.severity.name().into());
+    shown.append(&mut place(finding.region));
+    shown.insert("path".into(), finding.path.as_str().into());
+    shown.insert("message".into(), finding.message.as_str().into());
+    if let Some(related) = &finding.related {
+        let mut other = place(related.region);
+        other.insert("path".into(), related.path.as_str().into());
+        shown.insert("related".into(), other.into());
+    }
+    if let Some(fix) = &finding.fix {
+        let mut change = place(fix.region);
+        change.insert("description".into(), fix.description.as_str().into());
+        change.insert("replacement".into(), fix.replacement.as_str().into());
+        shown.insert("fix".into(), change.into());
+    }
+    shown.into()
+}
+
+fn summary(checked: &Checked) -> Value {
+    let count = |severity: Severity| {
+        let findings = checked.report.findings.iter();
+        let same = findings.filter(|finding| finding.rule.severity == severity);
+        (severity.name().to_owned(), Value::from(same.count()))
+    };
+    let counts: Map<String, Value> = Severity::ALL.into_iter().map(count).collect();
+    json!({
+        "file": checked.name,
+        "valid": checked.report.statements.is_some(),
+        "statements": checked.report.statements,
+        "findings": counts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Checked {
+        let options = Options {
+            dialect: None,
+            kind: PolicyKind::Identity,
+            organisation: "dev",
+            now: None,
+        };
+        Checked {
+            name: "p.json".to_owned(),
+            text: text.to_owned(),
+            report: check(text, &options),
+        }
+    }
+
+    #[test]
+    fn for_people() {
+        let text = "[{\"Effect\": \"Allow\", \"Actions\": [\"kvdb:ExecuteGet\"],\n  \"Resources\": [\"kvdb/*\"]}]";
+        let expected = "p.json:2:17: suggestion I002: `kvdb/*` covers every `kvdb`, later ones included: name the ids if a few will do
+    2 |   \"Resources\": [\"kvdb/*\"]}]
+      |                 ^^^^^^^^
+      = at [0].Resources[0]
+
+p.json: valid: 1 statement; 1 suggestion
+";
+        assert_eq!(in_words(&checked(text)), expected);
+        let broken = in_words(&checked("[\u{1b}"));
+        assert!(!broken.contains('\u{1b}'), "{broken}");
+        assert!(broken.ends_with("p.json: not valid; 1 error\n"), "{broken}");
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        let keys = format!("\"{}\"", "é".repeat(900));
+        let text = format!(
+            "[{{\"Effect\": \"Allow\", \"Actions\": [\"kvdb:ExecuteGet\"], \"Keys\": [{keys}], \"Resources\": [\"kvdb/*\"]}}]"
+        );
+        let shown = in_words(&checked(&text));
+        assert!(
+            shown.lines().all(|line| line.chars().count() < 140),
+            "{shown}"
+        );
+        assert!(shown.contains("^^^^^^^^"), "{shown}");
+    }
+
+    #[test]
+    fn for_programs() {
+        let text = "[{\"Effect\": \"Allow\", \"Actions\": [\"kvdb:ExecuteGet\", \"kvdb:ExecuteGet\"], \"Resources\": [\"kvdb/a\"]}]";
+        let checked = checked(text);
+        let shown: Vec<Value> = checked
+            .report
+            .findings
+            .iter()
+            .map(|finding| in_json("p.json", finding))
+            .collect();
+        let expected = json!([{
+            "file": "p.json", "code": "I001", "severity": "suggestion",
+            "line": 1, "column": 53, "end_line": 1, "end_column": 70,
+            "path": "[0].Actions[1]", "message": "`kvdb:ExecuteGet` stands twice in the list",
+            "fix": {
+                "line": 1, "column": 51, "end_line": 1, "end_column": 70,
+                "description": "remove it", "replacement": "",
+            },
+        }]);
+        assert_eq!(Value::from(shown), expected);
+        assert_eq!(summary(&checked)["findings"]["suggestion"], 1);
+    }
+}

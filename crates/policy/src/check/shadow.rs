@@ -1,0 +1,451 @@
+//! Statements of one document beside each other: what another one covers, and a Deny that leaves
+//! another way to the same effect.
+
+use keyward_commands::{ActionBits, CommandScope};
+
+use crate::check::cover::{globs_cover, resource_covers, resources_may_overlap};
+use crate::check::draft::{Draft, token_end};
+use crate::check::effects::effects;
+use crate::check::native::names;
+use crate::check::report::Reporter;
+use crate::check::rules::Kind;
+use crate::check::{Document, Meaning};
+use crate::finding::quoted;
+use crate::{Effect, PolicyKind};
+
+/// Pairs of statements that are compared, at most: what a second allows.
+const MAX_PAIRS: usize = 4_000_000;
+
+/// All of it.
+pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {
+    let mut search = Search::new(document);
+    let count = document.drafts.len();
+    for at in 0..count {
+        let meaning = &document.meanings[at];
+        if !meaning.is_whole {
+            continue;
+        }
+        let done = match document.drafts[at].effect {
+            Some(Effect::Allow) => search.shadowed(at, out) || search.redundant(at, out),
+            Some(Effect::Deny) => search.redundant(at, out),
+            None => true,
+        };
+        if !done && document.drafts[at].is(Effect::Deny) {
+            search.leaves_ways(at, out);
+        }
+    }
+    if search.pairs == 0 {
+        let message = "too many statements to compare every one with every other";
+        let end = document.text.len();
+        out.add_range(Kind::NotCompared, end, end, "", message);
+    }
+}
+
+struct Search<'s, 'd> {
+    document: &'s Document<'d>,
+    /// Statements by each action that they name: a statement can be covered only by one that names
+    /// its rarest action too.
+    allows: Vec<Vec<u32>>,
+    denies: Vec<Vec<u32>>,
+    /// How many comparisons are left.
+    pairs: usize,
+    /// What all Allows name together.
+    allowed: ActionBits,
+}
+
+impl<'s, 'd> Search<'s, 'd> {
+    fn new(document: &'s Document<'d>) -> Self {
+        let empty = || vec![Vec::new(); keyward_commands::ACTION_COUNT];
+        let mut search = Self {
+            document,
+            allows: empty(),
+            denies: empty(),
+            pairs: MAX_PAIRS,
+            allowed: ActionBits::EMPTY,
+        };
+        for (at, (draft, meaning)) in document.drafts.iter().zip(&document.meanings).enumerate() {
+            if !meaning.is_whole {
+                continue;
+            }
+            let lists = match draft.effect {
+                Some(Effect::Allow) => {
+                    search.allowed = search.allowed.union(&meaning.actions);
+                    &mut search.allows
+                }
+                Some(Effect::Deny) => &mut search.denies,
+                None => continue,
+            };
+            for action in meaning.actions.iter() {
+                lists[action.index()].push(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+        }
+        search
+    }
+
+    fn lists(&self, effect: Effect) -> &[Vec<u32>] {
+        match effect {
+            Effect::Allow => &self.allows,
+            Effect::Deny => &self.denies,
+        }
+    }
+
+    /// Statements of an effect that name the rarest of these actions.
+    fn candidates(&self, effect: Effect, actions: &ActionBits) -> Vec<u32> {
+        let lists = self.lists(effect);
+        let by_count = |action: &keyward_commands::ActionId| lists[action.index()].len();
+        let rarest = actions.iter().min_by_key(by_count);
+        rarest.map_or_else(Vec::new, |action| lists[action.index()].clone())
+    }
+
+    /// One comparison less.
+    fn spend(&mut self) -> bool {
+        self.pairs = self.pairs.saturating_sub(1);
+        self.pairs > 0
+    }
+
+    /// A Deny, or several, cover all of an Allow, or all of one of its action patterns.
+    fn shadowed(&mut self, at: usize, out: &mut Reporter<'_>) -> bool {
+        if out.is_full(Kind::Shadowed) {
+            return false;
+        }
+        let document = self.document;
+        let (draft, meaning) = (&document.drafts[at], &document.meanings[at]);
+        let mut denied = ActionBits::EMPTY;
+        let mut last = None;
+        let mut seen: Vec<u32> = Vec::new();
+        for action in meaning.actions.iter() {
+            if self.denies[action.index()].is_empty() || denied.contains(action) {
+                continue;
+            }
+            for other in self.denies[action.index()].clone() {
+                if seen.contains(&other) {
+                    continue;
+                }
+                if !self.spend() {
+                    return false;
+                }
+                if seen.len() < 64 {
+                    seen.push(other);
+                }
+                let other = other as usize;
+                if covers_all_but_actions(document, other, at) {
+                    denied = denied.union(&document.meanings[other].actions);
+                    last = Some(other);
+                }
+            }
+        }
+        let Some(other) = last else {
+            return false;
+        };
+        let by = &document.drafts[other];
+        let end = |draft: &Draft<'_>| token_end(document.text, draft.at);
+        if meaning.actions.is_subset_of(&denied) {
+            let message = format!("this Allow grants nothing: {} always denies it", called(by));
+            let starts: Vec<usize> = document.drafts.iter().map(|draft| draft.at).collect();
+            out.add(Kind::Shadowed, draft.at, &*draft.path, message)
+                .related(by.at, end(by), &*by.path)
+                .fix_by_removing(document.text, "remove the statement", &starts, at);
+            return true;
+        }
+        let starts: Vec<usize> = draft.actions.items.iter().map(|item| item.at).collect();
+        for (index, item) in draft.actions.items.iter().enumerate() {
+            let Some(bits) = document.bits(meaning, index) else {
+                continue;
+            };
+            if bits.is_subset_of(&denied) && !out.is_full(Kind::Shadowed) {
+                let message = format!(
+                    "{} grants nothing: {} always denies it",
+                    quoted(item.text),
+                    called(by)
+                );
+                let path = draft.actions.path(&draft.path, item);
+                out.add(Kind::Shadowed, item.at, path, message)
+                    .related(by.at, end(by), &*by.path)
+                    .fix_by_removing(document.text, "remove the action", &starts, index);
+            }
+        }
+        false
+    }
+
+    /// Another statement of the same effect covers it.
+    fn redundant(&mut self, at: usize, out: &mut Reporter<'_>) -> bool {
+        if out.is_full(Kind::Redundant) {
+            return false;
+        }
+        let document = self.document;
+        let (draft, meaning) = (&document.drafts[at], &document.meanings[at]);
+        let Some(effect) = draft.effect else {
+            return false;
+        };
+        for other in self.candidates(effect, &meaning.actions) {
+            let other = other as usize;
+            if other == at {
+                continue;
+            }
+            if !self.spend() {
+                return false;
+            }
+            let wider = &document.meanings[other];
+            if !meaning.actions.is_subset_of(&wider.actions)
+                || !covers_all_but_actions(document, other, at)
+            {
+                continue;
+            }
+            // Of two that cover each other the later one is told of.
+            let equal = wider.actions == meaning.actions
+                && other > at
+                && covers_all_but_actions(document, at, other);
+            if equal {
+                continue;
+            }
+            let by = &document.drafts[other];
+            let message = format!("{} covers all of this statement", called(by));
+            let starts: Vec<usize> = document.drafts.iter().map(|draft| draft.at).collect();
+            out.add(Kind::Redundant, draft.at, &*draft.path, message)
+                .related(by.at, token_end(document.text, by.at), &*by.path)
+                .fix_by_removing(document.text, "remove the statement", &starts, at);
+            return true;
+        }
+        false
+    }
+
+    /// A Deny that names one way to an effect.
+    fn leaves_ways(&mut self, at: usize, out: &mut Reporter<'_>) {
+        let document = self.document;
+        let (draft, meaning) = (&document.drafts[at], &document.meanings[at]);
+        // Sets and wildcards mean more than one effect: only who names a command means its effect.
+        let mut by_name = ActionBits::EMPTY;
+        for (index, item) in draft.actions.items.iter().enumerate() {
+            if let Some(bits) = document.bits(meaning, index)
+                && !item.text.contains(['*', '@'])
+            {
+                by_name = by_name.union(bits);
+            }
+        }
+        for effect in effects() {
+            let named = by_name.intersect(&effect.triggers);
+            if named.is_empty() || effect.ways.is_subset_of(&meaning.actions) {
+                continue;
+            }
+            let mut denied = meaning.actions.clone();
+            for action in effect.ways.iter() {
+                if denied.contains(action) {
+                    continue;
+                }
+                for other in self.denies[action.index()].clone() {
+                    if !self.spend() {
+                        return;
+                    }
+                    if covers_all_but_actions(document, other as usize, at) {
+                        denied = denied.union(&document.meanings[other as usize].actions);
+                        break;
+                    }
+                }
+            }
+            let left = effect.ways.subtract(&denied);
+            if left.is_empty() {
+                continue;
+            }
+            // The pattern that names it, to point at and to repair.
+            let pointed = draft
+                .actions
+                .items
+                .iter()
+                .enumerate()
+                .find(|(index, item)| {
+                    let bits = document.bits(meaning, *index);
+                    let is_one = !item.text.contains(['*', '@']);
+                    is_one && bits.is_some_and(|bits| bits.intersects(&effect.triggers))
+                });
+            let Some((_, item)) = pointed else {
+                continue;
+            };
+            let path = draft.actions.path(&draft.path, item);
+            let allowed = self.allowed_where(at, &left);
+            let (kind, message) = if allowed.is_empty() {
+                let message = format!(
+                    "denies {} and not the other ways to {}: {}",
+                    names(&named),
+                    effect.effect,
+                    names(&left)
+                );
+                (Kind::DenyLeavesUnused, message)
+            } else {
+                let message = format!(
+                    "denies {} but leaves other ways to {} allowed: {}",
+                    names(&named),
+                    effect.effect,
+                    names(&allowed)
+                );
+                (Kind::LeavesWay, message)
+            };
+            let (from, to) = (item.at, token_end(document.text, item.at));
+            let added = out.add(kind, from, path, message);
+            if let Some(set) = effect.set {
+                added.fix(
+                    format!("deny every way to {}", effect.effect),
+                    from,
+                    to,
+                    format!("\"{set}\""),
+                );
+            } else {
+                let mut all: Vec<String> = vec![format!("\"{}\"", item.text)];
+                let more = left.iter().take(40);
+                all.extend(more.map(|action| format!("\"{}\"", action.name())));
+                let is_plain = !item.text.contains(['"', '\\']);
+                if is_plain && !item.text.chars().any(char::is_control) {
+                    added.fix(
+                        format!("deny every way to {}", effect.effect),
+                        from,
+                        to,
+                        all.join(", "),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Which of these actions some Allow gives where a Deny speaks.
+    fn allowed_where(&mut self, deny: usize, actions: &ActionBits) -> ActionBits {
+        let some = actions.intersect(&self.allowed);
+        if some.is_empty() {
+            return some;
+        }
+        let document = self.document;
+        let denied = &document.meanings[deny];
+        let mut found = ActionBits::EMPTY;
+        for action in some.iter() {
+            for other in self.allows[action.index()].clone() {
+                if !self.spend() {
+                    return found;
+                }
+                if may_meet(document, denied, &document.meanings[other as usize]) {
+                    found =
+                        found.union(&document.meanings[other as usize].actions.intersect(&some));
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+fn called(draft: &Draft<'_>) -> String {
+    match draft.sid {
+        Some(sid) if !sid.text.is_empty() => format!("statement {}", quoted(sid.text)),
+        _ => format!("statement `{}`", draft.path),
+    }
+}
+
+fn may_meet(document: &Document<'_>, a: &Meaning, b: &Meaning) -> bool {
+    if document.kind == PolicyKind::Resource {
+        return true;
+    }
+    let pairs = a
+        .resources
+        .iter()
+        .flatten()
+        .flat_map(|x| b.resources.iter().flatten().map(move |y| (x, y)));
+    pairs.take(1000).any(|(x, y)| resources_may_overlap(x, y))
+}
+
+/// Does statement `outer` match every request that `inner` matches, if it speaks of its action?
+fn covers_all_but_actions(document: &Document<'_>, outer: usize, inner: usize) -> bool {
+    let (a, b) = (&document.meanings[outer], &document.meanings[inner]);
+    if !a.conditions.is_subset(&b.conditions) {
+        return false;
+    }
+    let (draft_a, draft_b) = (&document.drafts[outer], &document.drafts[inner]);
+    covers_keys(draft_a, draft_b, b) && covers_where(document, outer, inner)
+}
+
+fn covers_where(document: &Document<'_>, outer: usize, inner: usize) -> bool {
+    let (a, b) = (&document.meanings[outer], &document.meanings[inner]);
+    match document.kind {
+        PolicyKind::Identity => b.resources.iter().flatten().all(|resource| {
+            let wider = a.resources.iter().flatten();
+            wider
+                .take(1000)
+                .any(|wider| resource_covers(wider, resource))
+        }),
+        PolicyKind::Resource => {
+            let (x, y) = (&document.drafts[outer], &document.drafts[inner]);
+            let all = x.identities.items.iter().any(|item| item.text == "*");
+            let both = x.is(Effect::Deny);
+            y.identities.items.iter().all(|item| {
+                let named = x
+                    .identities
+                    .items
+                    .iter()
+                    .any(|other| other.text == item.text);
+                named || all && (both || item.text != "unauthenticated")
+            })
+        }
+    }
+}
+
+fn globs<'d>(draft: &Draft<'d>, name: &str) -> Vec<&'d str> {
+    let list = draft.keys.iter().find(|list| list.name == name);
+    list.map_or_else(Vec::new, |list| {
+        list.items.iter().map(|item| item.text).collect()
+    })
+}
+
+/// Do the key fields of `outer` match wherever those of `inner` do?
+fn covers_keys(outer: &Draft<'_>, inner: &Draft<'_>, meaning: &Meaning) -> bool {
+    if outer.keys.is_empty() {
+        return true;
+    }
+    if inner.keys.is_empty() {
+        return false;
+    }
+    let (x, y) = (|name| globs(outer, name), |name| globs(inner, name));
+    let (keys, reads, writes) = (x("Keys"), x("ReadKeys"), x("WriteKeys"));
+    let either = |more: &[&'_ str]| -> Vec<String> {
+        keys.iter()
+            .chain(more)
+            .map(|text| (*text).to_owned())
+            .collect()
+    };
+    let (reads, writes) = (either(&reads), either(&writes));
+    let texts = |owned: &[String]| -> Vec<String> { owned.to_vec() };
+    let cover = |wider: Vec<String>, inner: Vec<&str>| {
+        let wider: Vec<&str> = wider.iter().map(String::as_str).collect();
+        wider.len() * inner.len() <= 10_000 && globs_cover(&wider, &inner)
+    };
+    match (outer.effect, inner.effect) {
+        // A Deny matches on any key; an Allow only if all of its keys fit: what the Allow touches
+        // must be keys, and each of them denied.
+        (Some(Effect::Deny), Some(Effect::Allow)) => {
+            let keyed = meaning.actions.iter().all(|action| {
+                let command = action.command().map(|command| command.command());
+                command.is_some_and(|command| {
+                    let needs = keyward_commands::Flags::NO_MANDATORY_KEYS;
+                    command.scope == CommandScope::Keyed && !command.flags.contains(needs)
+                })
+            });
+            keyed
+                && cover(x("Keys").iter().map(|text| (*text).to_owned()).collect(), {
+                    let mut all = y("Keys");
+                    all.extend(y("ReadKeys"));
+                    all.extend(y("WriteKeys"));
+                    all
+                })
+        }
+        (Some(a), Some(b)) if a == b => {
+            cover(
+                keys.iter().map(|text| (*text).to_owned()).collect(),
+                y("Keys"),
+            ) && cover(texts(&reads), y("ReadKeys"))
+                && cover(texts(&writes), y("WriteKeys"))
+                && cover(
+                    x("Channels")
+                        .iter()
+                        .map(|text| (*text).to_owned())
+                        .collect(),
+                    y("Channels"),
+                )
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,328 @@
+//! The cases in `corpus/check`: what is found in each document, all of it, with its places.
+
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use keyward_policy::check::{Options, Report, Severity, check, rules};
+use keyward_policy::{Dialect, PolicyKind};
+
+/// 2026-06-01T00:00:00Z, in milliseconds.
+const NOW: i64 = 1_780_272_000_000;
+
+/// Codes of parts of the language that are not read yet.
+const PENDING: &[&str] = &[
+    "S006", "S007", "S008", "S009", "S010", "S011", "S013", "S014", "S015", "S016", "S017", "S018",
+    "S019", "S020", "S021", "S022", "W012", "W013", "W014", "W015", "W016", "W017", "W018", "W019",
+    "W020", "W021", "W022", "W023", "W024", "W025", "W026", "W027", "I008", "I012", "I013", "I014",
+    "I015", "I016",
+];
+
+/// One case of a file.
+struct Case {
+    file: PathBuf,
+    /// `name`, and the lines of the head.
+    name: String,
+    head: Vec<(String, String)>,
+    document: String,
+    expected: String,
+}
+
+impl Case {
+    fn head(&self, name: &str) -> Option<&str> {
+        let found = self.head.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn report(&self) -> Report {
+        let kind = match self.head("kind") {
+            None | Some("identity") => PolicyKind::Identity,
+            Some("resource") => PolicyKind::Resource,
+            Some(other) => panic!("{}: kind `{other}`", self.name),
+        };
+        let dialect = self.head("dialect").map(|name| {
+            let all = [
+                Dialect::Native,
+                Dialect::Aws,
+                Dialect::Tencent,
+                Dialect::Alibaba,
+                Dialect::Acl,
+            ];
+            all.into_iter().find(|known| known.name() == name).unwrap()
+        });
+        let options = Options {
+            dialect,
+            kind,
+            organisation: "acme",
+            now: Some(NOW),
+        };
+        check(&self.text(), &options)
+    }
+
+    /// The document; `repeat: n` puts an element that often before the last bracket.
+    fn text(&self) -> String {
+        let text = self.document.replace("␉", "\t");
+        match self.head("repeat") {
+            None => text,
+            Some(count) => {
+                let count: usize = count.parse().unwrap();
+                text.replace("…", &"x".repeat(count))
+            }
+        }
+    }
+
+    fn found(&self) -> String {
+        let mut out = String::new();
+        for finding in &self.report().findings {
+            let region = finding.region;
+            let path = if finding.path.is_empty() {
+                "-"
+            } else {
+                &finding.path
+            };
+            let (line, column) = (region.line, region.column);
+            writeln!(out, "{} {line}:{column} {path}", finding.rule.code).unwrap();
+        }
+        out
+    }
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus/check");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "txt"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for file in files() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for block in text.split("\n=== ").skip(1) {
+            let (head, rest) = block.split_once("\n---\n").unwrap();
+            let (document, expected) = rest.split_once("\n---").unwrap();
+            let mut lines = head.lines();
+            let name = lines.next().unwrap().to_owned();
+            let head = lines.map(|line| {
+                let (name, value) = line.split_once(": ").unwrap();
+                (name.to_owned(), value.to_owned())
+            });
+            cases.push(Case {
+                file: file.clone(),
+                name,
+                head: head.collect(),
+                document: document.to_owned(),
+                expected: expected.trim_start_matches('\n').trim_end().to_owned(),
+            });
+        }
+    }
+    cases
+}
+
+#[test]
+fn what_is_found() {
+    let write = std::env::var_os("KEYWARD_WRITE_CORPUS").is_some();
+    let cases = cases();
+    if write {
+        for file in files() {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let mut out = text.split("\n=== ").next().unwrap().to_owned();
+            for case in cases.iter().filter(|case| case.file == file) {
+                write!(out, "\n=== {}\n", case.name).unwrap();
+                for (name, value) in &case.head {
+                    writeln!(out, "{name}: {value}").unwrap();
+                }
+                let found = case.found();
+                write!(out, "---\n{}\n---\n{found}", case.document).unwrap();
+            }
+            std::fs::write(&file, out).unwrap();
+        }
+        return;
+    }
+    let mut wrong = String::new();
+    for case in &cases {
+        let found = case.found();
+        if found.trim_end() != case.expected {
+            let (file, name) = (case.file.file_name().unwrap(), &case.name);
+            writeln!(
+                wrong,
+                "{}: {name}\nexpected:\n{}\nfound:\n{found}",
+                file.display(),
+                case.expected
+            )
+            .unwrap();
+            for finding in &case.report().findings {
+                writeln!(wrong, "  {}: {}", finding.rule.code, finding.message).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Every code has a case that raises it, and a near miss that does not.
+#[test]
+fn every_code_has_a_case_and_a_near_miss() {
+    let (mut raised, mut missed) = (BTreeSet::new(), BTreeSet::new());
+    for case in cases() {
+        let found: BTreeSet<&str> = case
+            .report()
+            .findings
+            .iter()
+            .map(|finding| finding.rule.code)
+            .collect();
+        for code in case.head("without").unwrap_or("").split_whitespace() {
+            assert!(!found.contains(code), "{}: {code} was raised", case.name);
+            missed.insert(code.to_owned());
+        }
+        raised.extend(found);
+    }
+    for rule in rules() {
+        if PENDING.contains(&rule.code) {
+            assert!(!raised.contains(rule.code), "{} has come", rule.code);
+            continue;
+        }
+        assert!(raised.contains(rule.code), "no case raises {}", rule.code);
+        assert!(missed.contains(rule.code), "no near miss of {}", rule.code);
+    }
+}
+
+/// A fix, once made, removes its finding and adds no error.
+#[test]
+fn fixes_fix() {
+    for case in cases() {
+        let report = case.report();
+        let text = case.text();
+        if report.findings.len() > 200 {
+            continue; // cut: one fix less makes room for another finding
+        }
+        for finding in &report.findings {
+            let Some(fix) = &finding.fix else {
+                continue;
+            };
+            let (from, to) = (fix.region.from, fix.region.to);
+            let document = format!("{}{}{}", &text[..from], fix.replacement, &text[to..]);
+            let fixed = Case {
+                document,
+                head: case.head.clone(),
+                file: PathBuf::new(),
+                name: String::new(),
+                expected: String::new(),
+            };
+            let after = fixed.report();
+            let count = |report: &Report| {
+                let same = |other: &&keyward_policy::check::Finding| {
+                    other.rule.code == finding.rule.code && other.message == finding.message
+                };
+                report.findings.iter().filter(same).count()
+            };
+            let errors = |report: &Report| {
+                let errors = report.findings.iter();
+                errors
+                    .filter(|finding| finding.rule.severity == Severity::Error)
+                    .count()
+            };
+            let (name, code) = (&case.name, finding.rule.code);
+            assert!(
+                count(&after) < count(&report),
+                "{name}: {code} is still there after its fix:\n{}",
+                fixed.document
+            );
+            assert!(
+                errors(&after) <= errors(&report),
+                "{name}: {code} breaks it:\n{}",
+                fixed.document
+            );
+        }
+    }
+}
+
+/// Documents that were cut off, or have a byte changed, are findings and no panics.
+#[test]
+fn damaged_documents() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let rounds: usize =
+        std::env::var("KEYWARD_CHECK_ROUNDS").map_or(6, |count| count.parse().unwrap());
+    for case in cases() {
+        let text = case.text();
+        if text.len() > 4096 {
+            continue;
+        }
+        for _ in 0..rounds {
+            let mut bytes = text.clone().into_bytes();
+            let at = usize::try_from(next()).unwrap_or(0) % (bytes.len() + 1);
+            match next() % 3 {
+                0 => bytes.truncate(at),
+                1 if at < bytes.len() => {
+                    bytes[at] = b" \"[]{},:*$\\a0\xc3"[usize::try_from(next() % 14).unwrap()];
+                }
+                _ => bytes.insert(at, b"\"[]{},:*$"[usize::try_from(next() % 9).unwrap()]),
+            }
+            let document = String::from_utf8_lossy(&bytes).into_owned();
+            let damaged = Case {
+                document,
+                head: case.head.clone(),
+                file: PathBuf::new(),
+                name: case.name.clone(),
+                expected: String::new(),
+            };
+            let text = damaged.text();
+            for finding in damaged.report().findings {
+                let region = finding.region;
+                assert!(region.from <= region.to && region.to <= text.len());
+                assert!(text.is_char_boundary(region.from) && text.is_char_boundary(region.to));
+            }
+        }
+    }
+}
+
+/// The manual's list of findings is written from the code.
+#[test]
+fn the_manual_is_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policy-findings.md");
+    let mut parts = Vec::new();
+    for severity in Severity::ALL {
+        let title = match severity {
+            Severity::Error => "Errors",
+            Severity::Security => "Security warnings",
+            Severity::Warning => "Warnings",
+            Severity::Suggestion => "Suggestions",
+        };
+        let mut part = format!("## {title}\n");
+        for rule in rules().iter().filter(|rule| rule.severity == severity) {
+            write!(
+                part,
+                "\n### {}: {}\n\n{}\n",
+                rule.code, rule.title, rule.explanation
+            )
+            .unwrap();
+        }
+        parts.push(part);
+    }
+    let generated = parts.join("\n");
+    const BEGIN: &str = "<!-- generated: every finding -->\n";
+    const END: &str = "<!-- end of generated -->\n";
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (found, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("KEYWARD_WRITE_DOCS").is_some() {
+        let text = format!("{before}{BEGIN}\n{generated}\n{END}{after}");
+        std::fs::write(&file, text).unwrap();
+        return;
+    }
+    assert!(
+        found.trim() == generated.trim(),
+        "docs/policy-findings.md is out of date: run `KEYWARD_WRITE_DOCS=1 cargo test -p keyward-policy --test check`"
+    );
+}
