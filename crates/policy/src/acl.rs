@@ -48,6 +48,17 @@ pub struct AclLogin {
     pub passwords: usize,
 }
 
+/// How far one selector reaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AclReach<'a> {
+    /// The commands that it allows with any first argument.
+    pub(crate) commands: &'a ActionBits,
+    /// How many patterns of keys there are; `None`: all keys.
+    pub(crate) key_patterns: Option<usize>,
+    /// It allows every channel.
+    pub(crate) every_channel: bool,
+}
+
 impl AclUser {
     /// How the server would let the user in.
     pub fn login(&self) -> AclLogin {
@@ -110,6 +121,15 @@ impl AclUser {
         databases: u32,
     ) -> Result<(), AclDenial> {
         check::check(&self.selectors, command, words, db_index, databases)
+    }
+
+    /// What each selector gives, without its patterns.
+    pub(crate) fn reaches(&self) -> impl Iterator<Item = AclReach<'_>> {
+        self.selectors.iter().map(|selector| AclReach {
+            commands: &selector.commands,
+            key_patterns: selector.keys.as_ref().map(|patterns| patterns.len()),
+            every_channel: selector.channels.is_none(),
+        })
     }
 
     /// Bytes on the heap, about.

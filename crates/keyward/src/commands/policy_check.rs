@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use keyward_policy::check::{Finding, Options, Region, Report, Rule, Severity, check, rule};
-use keyward_policy::{Dialect, PolicyKind};
+use keyward_policy::{Dialect, PolicyKind, detect};
 use serde_json::{Map, Value, json};
 
 use super::sarif;
@@ -83,6 +83,8 @@ pub(super) struct Checked {
     /// How it was named on the command line; `policy` for JSON given there, `stdin` for `-`.
     pub(super) name: String,
     pub(super) text: String,
+    /// Its lines hold passwords.
+    pub(super) is_acl: bool,
     pub(super) report: Report,
 }
 
@@ -117,6 +119,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
         let checked = Checked {
             name: name(document),
             report: check(&text, &options),
+            is_acl: options.dialect.map_or_else(
+                || detect(&text) == Ok(Dialect::Acl),
+                |dialect| dialect == Dialect::Acl,
+            ),
             text,
         };
         match output.format() {
@@ -191,7 +197,7 @@ fn in_words(checked: &Checked) -> String {
         let message = printable(&finding.message);
         let (line, column) = (region.line, region.column);
         out += &format!("{name}:{line}:{column}: {severity} {code}: {message}\n");
-        out += &shown(&checked.text, region);
+        out += &shown(&checked.text, region, checked.is_acl);
         let mut notes = Vec::new();
         if !finding.path.is_empty() {
             notes.push(format!("at {}", printable(&finding.path)));
@@ -246,7 +252,7 @@ fn in_words(checked: &Checked) -> String {
 }
 
 /// The line of a region, with carets under it. Long lines are cut around it.
-fn shown(text: &str, region: Region) -> String {
+fn shown(text: &str, region: Region, is_acl: bool) -> String {
     const BEFORE: usize = 60;
     const WIDTH: usize = 100;
     let bytes = text.as_bytes();
@@ -276,6 +282,11 @@ fn shown(text: &str, region: Region) -> String {
     }
     let marked = text.get(region.from..region.to.min(end));
     let carets = marked.map_or(1, |marked| marked.chars().count().clamp(1, room));
+    let line = if is_acl {
+        without_passwords(&line)
+    } else {
+        line
+    };
     let line: String = line
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -287,6 +298,22 @@ fn shown(text: &str, region: Region) -> String {
         " ".repeat(indent),
         "^".repeat(carets)
     )
+}
+
+/// Rules about passwords (`>…`, `<…`, `#…`, `!…`) as asterisks, so that the columns stay.
+fn without_passwords(line: &str) -> String {
+    let mut hidden = line.starts_with('…');
+    let mut first = true;
+    let mask = |c: char| {
+        if c.is_whitespace() {
+            (hidden, first) = (false, true);
+            return c;
+        }
+        hidden |= first && matches!(c, '>' | '<' | '#' | '!');
+        first = false;
+        if hidden { '*' } else { c }
+    };
+    line.chars().map(mask).collect()
 }
 
 fn place(region: Region) -> Map<String, Value> {
@@ -349,6 +376,7 @@ mod tests {
         Checked {
             name: "p.json".to_owned(),
             text: text.to_owned(),
+            is_acl: detect(text) == Ok(Dialect::Acl),
             report: check(text, &options),
         }
     }
@@ -367,6 +395,15 @@ p.json: valid: 1 statement; 1 suggestion
         let broken = in_words(&checked("[\u{1b}"));
         assert!(!broken.contains('\u{1b}'), "{broken}");
         assert!(broken.ends_with("p.json: not valid; 1 error\n"), "{broken}");
+    }
+
+    #[test]
+    fn no_passwords() {
+        let shown = in_words(&checked(
+            "user a on >secret nopass #0123 ~x* +keys\nuser b off",
+        ));
+        assert!(shown.contains("on ******* nopass ***** ~x*"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::dialect::{is_acl, of_document};
 use crate::finding::Collector;
 use crate::{Dialect, Effect, PolicyKind, ResourcePattern, json};
 
+mod acl;
 mod cover;
 mod decided;
 #[expect(
@@ -51,6 +52,12 @@ pub struct Options<'o> {
 #[must_use]
 pub fn check(text: &str, options: &Options<'_>) -> Report {
     let mut out = Reporter::new(text);
+    if options
+        .dialect
+        .map_or_else(|| is_acl(text), |dialect| dialect == Dialect::Acl)
+    {
+        return acl::check(text, out);
+    }
     let read = crate::read(text, options.kind, options.organisation);
     let statements = match &read {
         Ok(policy) => Some(policy.statements().len()),
@@ -59,9 +66,6 @@ pub fn check(text: &str, options: &Options<'_>) -> Report {
             None
         }
     };
-    if is_acl(text) {
-        return out.finish(statements);
-    }
     let mut ignored = Collector::default();
     if let Some(node) = json::parse(text, &mut ignored)
         && let Some(dialect) = options.dialect.or_else(|| of_document(&node, &mut ignored))

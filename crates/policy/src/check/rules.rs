@@ -335,6 +335,10 @@ static ERRORS: &[(&str, &str)] = &[
         "E023",
         "A `Sid` has 1 to 256 bytes. Leave the field out if the statement needs no name.",
     ),
+    (
+        "E024",
+        "The rules of an ACL user are read as the server reads them, and what a server refuses is refused here: unknown commands and categories, malformed patterns and hashes, a pattern after `~*` or `&*`. The message repeats the rule.",
+    ),
 ];
 
 #[cfg(test)]
