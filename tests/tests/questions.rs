@@ -125,3 +125,41 @@ fn access() {
         "{admin}"
     );
 }
+
+#[test]
+fn escalation() {
+    let keyward = world();
+    let none = json(&keyward, &["escalation", "worker"]);
+    assert_eq!(none["items"], Json::Array(Vec::new()), "{none}");
+    let mints = r#"[{"Sid":"Mint","Effect":"Allow","Actions":["iam:CreateAccessKey"],"Resources":["programmatic_identity/*"]}]"#;
+    keyward.cli(&["identity", "create", "clerk"]).success();
+    keyward
+        .cli(&["trust", "create", "clerk", "--policy", mints])
+        .success();
+    let answer = json(&keyward, &["escalation"]);
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    let clerk: Vec<&Json> = items
+        .iter()
+        .filter(|item| item["identity"] == "org/dev/programmatic_identity/clerk")
+        .collect();
+    assert!(!clerk.is_empty(), "{answer}");
+    let opened = |id: &str| {
+        let path = format!("org/dev/programmatic_identity/{id}");
+        clerk.iter().any(|item| item["steps"][0]["opens"] == *path)
+    };
+    assert!(
+        opened("admin") && opened("app") && opened("worker"),
+        "{answer}"
+    );
+    assert_eq!(clerk[0]["means"], "access_key");
+    assert_eq!(
+        clerk[0]["steps"][0]["needs"][0]["action"],
+        "iam:CreateAccessKey"
+    );
+    assert_eq!(clerk[0]["steps"][0]["statements"][0]["sid"], "Mint");
+    let text = keyward.cli(&["escalation", "clerk"]).success();
+    assert!(
+        text.contains("(Mint)") && text.contains("logs in with it"),
+        "{text}"
+    );
+}

@@ -31,7 +31,8 @@ mod table;
 mod tags;
 
 pub use analysis::{
-    Access, AccessGroup, Asked, AskedAbout, Exception, Holder, ResourceAccess, Risk, Way, WhoCan,
+    Access, AccessGroup, Asked, AskedAbout, Escalation, EscalationStep, Escalations, Exception,
+    Gain, Holder, Means, ResourceAccess, Risk, Way, WhoCan,
 };
 pub use apply::{
     Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,

@@ -5,11 +5,13 @@
 //! open, as a list of ways from a principal to a resource, each with the statements that it needs.
 
 mod access;
+mod escalation;
 mod risk;
 mod ways;
 mod who_can;
 
 pub use access::{Access, AccessGroup, ResourceAccess};
+pub use escalation::{Escalation, EscalationStep, Escalations, Gain, Means};
 pub use risk::Risk;
 pub use ways::{Exception, Way};
 pub use who_can::{Asked, AskedAbout, Holder, WhoCan};

@@ -414,7 +414,7 @@ pub struct Exception {
     pub keys: Option<KeyPatterns>,
 }
 
-fn all_actions() -> ActionBits {
+pub(super) fn all_actions() -> ActionBits {
     let mut bits = ActionBits::EMPTY;
     ActionId::all().for_each(|action| bits.insert(action));
     bits

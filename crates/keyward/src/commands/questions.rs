@@ -1,4 +1,4 @@
-//! `keyward who-can` and `keyward access`.
+//! `keyward who-can`, `keyward access` and `keyward escalation`.
 
 use std::fmt::Write as _;
 
@@ -32,6 +32,17 @@ pub(crate) struct WhoCan {
 pub(crate) struct Access {
     /// The identity, or `unauthenticated`.
     identity: String,
+}
+
+/// Lists identities that can become more than they are: by making keys, changing trusts or policies,
+/// running scripts, administering the server. Every path was tried on a copy of the directory.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward escalation
+  keyward escalation worker --output json")]
+pub(crate) struct Escalation {
+    /// Only of this identity.
+    identity: Option<String>,
 }
 
 /// Text as a value in the query of a URL.
@@ -112,6 +123,20 @@ pub(crate) fn access(arguments: &Access, context: &Context<'_>) -> Result<(), Fa
         encoded(&identity)
     );
     show(context.output, &client.get(&url)?, access_text)
+}
+
+pub(crate) fn escalation(arguments: &Escalation, context: &Context<'_>) -> Result<(), Failure> {
+    let client = &context.client;
+    let organisation = client.organisation()?;
+    let url = format!("/v1/org/{}/escalation", encoded(organisation));
+    let mut answer = client.get(&url)?;
+    if let Some(identity) = &arguments.identity {
+        let path = client.path("programmatic_identity", identity)?;
+        if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {
+            items.retain(|item| self::text(item, "identity") == path);
+        }
+    }
+    show(context.output, &answer, escalation_text)
 }
 
 fn show(output: &Output, answer: &Value, text: fn(&Value) -> String) -> Result<(), Failure> {
@@ -300,6 +325,60 @@ fn access_text(answer: &Value) -> String {
     }
     if list(answer, "databases").is_empty() && list(answer, "others").is_empty() {
         text.push_str("\nnothing\n");
+    }
+    text
+}
+
+fn escalation_text(answer: &Value) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for item in list(answer, "items") {
+        let identity = self::text(item, "identity");
+        if identity != last {
+            let space = if last.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{space}{identity}");
+            last = identity;
+        }
+        let _ = writeln!(text, "  {}", self::text(item, "means").replace('_', " "));
+        for (n, step) in list(item, "steps").iter().enumerate() {
+            let by = self::text(step, "by");
+            let by = if by == identity {
+                String::new()
+            } else {
+                format!("as {by}, ")
+            };
+            let _ = writeln!(text, "    {}. {by}{}", n + 1, self::text(step, "text"));
+            let needs: Vec<String> = list(step, "needs")
+                .iter()
+                .map(|need| {
+                    let action = self::text(need, "action");
+                    format!("{action} on {}", self::text(need, "resource"))
+                })
+                .collect();
+            let statements: Vec<&str> = list(step, "statements")
+                .iter()
+                .map(|statement| self::text(statement, "text"))
+                .collect();
+            let by = if statements.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", statements.join(", "))
+            };
+            let _ = writeln!(text, "       {}{by}", needs.join(", "));
+        }
+        if let Some(gain) = item.get("gain").filter(|gain| gain.is_object()) {
+            let action = self::text(gain, "action");
+            let resource = self::text(gain, "resource");
+            let key = gain.get("key").and_then(Value::as_str);
+            let key = key.map(|key| format!(", key {key}")).unwrap_or_default();
+            let _ = writeln!(text, "    then, for one: {action} on {resource}{key}");
+        }
+    }
+    if flag(answer, "truncated") {
+        text.push_str("\nThere is more: the organisation is too large to try everything.\n");
+    }
+    if text.is_empty() {
+        text.push_str("nobody");
     }
     text
 }

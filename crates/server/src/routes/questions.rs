@@ -6,8 +6,8 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use keyward_commands::{ActionId, ChannelRule};
 use keyward_iam::{
-    AccessGroup, Asked, AskedAbout, ContextNames, Exception, Holder, PathParts, ResourceAccess,
-    Session, StatementRef, Way, full_path,
+    AccessGroup, Asked, AskedAbout, ContextNames, Escalation, EscalationStep, Exception, Holder,
+    PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
 };
 use keyward_policy::{Glob, KeyPatterns};
 use serde_json::{Value, json};
@@ -36,6 +36,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "iam:Simulate on the identity",
             )
             .asks(&[("identity", "string", "the identity, or `unauthenticated`")]),
+        get("/v1/org/{organisation}/escalation", escalation).tells(
+            "Lists the identities that can become more than they are, each step with what allows it.",
+            "iam:Simulate on the organisation",
+        ),
     ]
 }
 
@@ -214,6 +218,49 @@ async fn access(
         "others": show(&found.others),
     }))
     .into_response())
+}
+
+async fn escalation(call: Call, target: Target) -> Result<Response, Problem> {
+    let organisation = target.of("escalation").to_owned();
+    call.list("iam:Simulate", &organisation)?;
+    let (directory, now) = (Arc::clone(&call.directory), call.now);
+    let administration = call.api.allow_administration;
+    let id = target.organisation().to_owned();
+    let answer = blocking(move || directory.escalations(&id, administration, now)).await?;
+    let own = Detail::Own(Some(target.organisation()));
+    let shown = |found: &Escalation| {
+        json!({
+            "identity": found.identity,
+            "means": found.means,
+            "steps": found.steps.iter().map(|found| step(found, own)).collect::<Vec<_>>(),
+            "gain": found.gain.as_ref().map(|gain| json!({
+                "action": gain.action,
+                "resource": gain.resource,
+                "key": gain.key.as_ref().map(|key| String::from_utf8_lossy(key)),
+                "by": gain.by,
+            })),
+        })
+    };
+    Ok(axum::Json(json!({
+        "items": answer.found.iter().map(shown).collect::<Vec<_>>(),
+        "truncated": answer.truncated,
+    }))
+    .into_response())
+}
+
+fn step(found: &EscalationStep, detail: Detail<'_>) -> Value {
+    let needs = found
+        .needs
+        .iter()
+        .map(|(action, resource)| json!({ "action": action, "resource": resource }));
+    let statements = found.statements.iter().filter(|s| detail.tells(s));
+    json!({
+        "by": found.by,
+        "needs": needs.collect::<Vec<_>>(),
+        "statements": statements.map(show::statement).collect::<Vec<_>>(),
+        "text": found.text,
+        "opens": found.opens,
+    })
 }
 
 fn holder(holder: &Holder) -> Value {
