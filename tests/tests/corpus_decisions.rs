@@ -154,9 +154,13 @@ impl World {
                 assert_eq!(decision.outcome, expected, "{at}: {decision:#?}");
             }
             Request::Command(words) => {
-                let decision = self
-                    .directory
-                    .decide_command(&session, ix, words, true, NOW);
+                let decision = self.directory.decide_command(
+                    &session,
+                    ix,
+                    words,
+                    true,
+                    &keyward_iam::Call::at(NOW),
+                );
                 assert_eq!(decision.outcome, expected, "{at}: {decision:#?}");
                 assert!(
                     !decision.message.is_empty(),
@@ -171,6 +175,7 @@ impl World {
                     command,
                     words,
                     bytes: b"",
+                    call: keyward_iam::Call::at(NOW),
                 };
                 let permitted = table.authorize(&request, &mut Touched::default()).is_ok();
                 assert_eq!(

@@ -69,6 +69,7 @@ fn measure(name: &str, document: &str, words: &[&str]) {
         command,
         words: &words,
         bytes: b"",
+        call: keyward_iam::Call::default(),
     };
     let mut touched = Touched::default();
     let start = Instant::now();

@@ -7,7 +7,7 @@ use keyward_commands::{
     ActionBits, ActionId, CONNECT, ChannelRule, Command, CommandClass, CommandId, CommandScope,
     Flags, administrative_actions, connect_only_actions,
 };
-use keyward_policy::{Effect, KeyPatterns, Policy, Statement, Touch};
+use keyward_policy::{Effect, Facts, KeyFields, KeyPatterns, Policy, Statement, Touch};
 
 use crate::grounds::{Grant, Grounds};
 
@@ -49,50 +49,80 @@ impl Bounds {
         self.maybe = self.maybe.subtract(&denied.sure);
     }
 
-    fn add_allow(&mut self, statement: &Statement) {
-        let (sure, maybe) = match &statement.keys {
-            None => (statement.actions.clone(), statement.actions.clone()),
-            Some(keys) => (
+    fn add_allow(&mut self, statement: &Statement, weight: Weight, facts: &dyn Facts) {
+        let fields = statement.key_fields(facts);
+        let (mut sure, maybe) = match &fields {
+            KeyFields::Unrestricted => (statement.actions.clone(), statement.actions.clone()),
+            KeyFields::Later => (ActionBits::EMPTY, statement.actions.clone()),
+            KeyFields::Patterns(keys) => (
                 statement.actions.intersect(covered_by(keys)),
                 statement
                     .actions
                     .intersect(&meetable_by(keys).union(untouching_actions())),
             ),
         };
+        if weight == Weight::Conditional {
+            sure = ActionBits::EMPTY;
+        }
         self.sure = self.sure.union(&sure);
         self.maybe = self.maybe.union(&maybe);
     }
 
-    fn add_deny(&mut self, statement: &Statement) {
-        match &statement.keys {
-            None => {
+    fn add_deny(&mut self, statement: &Statement, weight: Weight, facts: &dyn Facts) {
+        match statement.key_fields(facts) {
+            KeyFields::Unrestricted if weight == Weight::Sure => {
                 self.sure = self.sure.union(&statement.actions);
                 self.maybe = self.maybe.union(&statement.actions);
             }
-            Some(keys) => {
-                let met = statement.actions.intersect(meetable_by(keys));
+            KeyFields::Unrestricted | KeyFields::Later => {
+                self.maybe = self.maybe.union(&statement.actions);
+            }
+            KeyFields::Patterns(keys) => {
+                let met = statement.actions.intersect(meetable_by(&keys));
                 self.maybe = self.maybe.union(&met);
             }
         }
     }
 }
 
-/// Whether a statement of an identity policy speaks of a resource.
-pub(crate) fn covers(statement: &Statement, resource: &str) -> bool {
-    statement
-        .resources
-        .iter()
-        .any(|pattern| pattern.matches(resource))
+/// How much of a statement's match is known before the call, its key fields aside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Weight {
+    /// It holds for every call.
+    Sure,
+    /// It may hold: a condition or a variable waits for the call.
+    Conditional,
+}
+
+/// What is known of a statement before the call: `None` if it cannot match. The resource is looked
+/// at in statements that name resources.
+pub(crate) fn weigh(statement: &Statement, resource: &str, facts: &dyn Facts) -> Option<Weight> {
+    let concerns = match statement.names_resources() {
+        true => statement.concerns(resource, facts),
+        false => Some(true),
+    };
+    if concerns == Some(false) {
+        return None;
+    }
+    let holds = match &statement.conditions {
+        Some(conditions) => conditions.holds(statement.effect, facts),
+        None => Some(true),
+    };
+    match (concerns, holds) {
+        (_, Some(false)) => None,
+        (Some(true), Some(true)) => Some(Weight::Sure),
+        _ => Some(Weight::Conditional),
+    }
 }
 
 /// What the documents of one list allow and deny.
-fn read_list(documents: &[Arc<Policy>], resource: &str) -> (Bounds, Bounds) {
+fn read_list(documents: &[Arc<Policy>], resource: &str, facts: &dyn Facts) -> (Bounds, Bounds) {
     let (mut allows, mut denies) = (Bounds::none(), Bounds::none());
     for statement in documents.iter().flat_map(|policy| policy.statements()) {
-        if covers(statement, resource) {
+        if let Some(weight) = weigh(statement, resource, facts) {
             match statement.effect {
-                Effect::Allow => allows.add_allow(statement),
-                Effect::Deny => denies.add_deny(statement),
+                Effect::Allow => allows.add_allow(statement, weight, facts),
+                Effect::Deny => denies.add_deny(statement, weight, facts),
             }
         }
     }
@@ -101,11 +131,9 @@ fn read_list(documents: &[Arc<Policy>], resource: &str) -> (Bounds, Bounds) {
 
 /// The decision of every action on one resource.
 pub(crate) struct Bits {
-    /// Allowed or not by statements alone, Connect not implied, classes not looked at.
-    pub(crate) stated: Bounds,
     /// What some binding Deny meets.
     pub(crate) denied: Bounds,
-    /// Commands that may run: `stated` without those that administer the server and, where the
+    /// Commands that may run: what statements allow, without those that administer the server and, where the
     /// whole database is not held, without those that need it.
     pub(crate) runnable: Bounds,
     whole_database: bool,
@@ -114,12 +142,13 @@ pub(crate) struct Bits {
 impl Bits {
     pub(crate) fn of(grounds: &Grounds, administration: bool) -> Self {
         let resource = &*grounds.resource;
+        let facts = &grounds.early();
         let mut denied = Bounds::none();
         let layers: Vec<Bounds> = grounds
             .layers
             .iter()
             .map(|layer| {
-                let (mut allows, denies) = read_list(&layer.documents, resource);
+                let (mut allows, denies) = read_list(&layer.documents, resource, facts);
                 allows.but_not(&denies);
                 if layer.binding {
                     denied.or(&denies);
@@ -138,7 +167,7 @@ impl Bits {
                 let mut through = match &edge.grant {
                     Grant::Everything => Bounds::all(),
                     Grant::Documents(documents) => {
-                        let (mut allows, denies) = read_list(documents, resource);
+                        let (mut allows, denies) = read_list(documents, resource, facts);
                         allows.but_not(&denies);
                         if edge.binding {
                             denied.or(&denies);
@@ -166,8 +195,11 @@ impl Bits {
             };
             if !node.owner {
                 for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
-                    if statement.effect == Effect::Allow && grounds.names(statement, position) {
-                        accepted.add_allow(statement);
+                    if statement.effect == Effect::Allow
+                        && grounds.names(statement, position)
+                        && let Some(weight) = weigh(statement, resource, facts)
+                    {
+                        accepted.add_allow(statement, weight, facts);
                     }
                 }
             }
@@ -178,8 +210,11 @@ impl Bits {
             stated.and(&layers[*layer]);
         }
         for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
-            if statement.effect == Effect::Deny && grounds.deny_names_reached(statement, CONNECT) {
-                denied.add_deny(statement);
+            if statement.effect == Effect::Deny
+                && grounds.deny_names_reached(statement, CONNECT)
+                && let Some(weight) = weigh(statement, resource, facts)
+            {
+                denied.add_deny(statement, weight, facts);
             }
         }
         stated.but_not(&denied);
@@ -199,7 +234,6 @@ impl Bits {
             runnable.maybe = runnable.maybe.subtract(script_commands());
         }
         Self {
-            stated,
             denied,
             runnable,
             whole_database,

@@ -4,12 +4,13 @@
 use keyward_commands::{
     ActionId, CONNECT, ChannelRule, CommandClass, CommandId, ResolveError, Scope, Touched, Words,
 };
-use keyward_policy::{ChannelUse, KeyUse, Policy, Touch};
+use keyward_policy::{ChannelUse, Facts, KeyUse, Policy, Touch};
 
 use crate::bits::Bits;
 use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
 use crate::evaluate::Question;
+use crate::facts::{Call, CallWords, RequestFacts};
 use crate::grounds::{Grant, Grounds};
 use crate::ids::{DatabaseIx, UnixMillis};
 use crate::session::{Principal, Session};
@@ -94,6 +95,14 @@ pub(crate) fn touches_keys(touch: &Touch<'_>) -> bool {
     }
 }
 
+fn connect_question(request: &dyn Facts) -> Question<'_> {
+    Question {
+        action: CONNECT,
+        touch: Touch::None,
+        request,
+    }
+}
+
 impl Grounds {
     /// A denial that no statement is to blame for.
     fn refused(&self, action: &'static str, text: String) -> Decision {
@@ -129,18 +138,21 @@ impl Grounds {
         }
     }
 
+    /// What is decided at login: no command is known yet.
+    pub(crate) fn evaluate_connect(&self) -> Decision {
+        let facts = RequestFacts::plain(&self.facts, self.now);
+        self.evaluate(&connect_question(&facts))
+    }
+
     fn decide_connect(&self, administration: bool) -> Decision {
-        let question = Question {
-            action: CONNECT,
-            touch: Touch::None,
-        };
-        let decision = self.evaluate(&question);
+        let decision = self.evaluate_connect();
         if decision.outcome != Outcome::ImplicitDeny {
             return decision;
         }
         match Bits::of(self, administration).first_possible_command() {
             Some(command) => {
-                let mut implied = self.decision(&question, Outcome::Allow);
+                let facts = RequestFacts::plain(&self.facts, self.now);
+                let mut implied = self.decision(&connect_question(&facts), Outcome::Allow);
                 implied.message = format!("implied: {} is possible", command.command().action);
                 implied.public_message.clone_from(&implied.message);
                 implied
@@ -167,7 +179,7 @@ impl Grounds {
             let readable = bits.possible_readers().into_iter().any(|command| {
                 let question = Question {
                     action: command.action(),
-                    touch: question.touch,
+                    ..*question
                 };
                 self.evaluate(&question).is_allow()
             });
@@ -191,6 +203,7 @@ impl Grounds {
         &self,
         words: &W,
         administration: bool,
+        call: &Call<'_>,
     ) -> Decision {
         let command = match keyward_commands::resolve(words) {
             Ok(command) => command,
@@ -212,9 +225,15 @@ impl Grounds {
             return self.refused(info.action, too_many_keys_text(self.most_keys()));
         }
         let touch = CommandTouch::new(command, &touched, words);
+        let of_call = CallWords {
+            command,
+            words,
+            touched: &touched,
+        };
         let question = Question {
             action: command.action(),
             touch: touch.touch(),
+            request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
         };
         let decision = self.decide_action(&question, administration);
         let whole = touched.whole_database || info.class == CommandClass::WholeDatabase;
@@ -324,10 +343,12 @@ impl Directory {
             .database_at(resource)
             .and_then(|ix| self.database(ix))
             .is_some_and(|database| database.administration);
-        self.grounds(session, resource, exempt, at).decide_action(
+        let grounds = self.grounds(session, resource, exempt, at);
+        grounds.decide_action(
             &Question {
                 action,
                 touch: stated(action, touch),
+                request: &RequestFacts::plain(&grounds.facts, at),
             },
             administration,
         )
@@ -342,14 +363,14 @@ impl Directory {
         database: DatabaseIx,
         words: &W,
         administration: bool,
-        at: UnixMillis,
+        call: &Call<'_>,
     ) -> Decision {
         let Some(target) = self.database(database) else {
-            let grounds = self.grounds(session, "deleted", false, at);
+            let grounds = self.grounds(session, "deleted", false, call.now);
             return grounds.refused("", "the database was deleted".to_owned());
         };
         let administration = administration && target.administration;
-        self.grounds(session, &target.path, false, at)
-            .decide_words(words, administration)
+        self.grounds(session, &target.path, false, call.now)
+            .decide_words(words, administration, call)
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use keyward_commands::ActionId;
-use keyward_policy::{Effect, IdentityPattern, Match, Policy, Statement, Touch};
+use keyward_policy::{
+    ConditionKey, Effect, Facts, Found, IdentityPattern, Match, Policy, Statement, Touch,
+};
 
 use crate::decision::{Decision, Outcome, StatementRef, Subject};
 use crate::grounds::{Edge, Grant, Grounds, Layer, PolicySource};
@@ -11,10 +13,25 @@ use crate::ids::PathParts;
 use crate::miss::{Misses, Stop};
 
 /// One request, as the evaluator asks every statement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
     pub(crate) action: ActionId,
     pub(crate) touch: Touch<'a>,
+    /// The request beside its keys and channels.
+    pub(crate) request: &'a dyn Facts,
+}
+
+impl Facts for Question<'_> {
+    fn find(&self, key: &ConditionKey) -> Found<'_> {
+        if !key.fact().is_of_touch() {
+            return self.request.find(key);
+        }
+        match &self.touch {
+            // A command's action without a call stands for one that names no key.
+            Touch::None => keyward_policy::touched(key.fact(), &Touch::of_action(self.action)),
+            touch => keyward_policy::touched(key.fact(), touch),
+        }
+    }
 }
 
 /// The strongest thing that a list of documents says, and where.
@@ -62,7 +79,7 @@ fn say<'a>(documents: &'a [Arc<Policy>], resource: &str, question: &Question<'_>
     for at in statements(documents) {
         match (
             at.statement
-                .matches(question.action, resource, &question.touch),
+                .matches(question.action, resource, &question.touch, question),
             at.statement.effect,
         ) {
             (Match::Full, Effect::Deny) => return Said::Deny(at),
@@ -120,10 +137,12 @@ impl Grounds {
         statements(&self.resource_policy)
             .find(|at| {
                 at.statement.effect == Effect::Deny
-                    && at
-                        .statement
-                        .matches(question.action, &self.resource, &question.touch)
-                        == Match::Full
+                    && at.statement.matches(
+                        question.action,
+                        &self.resource,
+                        &question.touch,
+                        question,
+                    ) == Match::Full
                     && self.deny_names_reached(at.statement, question.action)
             })
             .map(|at| at.reference(&PolicySource::ResourcePolicy(self.resource.clone())))
@@ -142,10 +161,12 @@ impl Grounds {
                         .identities
                         .iter()
                         .any(|i| matches!(i, IdentityPattern::Everyone))
-                    && at
-                        .statement
-                        .matches(question.action, &self.resource, &question.touch)
-                        == Match::Full
+                    && at.statement.matches(
+                        question.action,
+                        &self.resource,
+                        &question.touch,
+                        question,
+                    ) == Match::Full
             });
         let mut misses = Misses::default();
         let layers: Vec<Result<StatementRef, Stop>> = self
@@ -288,7 +309,7 @@ impl Grounds {
             }
             match at
                 .statement
-                .matches(question.action, &self.resource, &question.touch)
+                .matches(question.action, &self.resource, &question.touch, question)
             {
                 Match::Full => return Ok(at.reference(&source)),
                 found if near.is_none_or(|(best, _)| found > best) => near = Some((found, at)),

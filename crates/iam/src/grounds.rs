@@ -11,6 +11,7 @@ use keyward_policy::Policy;
 
 use crate::directory::Directory;
 use crate::entities::{Attachment, TrustKind};
+use crate::facts::{EarlyFacts, Inputs, SessionFacts};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
 
@@ -89,9 +90,47 @@ pub(crate) struct Grounds {
     pub(crate) authenticated: bool,
     /// The earliest end of a trust in force: afterwards the grounds must be gathered again.
     pub(crate) valid_until: Option<UnixMillis>,
+    /// What is known of the session and the resource.
+    pub(crate) facts: SessionFacts,
+    /// When they were gathered.
+    pub(crate) now: UnixMillis,
+    /// Whether some document reads what differs between sessions of one principal.
+    pub(crate) reads_session: bool,
+    /// Whether some document reads the number of the selected database.
+    pub(crate) reads_database_index: bool,
 }
 
 impl Grounds {
+    /// What is known before a command comes.
+    pub(crate) fn early(&self) -> EarlyFacts<'_> {
+        EarlyFacts {
+            session: &self.facts,
+            now: self.now,
+            command: true,
+        }
+    }
+
+    /// Notes what the documents read, and until when that stays the same.
+    fn note_inputs(&mut self) {
+        let mut inputs = Inputs::default();
+        let edges = self.nodes.iter().flat_map(|node| &node.edges);
+        let granted = edges.filter_map(|edge| match &edge.grant {
+            Grant::Everything => None,
+            Grant::Documents(documents) => Some(documents),
+        });
+        let layers = self.layers.iter().map(|layer| &layer.documents);
+        let lists = granted.chain(layers).chain([&self.resource_policy]);
+        for policy in lists.flatten() {
+            inputs.read(policy, &self.facts, self.now);
+        }
+        self.reads_session = inputs.session;
+        self.reads_database_index = inputs.database_index;
+        self.valid_until = match (self.valid_until, inputs.until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
     /// Whether another gathering came to the very same documents, so that what was compiled from
     /// this one is still right.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
@@ -106,6 +145,8 @@ impl Grounds {
         self.resource == other.resource
             && self.authenticated == other.authenticated
             && self.valid_until == other.valid_until
+            && self.reads_session == other.reads_session
+            && self.facts.same_as(&other.facts, self.reads_session)
             && self.request_layers == other.request_layers
             && same(&self.resource_policy, &other.resource_policy)
             && self.layers.len() == other.layers.len()
@@ -232,6 +273,10 @@ impl Directory {
                 .collect(),
             authenticated: session.principal != Principal::Unauthenticated,
             valid_until: None,
+            facts: self.session_facts(session, resource),
+            now: at,
+            reads_session: false,
+            reads_database_index: false,
         };
         let Principal::Identity(principal) = session.principal else {
             grounds.layers = layers.layers;
@@ -241,6 +286,7 @@ impl Directory {
                 owner: false,
                 edges: Vec::new(),
             });
+            grounds.note_inputs();
             return grounds;
         };
         let principal_organisation = self.identity(principal).and_then(|i| i.organisation);
@@ -310,6 +356,7 @@ impl Directory {
             }
         }
         grounds.layers = layers.layers;
+        grounds.note_inputs();
         grounds
     }
 }

@@ -18,6 +18,7 @@ mod decision_log;
 mod directory;
 mod entities;
 mod evaluate;
+mod facts;
 mod graph;
 mod grounds;
 mod ids;
@@ -48,6 +49,7 @@ pub use entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
     OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
 };
+pub use facts::Call;
 pub use graph::PolicyCarrier;
 pub use grounds::PolicySource;
 pub use ids::{

@@ -1,6 +1,8 @@
 //! What came nearest to an allow, and what it lacked.
 
-use keyward_policy::{ChannelUse, KeyUse, Match, Statement, Touch};
+use keyward_policy::{
+    ChannelUse, Conditions, Facts, Found, KeyFields, KeyUse, Match, Statement, Touch,
+};
 
 use crate::decision::{StatementRef, Subject};
 use crate::evaluate::{At, Question};
@@ -68,7 +70,15 @@ impl Stop {
                     statement.describe()
                 ),
             ),
-            _ => explain_keys(at.statement, &question.touch, &statement.describe(), action),
+            Match::Conditions => (
+                Subject::Command,
+                format!(
+                    "{} allows {action}, but {}",
+                    statement.describe(),
+                    failed_clause(at.statement, question)
+                ),
+            ),
+            _ => explain_keys(at.statement, question, &statement.describe(), action),
         };
         Self {
             rank,
@@ -80,20 +90,55 @@ impl Stop {
     }
 }
 
+/// The first clause that does not hold, without the request's values: they may be a secret.
+fn failed_clause(statement: &Statement, question: &Question<'_>) -> String {
+    let clauses = statement
+        .conditions
+        .as_ref()
+        .map_or(&[][..], Conditions::clauses);
+    let failed = clauses
+        .iter()
+        .find(|clause| clause.holds(statement.effect, question) != Some(true));
+    let Some(clause) = failed else {
+        return "not under its conditions".to_owned();
+    };
+    let wanted: Vec<&str> = clause
+        .values()
+        .iter()
+        .take(4)
+        .map(|value| value.text())
+        .collect();
+    let more = if clause.values().len() > 4 {
+        ", …"
+    } else {
+        ""
+    };
+    let absent = match question.find(&clause.key) {
+        Found::Absent => ", which the request does not have",
+        _ => "",
+    };
+    format!(
+        "its condition {} on {} ({}{more}) does not hold{absent}",
+        clause.operator_name(),
+        clause.key.name(),
+        wanted.join(", ")
+    )
+}
+
 /// Why an `Allow` that fits otherwise does not cover the keys or channels.
 fn explain_keys(
     statement: &Statement,
-    touch: &Touch<'_>,
+    question: &Question<'_>,
     described: &str,
     action: &str,
 ) -> (Subject, String) {
-    let alone = |keys: &[KeyUse<'_>], channels: &[ChannelUse<'_>]| {
-        statement
-            .keys
-            .as_ref()
-            .is_none_or(|p| p.allows(&Touch::Named { keys, channels }))
+    let fields = statement.key_fields(question);
+    let alone = |keys: &[KeyUse<'_>], channels: &[ChannelUse<'_>]| match &fields {
+        KeyFields::Patterns(patterns) => patterns.allows(&Touch::Named { keys, channels }),
+        KeyFields::Unrestricted => true,
+        KeyFields::Later => false,
     };
-    match touch {
+    match &question.touch {
         Touch::EveryKey {
             enumeration: true, ..
         } => (

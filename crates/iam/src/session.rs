@@ -1,10 +1,13 @@
 //! Who asks, and what is known of the connection since login.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use keyward_policy::ListedFacts;
 
 use crate::directory::Directory;
 use crate::entities::KeyStatus;
-use crate::ids::{AccessKeyIx, IdentityIx};
+use crate::ids::{AccessKeyIx, IdentityIx, UnixMillis};
 
 /// Who makes a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -26,6 +29,11 @@ pub struct Session {
     pub source: Option<IpAddr>,
     /// Whether the connection is encrypted or local.
     pub secure: bool,
+    /// When its temporary credentials were issued, if it has some.
+    pub issued: Option<UnixMillis>,
+    /// What a simulated session says of itself: connection, moment, tags. What it does not say is
+    /// absent, but for what the directory knows.
+    pub simulated: Option<Arc<ListedFacts>>,
 }
 
 /// Why a session holds no longer.
@@ -52,6 +60,8 @@ impl Session {
             access_key: None,
             source: None,
             secure: false,
+            issued: None,
+            simulated: None,
         }
     }
 
@@ -63,6 +73,8 @@ impl Session {
             access_key: Some(key),
             source: None,
             secure: false,
+            issued: None,
+            simulated: None,
         }
     }
 
@@ -75,6 +87,20 @@ impl Session {
             access_key: None,
             source: None,
             secure: true,
+            issued: None,
+            simulated: None,
+        }
+    }
+}
+
+impl Session {
+    /// The same session, saying of itself what a list says and nothing else.
+    #[must_use]
+    pub fn simulating(self, facts: impl IntoIterator<Item = (String, Vec<Vec<u8>>)>) -> Self {
+        let listed = ListedFacts::new(keyward_policy::Dialect::Native, facts);
+        Self {
+            simulated: Some(Arc::new(listed)),
+            ..self
         }
     }
 }

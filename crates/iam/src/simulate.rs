@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use keyward_commands::{ActionId, Flags};
 use keyward_policy::{
-    ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, Policy, PolicyKind, Touch,
+    ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, ListedFacts, Policy, PolicyKind, Touch,
 };
 
 use crate::decision::Decision;
 use crate::evaluate::Question;
+use crate::facts::{Call, RequestFacts, SessionFacts};
 use crate::grounds::{Edge, Grant, Grounds, Layer, Node, PolicySource};
-use crate::ids::full_path;
+use crate::ids::{UnixMillis, full_path};
 
 /// The organisation of shorthand in a case.
 pub const TEST_ORGANISATION: &str = "test";
@@ -95,6 +96,8 @@ pub struct Case {
     pub principal: String,
     /// What is asked.
     pub request: CaseRequest,
+    /// What is known of the request: names with their values. It is complete.
+    pub context: Vec<(String, Vec<Vec<u8>>)>,
 }
 
 /// Why a case has no decision.
@@ -231,6 +234,13 @@ impl Case {
             resource_policy,
             authenticated,
             valid_until: None,
+            facts: SessionFacts::complete(ListedFacts::new(
+                Dialect::Native,
+                self.context.iter().cloned(),
+            )),
+            now: UnixMillis(0),
+            reads_session: false,
+            reads_database_index: false,
         })
     }
 
@@ -245,7 +255,8 @@ impl Case {
                     return Err(CaseError("`command` is empty".to_owned()));
                 }
                 let resource = path("database", database)?;
-                Ok(self.grounds(&resource)?.decide_words(words, false))
+                let call = Call::default();
+                Ok(self.grounds(&resource)?.decide_words(words, false, &call))
             }
             CaseRequest::Action {
                 action,
@@ -260,6 +271,7 @@ impl Case {
                         &Question {
                             action,
                             touch: *touch,
+                            request: &RequestFacts::plain(&grounds.facts, grounds.now),
                         },
                         false,
                     )
@@ -348,6 +360,7 @@ mod tests {
             boundaries: Vec::new(),
             principal: principal.into(),
             request,
+            context: Vec::new(),
         }
     }
 

@@ -2,31 +2,40 @@
 //! change before the directory does. A command then costs one look-up, and a key check where
 //! keys decide.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use keyward_commands::{
-    ACTION_COUNT, ActionBits, ActionId, CONNECT, CommandClass, CommandId, KeyRule, Scope, Touched,
-    Words,
+    ACTION_COUNT, ActionBits, ActionId, CommandClass, CommandId, KeyRule, Scope, Touched, Words,
 };
-use keyward_policy::{Effect, KeyIndex, KeyPatterns, KeyUse, Policy, Statement, Touch};
+use keyward_policy::{
+    Clause, Conditions, Effect, Fact, KeyFields, KeyIndex, KeyPatterns, KeyUse, Match, NoFacts,
+    Policy, Statement, Touch,
+};
 
-use crate::bits::{Bits, covers, keyless_commands};
+use crate::bits::{Bits, Weight, keyless_commands, weigh};
 use crate::decide::{CommandTouch, touches_keys};
+use crate::decision::Outcome;
 use crate::directory::Directory;
+use crate::evaluate::Question;
+use crate::facts::{Call, CallWords, EarlyFacts, RequestFacts, never_has};
 use crate::grounds::{Grant, Grounds};
 use crate::ids::{DatabaseIx, UnixMillis};
 use crate::session::{Principal, Session};
 
 /// A request as it came: the words to decide on, and the bytes to forward.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a, W: ?Sized> {
+pub struct Request<'a, 'c, W: ?Sized> {
     /// The command that the words name; its arity fits.
     pub command: CommandId,
     /// The words, name first.
     pub words: &'a W,
     /// The same request in bytes, ready to be forwarded.
     pub bytes: &'a [u8],
+    /// What the connection adds.
+    pub call: Call<'c>,
 }
 
 /// Proof that a request was authorised. [`DecisionTable::authorize`] is the only place that makes
@@ -104,12 +113,11 @@ impl DecisionTable {
     fn new(grounds: Grounds, administration: bool, revision: u64) -> Self {
         let bits = Bits::of(&grounds, administration);
         let readers = bits.possible_readers();
-        let connect = if bits.denied.maybe.contains(CONNECT) {
-            Connect::ExplicitDeny
-        } else if bits.stated.sure.contains(CONNECT) || bits.first_possible_command().is_some() {
-            Connect::Allowed
-        } else {
-            Connect::ImplicitDeny
+        let connect = match grounds.evaluate_connect().outcome {
+            Outcome::ExplicitDeny => Connect::ExplicitDeny,
+            Outcome::Allow => Connect::Allowed,
+            Outcome::ImplicitDeny if bits.first_possible_command().is_some() => Connect::Allowed,
+            Outcome::ImplicitDeny => Connect::ImplicitDeny,
         };
         let (mut sure, mut maybe) = (bits.runnable.sure.clone(), bits.runnable.maybe.clone());
         let reads_everything = readers
@@ -172,6 +180,12 @@ impl DecisionTable {
         self.compiled.whole_database
     }
 
+    /// Whether what is allowed depends on the number of the selected database.
+    #[must_use]
+    pub fn reads_database_index(&self) -> bool {
+        self.compiled.grounds.reads_database_index
+    }
+
     /// When the table must be asked for again although the directory has not changed: the end of
     /// a trust.
     #[must_use]
@@ -198,7 +212,7 @@ impl DecisionTable {
     #[inline]
     pub fn authorize<'a, W: Words + ?Sized>(
         &self,
-        request: &Request<'a, W>,
+        request: &Request<'a, '_, W>,
         touched: &mut Touched,
     ) -> Result<Permit<'a>, Refused> {
         let action = request.command.action();
@@ -216,7 +230,7 @@ impl DecisionTable {
     /// The part that depends on the words.
     fn allows_these<W: Words + ?Sized>(
         &self,
-        request: &Request<'_, W>,
+        request: &Request<'_, '_, W>,
         touched: &mut Touched,
     ) -> bool {
         if keyward_commands::touched(request.command, request.words, touched).is_err()
@@ -227,11 +241,23 @@ impl DecisionTable {
         }
         let action = request.command.action();
         let connect_only = request.command.command().class == CommandClass::ConnectOnly;
+        let touched = &*touched;
+        let of_call = CallWords {
+            command: request.command,
+            words: request.words,
+            touched,
+        };
+        let facts = RequestFacts::new(&self.compiled.grounds.facts, request.call, Some(of_call));
         let ask = |touch: &Touch<'_>| {
+            let asked = Question {
+                action,
+                touch: *touch,
+                request: &facts,
+            };
             if connect_only {
-                self.compiled.allows_connect_only(action, touch)
+                self.compiled.allows_connect_only(action, &asked)
             } else {
-                self.compiled.residual(action).allows(touch)
+                self.compiled.residual(action).allows(&asked)
             }
         };
         // Up to four keys fit on the stack.
@@ -266,20 +292,20 @@ impl Compiled {
         self.residuals[action.index()].get_or_init(|| Residual::compile(&self.grounds, action))
     }
 
-    fn allows_connect_only(&self, action: ActionId, touch: &Touch<'_>) -> bool {
+    fn allows_connect_only(&self, action: ActionId, asked: &Question<'_>) -> bool {
         let own = self.residual(action);
-        if own.allows(touch) {
+        if own.allows(asked) {
             return true;
         }
-        if self.denied.contains(action) && own.denies(touch) {
+        if self.denied.contains(action) && own.denies(asked) {
             return false;
         }
         self.connect == Connect::Allowed
-            && (!touches_keys(touch)
-                || self
-                    .readers
-                    .iter()
-                    .any(|command| self.residual(command.action()).allows(touch)))
+            && (!touches_keys(&asked.touch)
+                || self.readers.iter().any(|command| {
+                    let action = command.action();
+                    self.residual(action).allows(&Question { action, ..*asked })
+                }))
     }
 }
 
@@ -307,84 +333,293 @@ enum Gate {
     Any(Vec<usize>),
 }
 
-/// A constant, or an index over the key patterns of the statements that concern the action.
+/// A constant, or what is left of the statements that concern the action.
 enum Check {
     Never,
     Always,
+    /// Key patterns alone.
     Keys(Box<KeyIndex>),
+    /// Key patterns, and statements that ask for more.
+    Mixed(Box<Mixed>),
+}
+
+/// What is left of some statements of one effect; one that matches is enough.
+struct Mixed {
+    effect: Effect,
+    /// Those with key fields alone.
+    fields: Option<KeyIndex>,
+    /// Those whose one condition compares `kvdb:Key` with patterns.
+    keys: Option<KeyIndex>,
+    others: Vec<Conditional>,
+}
+
+/// A statement with what is left of its conditions.
+struct Conditional {
+    fields: Option<KeyPatterns>,
+    clauses: Vec<Clause>,
+    /// The statement itself and the resource, where a variable waits for the call.
+    whole: Option<Box<(Statement, Arc<str>)>>,
+}
+
+impl Mixed {
+    fn matches(&self, asked: &Question<'_>) -> bool {
+        self.fields
+            .as_ref()
+            .is_some_and(|index| index.matches(&asked.touch))
+            || self
+                .keys
+                .as_ref()
+                .is_some_and(|index| matches_keys_alone(index, &asked.touch))
+            || self
+                .others
+                .iter()
+                .any(|statement| statement.matches(self.effect, asked))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let indices = [&self.fields, &self.keys].into_iter().flatten();
+        let clauses = self.others.iter().map(|other| {
+            let clauses = other.clauses.iter().map(Clause::heap_bytes).sum::<usize>();
+            size_of_val(&*other.clauses) + clauses
+        });
+        size_of::<Self>()
+            + indices.map(KeyIndex::heap_bytes).sum::<usize>()
+            + size_of_val(&*self.others)
+            + clauses.sum::<usize>()
+    }
+}
+
+/// As a plain condition on `kvdb:Key`: without keys it does not hold.
+fn matches_keys_alone(index: &KeyIndex, touch: &Touch<'_>) -> bool {
+    match *touch {
+        Touch::None | Touch::Keyless => false,
+        Touch::Named {
+            keys: [],
+            channels: [_, ..],
+        } => false,
+        Touch::Named { keys, .. } => index.matches(&Touch::Named {
+            keys,
+            channels: &[],
+        }),
+        Touch::EveryKey { .. } => index.matches(touch),
+    }
+}
+
+impl Conditional {
+    fn matches(&self, effect: Effect, asked: &Question<'_>) -> bool {
+        if let Some(whole) = &self.whole {
+            let (statement, resource) = &**whole;
+            let found = statement.matches(asked.action, resource, &asked.touch, asked);
+            return found == Match::Full;
+        }
+        let fields = match (&self.fields, effect) {
+            (None, _) => true,
+            (Some(fields), Effect::Allow) => fields.allows(&asked.touch),
+            (Some(fields), Effect::Deny) => fields.denies(&asked.touch),
+        };
+        fields
+            && self.clauses.iter().all(|clause| {
+                clause
+                    .holds(effect, asked)
+                    .unwrap_or(effect == Effect::Deny)
+            })
+    }
 }
 
 impl Check {
-    fn holds(&self, touch: &Touch<'_>) -> bool {
+    fn holds(&self, asked: &Question<'_>) -> bool {
         match self {
             Self::Never => false,
             Self::Always => true,
-            Self::Keys(index) => index.matches(touch),
+            Self::Keys(index) => index.matches(&asked.touch),
+            Self::Mixed(mixed) => mixed.matches(asked),
         }
     }
 
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Keys(index) => size_of::<KeyIndex>() + index.heap_bytes(),
+            Self::Mixed(mixed) => mixed.heap_bytes(),
             _ => 0,
         }
     }
 }
 
-/// The key fields of the statements that concern an action, by effect.
+/// What is left of the statements that concern an action, by effect.
 #[derive(Default)]
 struct Relevant<'a> {
-    allow_always: bool,
-    deny_always: bool,
-    allows: Vec<&'a KeyPatterns>,
-    denies: Vec<&'a KeyPatterns>,
+    allows: Left<'a>,
+    denies: Left<'a>,
+}
+
+/// Statements of one effect, once everything is folded in that is known before the call.
+#[derive(Clone, Default)]
+struct Left<'a> {
+    always: bool,
+    statements: Vec<(&'a Statement, Weight)>,
+}
+
+impl<'a> Left<'a> {
+    fn extend(&mut self, other: &Self) {
+        self.always |= other.always;
+        self.statements.extend(&other.statements);
+    }
+
+    fn check(&self, effect: Effect, action: ActionId, grounds: &Grounds) -> Check {
+        if self.always {
+            return Check::Always;
+        }
+        let early = &grounds.early();
+        let mut fields: Vec<Cow<'_, KeyPatterns>> = Vec::new();
+        let mut keys: Vec<KeyPatterns> = Vec::new();
+        let mut others = Vec::new();
+        for &(statement, weight) in &self.statements {
+            let own = match statement.key_fields(early) {
+                KeyFields::Unrestricted => None,
+                KeyFields::Patterns(patterns) => Some(patterns),
+                KeyFields::Later => {
+                    others.push(Conditional::whole(statement, grounds));
+                    continue;
+                }
+            };
+            if weight == Weight::Sure {
+                // INVARIANT: without fields it is `always`
+                fields.extend(own);
+                continue;
+            }
+            let concerns = !statement.names_resources()
+                || statement.concerns(&grounds.resource, early) == Some(true);
+            let Some(clauses) = left_clauses(statement, action, early).filter(|_| concerns) else {
+                others.push(Conditional::whole(statement, grounds));
+                continue;
+            };
+            match (&*clauses, &own) {
+                // Known to fail for this action.
+                _ if clauses.iter().any(|clause| fails(clause, effect, action)) => {}
+                ([], _) => match own {
+                    Some(own) => fields.push(own),
+                    None => return Check::Always,
+                },
+                ([clause], None) if *clause.key.fact() == Fact::Key && clause.globs().is_some() => {
+                    keys.push(KeyPatterns {
+                        keys: clause.globs().unwrap_or_default().into(),
+                        ..KeyPatterns::default()
+                    });
+                }
+                _ => others.push(Conditional {
+                    fields: own.map(Cow::into_owned),
+                    clauses,
+                    whole: None,
+                }),
+            }
+        }
+        let index = |patterns: &[&KeyPatterns]| match (patterns, effect) {
+            ([], _) => None,
+            (patterns, Effect::Allow) => Some(KeyIndex::for_allow(patterns)),
+            (patterns, Effect::Deny) => Some(KeyIndex::for_deny(patterns)),
+        };
+        let fields = index(
+            &fields
+                .iter()
+                .map(|patterns| &**patterns)
+                .collect::<Vec<_>>(),
+        );
+        let keys = index(&keys.iter().collect::<Vec<_>>());
+        match (fields, keys, &*others) {
+            (None, None, []) => Check::Never,
+            (Some(fields), None, []) => Check::Keys(Box::new(fields)),
+            (fields, keys, _) => Check::Mixed(Box::new(Mixed {
+                effect,
+                fields,
+                keys,
+                others,
+            })),
+        }
+    }
+}
+
+impl Conditional {
+    fn whole(statement: &Statement, grounds: &Grounds) -> Self {
+        Self {
+            fields: None,
+            clauses: Vec::new(),
+            whole: Some(Box::new((statement.clone(), Arc::clone(&grounds.resource)))),
+        }
+    }
+}
+
+/// The clauses that wait for the call, with their variables put in; `None` if one of those waits.
+fn left_clauses(
+    statement: &Statement,
+    action: ActionId,
+    early: &EarlyFacts<'_>,
+) -> Option<Vec<Clause>> {
+    let clauses = statement
+        .conditions
+        .as_ref()
+        .map_or(&[][..], Conditions::clauses);
+    let mut left = Vec::new();
+    for clause in clauses {
+        match clause.holds(statement.effect, early) {
+            Some(true) => {}
+            Some(false) => return None, // INVARIANT: such a statement was not taken
+            None => {
+                let clause = clause.resolved(early)?;
+                if !always_holds(&clause, statement.effect, action) {
+                    left.push(clause);
+                }
+            }
+        }
+    }
+    Some(left)
+}
+
+/// What a clause on an argument answers for a command that never has it.
+fn without_argument(clause: &Clause, effect: Effect, action: ActionId) -> Option<bool> {
+    let command = action.command()?;
+    never_has(command, clause.key.fact())
+        .then(|| clause.holds(effect, &NoFacts))
+        .flatten()
+}
+
+fn always_holds(clause: &Clause, effect: Effect, action: ActionId) -> bool {
+    without_argument(clause, effect, action) == Some(true)
+}
+
+fn fails(clause: &Clause, effect: Effect, action: ActionId) -> bool {
+    without_argument(clause, effect, action) == Some(false)
 }
 
 impl<'a> Relevant<'a> {
-    fn add(&mut self, statement: &'a Statement) {
-        let (always, keyed) = match statement.effect {
-            Effect::Allow => (&mut self.allow_always, &mut self.allows),
-            Effect::Deny => (&mut self.deny_always, &mut self.denies),
+    fn add(&mut self, statement: &'a Statement, weight: Weight) {
+        let left = match statement.effect {
+            Effect::Allow => &mut self.allows,
+            Effect::Deny => &mut self.denies,
         };
-        match &statement.keys {
-            None => *always = true,
-            Some(keys) => keyed.push(keys),
+        if weight == Weight::Sure && statement.keys.is_none() {
+            left.always = true;
+        } else {
+            left.statements.push((statement, weight));
         }
     }
 
-    fn take_denies(&mut self, other: &Self) {
-        self.deny_always |= other.deny_always;
-        self.denies.extend(&other.denies);
-    }
-
-    fn of(documents: &'a [Arc<Policy>], resource: &str, action: ActionId) -> Self {
+    fn of(documents: &'a [Arc<Policy>], grounds: &Grounds, action: ActionId) -> Self {
         let mut relevant = Self::default();
+        let early = &grounds.early();
         let statements = documents.iter().flat_map(|policy| policy.statements());
-        for statement in statements.filter(|s| s.actions.contains(action) && covers(s, resource)) {
-            relevant.add(statement);
+        for statement in statements.filter(|statement| statement.actions.contains(action)) {
+            if let Some(weight) = weigh(statement, &grounds.resource, early) {
+                relevant.add(statement, weight);
+            }
         }
         relevant
-    }
-
-    fn allow(&self) -> Check {
-        match (self.allow_always, &*self.allows) {
-            (true, _) => Check::Always,
-            (false, []) => Check::Never,
-            (false, keys) => Check::Keys(Box::new(KeyIndex::for_allow(keys))),
-        }
-    }
-
-    fn deny(&self) -> Check {
-        match (self.deny_always, &*self.denies) {
-            (true, _) => Check::Always,
-            (false, []) => Check::Never,
-            (false, keys) => Check::Keys(Box::new(KeyIndex::for_deny(keys))),
-        }
     }
 }
 
 /// Builds a formula, folding constants.
-struct Builder {
+struct Builder<'a> {
+    grounds: &'a Grounds,
+    action: ActionId,
     gates: Vec<Gate>,
 }
 
@@ -395,7 +630,7 @@ enum Operand {
     Gate(usize),
 }
 
-impl Builder {
+impl Builder<'_> {
     fn push(&mut self, gate: Gate) -> Operand {
         self.gates.push(gate);
         Operand::Gate(self.gates.len() - 1)
@@ -444,13 +679,21 @@ impl Builder {
     /// Some statement of the list allows and none denies. A Deny of a binding list has been
     /// looked at before anything else.
     fn list(&mut self, relevant: &Relevant<'_>, binding: bool) -> Operand {
-        let deny = match relevant.deny() {
-            _ if binding => Operand::Constant(true),
+        let denies = match binding {
+            true => Check::Never,
+            false => relevant
+                .denies
+                .check(Effect::Deny, self.action, self.grounds),
+        };
+        let deny = match denies {
             Check::Never => Operand::Constant(true),
             Check::Always => return Operand::Constant(false),
-            Check::Keys(index) => self.push(Gate::Check(Check::Keys(index))),
+            check => self.push(Gate::Check(check)),
         };
-        let allow = self.check(relevant.allow());
+        let allows = relevant
+            .allows
+            .check(Effect::Allow, self.action, self.grounds);
+        let allow = self.check(allows);
         match deny {
             Operand::Constant(_) => allow,
             Operand::Gate(denied) => {
@@ -480,14 +723,17 @@ impl Builder {
 
 impl Residual {
     fn compile(grounds: &Grounds, action: ActionId) -> Self {
-        let resource = &*grounds.resource;
-        let mut builder = Builder { gates: Vec::new() };
-        let mut denies = Relevant::default();
+        let mut builder = Builder {
+            grounds,
+            action,
+            gates: Vec::new(),
+        };
+        let mut denies = Left::default();
         let mut layers = Vec::with_capacity(grounds.layers.len());
         for layer in &grounds.layers {
-            let relevant = Relevant::of(&layer.documents, resource, action);
+            let relevant = Relevant::of(&layer.documents, grounds, action);
             if layer.binding {
-                denies.take_denies(&relevant);
+                denies.extend(&relevant.denies);
             }
             layers.push(builder.list(&relevant, layer.binding));
         }
@@ -499,9 +745,9 @@ impl Residual {
                 let way = match &edge.grant {
                     Grant::Everything => Operand::Constant(true),
                     Grant::Documents(documents) => {
-                        let relevant = Relevant::of(documents, resource, action);
+                        let relevant = Relevant::of(documents, grounds, action);
                         if edge.binding {
-                            denies.take_denies(&relevant);
+                            denies.extend(&relevant.denies);
                         }
                         builder.list(&relevant, edge.binding)
                     }
@@ -516,34 +762,37 @@ impl Residual {
             let accepted = if node.owner {
                 Operand::Constant(true)
             } else {
-                let check = accepted(grounds, position, action).allow();
-                builder.check(check)
+                let accepted = accepted(grounds, position, action);
+                builder.check(accepted.allows.check(Effect::Allow, action, grounds))
             };
             ends.push(builder.all([reached, accepted]));
         }
+        let mut of_resource = Relevant::default();
         for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
             if statement.effect == Effect::Deny
                 && statement.actions.contains(action)
                 && grounds.deny_names_reached(statement, action)
+                && let Some(weight) = weigh(statement, &grounds.resource, &grounds.early())
             {
-                denies.add(statement);
+                of_resource.add(statement, weight);
             }
         }
+        denies.extend(&of_resource.denies);
         let end = builder.any(ends);
         let request = grounds.request_layers.iter().map(|layer| layers[*layer]);
         let result = builder.all(std::iter::once(end).chain(request));
         Self {
-            deny: denies.deny(),
+            deny: denies.check(Effect::Deny, action, grounds),
             allow: builder.finish(result),
         }
     }
 
-    fn denies(&self, touch: &Touch<'_>) -> bool {
-        self.deny.holds(touch)
+    fn denies(&self, asked: &Question<'_>) -> bool {
+        self.deny.holds(asked)
     }
 
-    fn allows(&self, touch: &Touch<'_>) -> bool {
-        !self.deny.holds(touch) && self.allow.holds(touch)
+    fn allows(&self, asked: &Question<'_>) -> bool {
+        !self.deny.holds(asked) && self.allow.holds(asked)
     }
 
     fn heap_bytes(&self) -> usize {
@@ -572,17 +821,18 @@ fn accepted(grounds: &Grounds, node: usize, action: ActionId) -> Relevant<'_> {
         if statement.effect == Effect::Allow
             && statement.actions.contains(action)
             && grounds.names(statement, node)
+            && let Some(weight) = weigh(statement, &grounds.resource, &grounds.early())
         {
-            relevant.add(statement);
+            relevant.add(statement, weight);
         }
     }
     relevant
 }
 
 impl Formula {
-    fn holds(&self, touch: &Touch<'_>) -> bool {
+    fn holds(&self, asked: &Question<'_>) -> bool {
         let gates = match self {
-            Self::Check(check) => return check.holds(touch),
+            Self::Check(check) => return check.holds(asked),
             Self::Gates(gates) => gates,
         };
         // Sixty-four gates cover all but the strangest graphs of trusts without allocating.
@@ -595,7 +845,7 @@ impl Formula {
         };
         for (at, gate) in gates.iter().enumerate() {
             values[at] = match gate {
-                Gate::Check(check) => check.holds(touch),
+                Gate::Check(check) => check.holds(asked),
                 Gate::Not(of) => !values[*of],
                 Gate::All(of) => of.iter().all(|gate| values[*gate]),
                 Gate::Any(of) => of.iter().any(|gate| values[*gate]),
@@ -611,7 +861,11 @@ pub struct TableCache {
     tables: std::sync::Mutex<HashMap<TableKey, Arc<DecisionTable>>>,
 }
 
-type TableKey = (Principal, DatabaseIx, bool);
+/// Principal, database, administration; and the session's own facts where a policy reads them.
+type TableKey = (Principal, DatabaseIx, bool, Option<SessionKey>);
+
+/// What differs between sessions of one principal.
+type SessionKey = (Option<IpAddr>, bool, Option<UnixMillis>);
 
 /// Tables kept at most; beyond that all are dropped and compiled again when asked for.
 const MAX_CACHED_TABLES: usize = 65_536;
@@ -629,13 +883,25 @@ impl TableCache {
         administration: bool,
         at: UnixMillis,
     ) -> Arc<DecisionTable> {
-        let key = (session.principal, database, administration);
+        if session.simulated.is_some() {
+            return directory.table(session, database, administration, at);
+        }
+        let shared = (session.principal, database, administration, None);
+        let own = (
+            session.principal,
+            database,
+            administration,
+            Some((session.source, session.secure, session.issued)),
+        );
         let lock = || {
             self.tables
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
         };
-        let old = lock().get(&key).cloned();
+        let old = {
+            let tables = lock();
+            tables.get(&shared).or_else(|| tables.get(&own)).cloned()
+        };
         if let Some(table) = &old
             && table.revision == directory.revision()
             && table.valid_until().is_none_or(|end| at < end)
@@ -647,7 +913,13 @@ impl TableCache {
         if tables.len() >= MAX_CACHED_TABLES {
             tables.clear();
         }
-        tables.insert(key, Arc::clone(&table));
+        // Shared only as long as no policy reads what is the session's own.
+        if table.compiled.grounds.reads_session {
+            tables.remove(&shared);
+            tables.insert(own, Arc::clone(&table));
+        } else {
+            tables.insert(shared, Arc::clone(&table));
+        }
         table
     }
 }

@@ -27,7 +27,7 @@ fn outcomes(directory: &Directory, session: &Session) -> Vec<Outcome> {
         for words in COMMANDS {
             all.push(
                 directory
-                    .decide_command(session, database, words, false, NOW)
+                    .decide_command(session, database, words, false, &keyward_iam::Call::at(NOW))
                     .outcome,
             );
         }
@@ -201,9 +201,16 @@ fn table_and_evaluator_agree() {
                         command: resolve(words).unwrap(),
                         words,
                         bytes: b"",
+                        call: keyward_iam::Call::at(NOW),
                     };
                     let by_table = table.authorize(&request, &mut touched).is_ok();
-                    let decision = directory.decide_command(&session, database, words, false, NOW);
+                    let decision = directory.decide_command(
+                        &session,
+                        database,
+                        words,
+                        false,
+                        &keyward_iam::Call::at(NOW),
+                    );
                     allowed += u64::from(by_table);
                     assert_eq!(
                         by_table,
@@ -278,7 +285,9 @@ mod naive {
         ) -> Option<Effect> {
             let matches = |effect| {
                 statements.iter().any(|s| {
-                    s.effect == effect && s.matches(action, self.resource, touch) == Match::Full
+                    s.effect == effect
+                        && s.matches(action, self.resource, touch, &keyward_policy::NoFacts)
+                            == Match::Full
                 })
             };
             if matches(Effect::Deny) {
@@ -361,7 +370,9 @@ mod naive {
                 .iter()
                 .flat_map(|policy| policy.statements())
                 .collect();
-            let matches = |s: &Statement| s.matches(action, self.resource, touch) == Match::Full;
+            let matches = |s: &Statement| {
+                s.matches(action, self.resource, touch, &keyward_policy::NoFacts) == Match::Full
+            };
             let Principal::Identity(principal) = self.session.principal else {
                 let named = |effect| {
                     resource.iter().any(|s| {
@@ -623,7 +634,13 @@ fn the_evaluator_agrees_with_a_naive_reading_of_the_design() {
                         || !matches!(words[0], "PING" | "WATCH" | "EVAL" | "SORT" | "TIME")
                 });
                 for words in words {
-                    let decision = directory.decide_command(&session, database, *words, false, NOW);
+                    let decision = directory.decide_command(
+                        &session,
+                        database,
+                        *words,
+                        false,
+                        &keyward_iam::Call::at(NOW),
+                    );
                     let expected = case.decide(words);
                     // Whether an action is conditional is an upper bound: `Keys` of two layers
                     // may have no key in common.

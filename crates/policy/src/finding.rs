@@ -46,6 +46,8 @@ pub(crate) enum Code {
     Identity,
     Pattern,
     DuplicateSid,
+    /// Nothing is reported with it any more.
+    #[expect(dead_code, reason = "codes are never reused")]
     NotYet,
     KeysWithoutExecute,
     Everyone,
@@ -53,6 +55,10 @@ pub(crate) enum Code {
     TooMany,
     Sid,
     AclRule,
+    Operator,
+    ConditionKey,
+    ConditionValue,
+    Variable,
 }
 
 /// Every code and what it stands for. Codes are stable: they are never reused or renumbered.
@@ -84,6 +90,19 @@ pub const CODES: &[(&str, &str)] = &[
     ("E022", "there are more findings than are listed"),
     ("E023", "a `Sid` is empty or too long"),
     ("E024", "an ACL rule is refused"),
+    (
+        "E025",
+        "a condition operator is unknown or does not fit its key",
+    ),
+    ("E026", "a condition key is unknown"),
+    (
+        "E027",
+        "a condition value is none that its operator compares",
+    ),
+    (
+        "E028",
+        "a variable is malformed, unknown, or stands where none may",
+    ),
 ];
 
 impl Code {
@@ -248,7 +267,7 @@ mod tests {
     #[test]
     fn codes_are_in_the_order_of_the_enum() {
         assert_eq!(Code::NotJson.text(), "E001");
-        assert_eq!(Code::AclRule.text(), CODES[CODES.len() - 1].0);
+        assert_eq!(Code::Variable.text(), CODES[CODES.len() - 1].0);
         for (i, (code, _)) in CODES.iter().enumerate() {
             assert_eq!(*code, format!("E{:03}", i + 1));
         }

@@ -22,7 +22,7 @@ pub(crate) struct Node<'a> {
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
-    Boolean,
+    Boolean(bool),
     Number(&'a str),
     String(Cow<'a, str>),
     Array(Vec<Node<'a>>),
@@ -42,7 +42,7 @@ impl Value<'_> {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "null".into(),
-            Self::Boolean => "a boolean".into(),
+            Self::Boolean(_) => "a boolean".into(),
             Self::Number(text) => format!("the number {}", quoted(text)),
             Self::String(text) => format!("the string {}", quoted(text)),
             Self::Array(_) => "an array".into(),
@@ -150,7 +150,8 @@ impl<'a> Reader<'a, '_> {
             Some(b'"') => Value::String(self.string()?),
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ if self.take("null") => Value::Null,
-            _ if self.take("true") || self.take("false") => Value::Boolean,
+            _ if self.take("true") => Value::Boolean(true),
+            _ if self.take("false") => Value::Boolean(false),
             _ => {
                 let found = self.found();
                 return Err(self.broken(format!("expected a value, found {found}")));

@@ -11,7 +11,9 @@
 mod acl;
 mod analysis;
 pub mod check;
+mod condition;
 mod dialect;
+mod facts;
 mod finding;
 mod glob;
 mod identity;
@@ -20,16 +22,25 @@ mod json;
 mod keys;
 mod native;
 mod nearest;
+mod number;
 mod path;
 mod resource;
 mod statement;
+mod template;
+mod time;
 mod trie;
+mod wildcard;
 
 pub use acl::{AclDenial, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS};
 pub use analysis::{
     Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
 };
+pub use condition::{
+    Clause, ClauseError, ConditionKey, Conditions, Fact, FactKind, MAX_VALUES, Operator,
+    SetOperator, Wanted,
+};
 pub use dialect::{Dialect, detect};
+pub use facts::{Facts, Found, KeyAccess, ListedFacts, NoFacts, Value, touched};
 pub use finding::{CODES, Finding, Findings, MAX_FINDINGS};
 pub use glob::{
     Glob, GlobError, MAX_COMPARED_PATTERN, MAX_PATTERN_LEN, MAX_PATTERN_STARS, check_pattern,
@@ -39,5 +50,8 @@ pub use index::KeyIndex;
 pub use json::{MAX_DEPTH, MAX_DOCUMENT_LEN};
 pub use keys::{ChannelUse, KeyPatterns, KeyUse, Touch};
 pub use native::{MAX_SID_LEN, read};
+pub use number::Number;
 pub use resource::{ResourcePattern, ResourcePatternError};
-pub use statement::{Effect, Match, Policy, PolicyKind, Statement};
+pub use statement::{Effect, KeyFields, Match, Policy, PolicyKind, Statement, Templates};
+pub use template::{Expanded, Part, Piece, Template, TemplateError};
+pub use wildcard::Wildcard;

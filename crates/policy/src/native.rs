@@ -9,9 +9,13 @@ use crate::finding::{Code, Collector, Findings, Places, path_name, quoted};
 use crate::glob::check_pattern;
 use crate::json::{self, Member, Node, Value};
 use crate::nearest::suggestion;
+use crate::statement::Templates;
+use crate::template::Template;
 use crate::{
     Effect, Glob, IdentityPattern, KeyPatterns, Policy, PolicyKind, ResourcePattern, Statement,
 };
+
+mod conditions;
 
 /// Longest `Sid`, in bytes.
 pub const MAX_SID_LEN: usize = 256;
@@ -69,6 +73,7 @@ pub fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<Policy, 
         statement.line = places.advance(*at).0;
     }
     Ok(Policy {
+        dialect: Dialect::Native,
         kind,
         organisation: organisation.into(),
         text: text.into(),
@@ -190,22 +195,18 @@ impl<'d> Reader<'d, '_> {
         }
         let field = |name: &str| members.iter().find(|member| member.name == name);
 
-        if let Some(member) = field("Conditions") {
-            let path = format!("{path}.Conditions");
-            self.add(
-                member.name_at,
-                Code::NotYet,
-                path,
-                "`Conditions` are not supported yet",
-            );
-        }
+        let conditions = field("Conditions").and_then(|member| self.conditions(member, &path));
         let sid = field("Sid").and_then(|member| self.sid(member, &path));
         let effect = self.effect(node, field("Effect"), &path);
         let actions = self.required(node, field("Actions"), "Actions", &path);
+        let mut templates = Templates::new(self.organisation);
         let (resources, identities) = match self.kind {
             PolicyKind::Identity => {
                 let list = self.required(node, field("Resources"), "Resources", &path);
-                (self.resources(&list, effect, &path), Vec::new())
+                (
+                    self.resources(&list, effect, &mut templates, &path),
+                    Vec::new(),
+                )
             }
             PolicyKind::Resource => {
                 let list = self.required(node, field("Identities"), "Identities", &path);
@@ -215,7 +216,7 @@ impl<'d> Reader<'d, '_> {
         let public =
             effect == Some(Effect::Allow) && identities.iter().any(IdentityPattern::is_public);
         let actions = self.actions(&actions, public, &path);
-        let keys = self.key_patterns(members, &path);
+        let keys = self.key_patterns(members, &mut templates, &path);
         self.check_that_keys_are_used(members, actions.as_ref(), &path);
         Some(Statement {
             sid,
@@ -224,6 +225,8 @@ impl<'d> Reader<'d, '_> {
             resources: resources.into(),
             identities: identities.into(),
             keys,
+            templates: (!templates.is_empty()).then(|| Box::new(templates)),
+            conditions,
             line: 0,
         })
     }
@@ -232,6 +235,7 @@ impl<'d> Reader<'d, '_> {
         &mut self,
         list: &Strings<'_>,
         effect: Option<Effect>,
+        templates: &mut Templates,
         path: &str,
     ) -> Vec<ResourcePattern> {
         let mut resources = Vec::with_capacity(list.found.len());
@@ -240,7 +244,15 @@ impl<'d> Reader<'d, '_> {
             if self.findings.is_full() {
                 break;
             }
-            if self.has_variable(at, text, path) {
+            if text.contains("${") {
+                // What is put in is one whole id, so that any id stands for all.
+                let sample = |text: &str| {
+                    let pattern = ResourcePattern::parse(text, self.organisation);
+                    pattern.map(drop).map_err(|error| error.to_string())
+                };
+                if let Some(template) = self.template(at, text, path, sample) {
+                    templates.resources.push(template);
+                }
                 continue;
             }
             match ResourcePattern::parse(text, self.organisation) {
@@ -266,7 +278,12 @@ impl<'d> Reader<'d, '_> {
             if self.findings.is_full() {
                 break;
             }
-            if self.has_variable(at, text, path) {
+            if text.contains("${") {
+                let message = format!(
+                    "an identity is written out: {} has a variable",
+                    quoted(text)
+                );
+                self.add(at, Code::Variable, path(), message);
                 continue;
             }
             match IdentityPattern::parse(text, self.organisation) {
@@ -475,14 +492,19 @@ impl<'d> Reader<'d, '_> {
         right.then_some(all)
     }
 
-    fn key_patterns(&mut self, members: &'d [Member<'d>], path: &str) -> Option<KeyPatterns> {
+    fn key_patterns(
+        &mut self,
+        members: &'d [Member<'d>],
+        templates: &mut Templates,
+        path: &str,
+    ) -> Option<KeyPatterns> {
         if !members
             .iter()
             .any(|member| KEY_FIELDS.contains(&&*member.name))
         {
             return None;
         }
-        let mut list = |name: &str| -> Box<[Glob]> {
+        let mut list = |name: &str, variable: &mut Vec<Template>| -> Box<[Glob]> {
             let Some(member) = members.iter().find(|member| member.name == name) else {
                 return Box::default();
             };
@@ -493,35 +515,50 @@ impl<'d> Reader<'d, '_> {
                 if self.findings.is_full() {
                     break;
                 }
-                if self.has_variable(at, text, path) {
+                let check =
+                    |text: &str| check_pattern(text.as_bytes()).map_err(|error| error.to_string());
+                if text.contains("${") {
+                    variable.extend(self.template(at, text, path, check));
                     continue;
                 }
-                match check_pattern(text.as_bytes()) {
+                match check(text) {
                     Ok(()) => globs.push(Glob::new(text.as_bytes())),
-                    Err(error) => self.add(at, Code::Pattern, path(), error.to_string()),
+                    Err(error) => self.add(at, Code::Pattern, path(), error),
                 }
             }
             globs.into()
         };
         Some(KeyPatterns {
-            keys: list("Keys"),
-            read_keys: list("ReadKeys"),
-            write_keys: list("WriteKeys"),
-            channels: list("Channels"),
+            keys: list("Keys", &mut templates.keys),
+            read_keys: list("ReadKeys", &mut templates.read_keys),
+            write_keys: list("WriteKeys", &mut templates.write_keys),
+            channels: list("Channels", &mut templates.channels),
         })
     }
 
-    /// Reports a variable; its text must never be taken for a literal.
-    fn has_variable(&mut self, at: usize, text: &str, path: impl Fn() -> String) -> bool {
-        let found = text.contains("${");
-        if found {
-            let message = format!(
-                "variables (`${{…}}`) are not supported yet: {}",
-                quoted(text)
-            );
-            self.add(at, Code::NotYet, path(), message);
+    /// A text with variables, which `check` accepts with a word in place of each.
+    fn template(
+        &mut self,
+        at: usize,
+        text: &str,
+        path: impl Fn() -> String,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<Template> {
+        let template = match Template::parse(Dialect::Native, text) {
+            Ok(template) => template,
+            Err(error) => {
+                self.add(at, Code::Variable, path(), error.to_string());
+                return None;
+            }
+        };
+        if !self.known_variables(at, &template, &path) {
+            return None;
         }
-        found
+        if let Err(error) = check(&template.sample("x")) {
+            self.add(at, Code::Pattern, path(), error);
+            return None;
+        }
+        Some(template)
     }
 
     fn add(&mut self, at: usize, code: Code, path: impl Into<String>, message: impl Into<String>) {

@@ -1,9 +1,16 @@
 //! Policies and their statements, compiled.
 
+use std::borrow::Cow;
+
 use keyward_commands::{ActionBits, ActionId, ChannelRule, CommandScope, Flags};
 
+use crate::facts::Facts;
+use crate::glob::check_pattern;
 use crate::keys::EVERY_KEY;
-use crate::{ChannelUse, IdentityPattern, KeyPatterns, ResourcePattern, Touch};
+use crate::template::{Expanded, Template, glob_text, plain};
+use crate::{
+    ChannelUse, Conditions, Dialect, Glob, IdentityPattern, KeyPatterns, ResourcePattern, Touch,
+};
 
 /// What a statement that matches does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +33,7 @@ pub enum PolicyKind {
 /// A document that was read, and the text that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    pub(crate) dialect: Dialect,
     pub(crate) kind: PolicyKind,
     pub(crate) organisation: Box<str>,
     pub(crate) text: Box<str>,
@@ -41,6 +49,11 @@ impl Policy {
     /// The document as it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The language that it is written in.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Whether its statements name resources or identities.
@@ -79,6 +92,10 @@ pub struct Statement {
     pub identities: Box<[IdentityPattern]>,
     /// The key fields; `None` if it has none of them, and speaks of all keys and channels.
     pub keys: Option<KeyPatterns>,
+    /// Its resources and key fields in which variables stand.
+    pub templates: Option<Box<Templates>>,
+    /// What it asks of a request beyond.
+    pub conditions: Option<Conditions>,
     /// The line of the document where it begins, from 1.
     pub line: u32,
 }
@@ -93,8 +110,134 @@ pub enum Match {
     Resource,
     /// Its key fields do not cover what is touched (on a Deny: do not meet it).
     Keys,
+    /// Its conditions do not hold.
+    Conditions,
     /// It matches.
     Full,
+}
+
+/// What of a statement has variables in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    /// The organisation that shorthand is of.
+    pub organisation: Box<str>,
+    /// `Resources`
+    pub resources: Vec<Template>,
+    /// `Keys`
+    pub keys: Vec<Template>,
+    /// `ReadKeys`
+    pub read_keys: Vec<Template>,
+    /// `WriteKeys`
+    pub write_keys: Vec<Template>,
+    /// `Channels`
+    pub channels: Vec<Template>,
+}
+
+/// The key fields of a statement for one request.
+#[derive(Clone, Debug)]
+pub enum KeyFields<'a> {
+    /// It has none, and speaks of all keys and channels.
+    Unrestricted,
+    /// These, variables put in.
+    Patterns(Cow<'a, KeyPatterns>),
+    /// A variable is not known yet.
+    Later,
+}
+
+impl Templates {
+    /// None yet, for documents of this organisation.
+    pub fn new(organisation: &str) -> Self {
+        Self {
+            organisation: organisation.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.lists().iter().all(|list| list.is_empty())
+    }
+
+    fn lists(&self) -> [&Vec<Template>; 4] {
+        [
+            &self.keys,
+            &self.read_keys,
+            &self.write_keys,
+            &self.channels,
+        ]
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Template> {
+        self.resources
+            .iter()
+            .chain(self.lists().into_iter().flatten())
+    }
+
+    /// Whether a resource with its variables put in covers a path; `None` if that is not known
+    /// yet. What is put in is literal: it is one whole id or part of one.
+    fn concern(&self, effect: Effect, resource: &str, facts: &dyn Facts) -> Option<bool> {
+        let mut known = Some(false);
+        for template in &self.resources {
+            let pieces = match template.expand(facts) {
+                Expanded::Pieces(pieces) => pieces,
+                Expanded::Missing if effect == Effect::Deny => return Some(true),
+                Expanded::Missing => continue,
+                Expanded::Later => {
+                    known = None;
+                    continue;
+                }
+            };
+            // Nothing else can be in an id, so a value with anything else covers nothing.
+            let of_id = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            let whole = pieces
+                .iter()
+                .filter(|piece| piece.literal)
+                .all(|piece| piece.text.chars().all(of_id));
+            let covers = || {
+                ResourcePattern::parse(&plain(&pieces), &self.organisation)
+                    .is_ok_and(|pattern| pattern.matches(resource))
+            };
+            if whole && covers() {
+                return Some(true);
+            }
+        }
+        known
+    }
+
+    /// The key fields with variables put in: missing ones match nothing in an Allow, everything in
+    /// a Deny. `None` if one is not known yet.
+    fn patterns(
+        &self,
+        effect: Effect,
+        fixed: &KeyPatterns,
+        facts: &dyn Facts,
+    ) -> Option<KeyPatterns> {
+        let list = |globs: &[Glob], templates: &[Template]| -> Option<Box<[Glob]>> {
+            let mut globs = globs.to_vec();
+            for template in templates {
+                let text = match template.expand(facts) {
+                    Expanded::Later => return None,
+                    Expanded::Missing => None,
+                    Expanded::Pieces(pieces) => {
+                        Some(glob_text(&pieces)).filter(|text| check_pattern(text).is_ok())
+                    }
+                };
+                match text {
+                    Some(text) => globs.push(Glob::new(&text)),
+                    None if effect == Effect::Deny => globs.push(Glob::new(b"*")),
+                    None => {}
+                }
+            }
+            Some(globs.into())
+        };
+        Some(KeyPatterns {
+            keys: list(&fixed.keys, &self.keys)?,
+            read_keys: list(&fixed.read_keys, &self.read_keys)?,
+            write_keys: list(&fixed.write_keys, &self.write_keys)?,
+            channels: list(&fixed.channels, &self.channels)?,
+        })
+    }
 }
 
 impl Statement {
@@ -104,33 +247,78 @@ impl Statement {
     /// Only commands (`kvdb:Execute…`) use keys. Any other action matches an Allow whatever its
     /// key fields, and no Deny that has some. A command's action with [`Touch::None`] is a call
     /// that names no key: see [`Touch::of_action`].
-    pub fn matches(&self, action: ActionId, resource: &str, touch: &Touch<'_>) -> Match {
+    ///
+    /// What `facts` leaves open ([`crate::Found::Later`]) is decided against the caller: an Allow
+    /// does not match, a Deny does.
+    pub fn matches(
+        &self,
+        action: ActionId,
+        resource: &str,
+        touch: &Touch<'_>,
+        facts: &dyn Facts,
+    ) -> Match {
+        let unknown = self.effect == Effect::Deny;
         if !self.actions.contains(action) {
             return Match::Action;
         }
-        let concerns = || {
-            self.resources
-                .iter()
-                .any(|pattern| pattern.matches(resource))
-        };
-        if self.identities.is_empty() && !concerns() {
+        let named = self.names_resources();
+        if named && !self.concerns(resource, facts).unwrap_or(unknown) {
             return Match::Resource;
         }
-        if self.matches_keys(action, touch) {
-            Match::Full
-        } else {
-            Match::Keys
+        if !self.matches_keys(action, touch, facts) {
+            return Match::Keys;
+        }
+        match &self.conditions {
+            Some(conditions) if !conditions.holds(self.effect, facts).unwrap_or(unknown) => {
+                Match::Conditions
+            }
+            _ => Match::Full,
         }
     }
 
-    /// The last part of [`Self::matches`] alone: the key fields.
-    pub fn matches_keys(&self, action: ActionId, touch: &Touch<'_>) -> bool {
-        let Some(patterns) = &self.keys else {
-            return true;
-        };
-        if !action.is_execute() {
-            return self.effect == Effect::Allow;
+    /// Whether it has `Resources`, and does not stand in a resource policy.
+    pub fn names_resources(&self) -> bool {
+        self.identities.is_empty()
+    }
+
+    /// Whether its `Resources` cover a path; `None` if that depends on a variable that is not
+    /// known yet.
+    pub fn concerns(&self, resource: &str, facts: &dyn Facts) -> Option<bool> {
+        if self
+            .resources
+            .iter()
+            .any(|pattern| pattern.matches(resource))
+        {
+            return Some(true);
         }
+        match &self.templates {
+            Some(templates) => templates.concern(self.effect, resource, facts),
+            None => Some(false),
+        }
+    }
+
+    /// Its key fields for a request.
+    pub fn key_fields(&self, facts: &dyn Facts) -> KeyFields<'_> {
+        let Some(fixed) = &self.keys else {
+            return KeyFields::Unrestricted;
+        };
+        match &self.templates {
+            None => KeyFields::Patterns(Cow::Borrowed(fixed)),
+            Some(templates) => match templates.patterns(self.effect, fixed, facts) {
+                Some(patterns) => KeyFields::Patterns(Cow::Owned(patterns)),
+                None => KeyFields::Later,
+            },
+        }
+    }
+
+    /// The key fields' part of [`Self::matches`].
+    pub fn matches_keys(&self, action: ActionId, touch: &Touch<'_>, facts: &dyn Facts) -> bool {
+        let patterns = match self.key_fields(facts) {
+            KeyFields::Unrestricted => return true,
+            _ if !action.is_execute() => return self.effect == Effect::Allow,
+            KeyFields::Later => return self.effect == Effect::Deny,
+            KeyFields::Patterns(patterns) => patterns,
+        };
         let touch = match touch {
             Touch::None => &Touch::of_action(action),
             touch => touch,
@@ -152,7 +340,15 @@ impl Statement {
             ];
             lists.into_iter().flat_map(|list| list.iter())
         });
+        let templates = self.templates.iter().map(|templates| {
+            let texts = templates
+                .all()
+                .map(|t| size_of::<Template>() + 2 * t.text().len());
+            size_of::<Templates>() + texts.sum::<usize>()
+        });
         self.sid.as_ref().map_or(0, |sid| sid.len())
+            + templates.sum::<usize>()
+            + self.conditions.as_ref().map_or(0, Conditions::heap_bytes)
             + size_of_val(&*self.resources)
             + self
                 .resources

@@ -5,7 +5,7 @@ use keyward_iam::Permit;
 use keyward_resp::{Protocol, encode};
 
 use super::catalogue;
-use super::client::{Access, Client, Flow, Turn};
+use super::client::{Access, Client, Flow, Hold, Turn};
 use super::handling::{Handling, Namespace};
 use super::notifications::{self, may_hear};
 use super::secrets;
@@ -88,7 +88,15 @@ impl Client {
         }
         match handling {
             Handling::Select => match number(words) {
-                Some(number) => self.forward_marked(permit, Mark::Select(number)),
+                Some(number) => {
+                    self.forward_marked(permit, Mark::Select(number));
+                    // Whether it was selected decides what comes next.
+                    if let Access::Open(open) = &self.access
+                        && open.table.reads_database_index()
+                    {
+                        self.hold = Hold::UntilIdle;
+                    }
+                }
                 None => self.forward(permit),
             },
             Handling::Blocking => {
@@ -182,7 +190,8 @@ impl Client {
             return self.not_logged_in(turn);
         };
         let mut names = words.from(1);
-        if !names.all(|name| may_hear(namespace, name, &open.table, turn.touched)) {
+        let call = self.call(turn.now);
+        if !names.all(|name| may_hear(namespace, name, &open.table, &call, turn.touched)) {
             self.deny_channel(words, permit.command(), notifications::REFUSED, turn);
             return Flow::Done;
         }
@@ -227,7 +236,7 @@ impl Client {
 }
 
 /// The database number that `SELECT` names.
-fn number(words: RequestWords<'_>) -> Option<u8> {
+pub(crate) fn number(words: RequestWords<'_>) -> Option<u8> {
     std::str::from_utf8(words.get(1)?).ok()?.parse().ok()
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyward_commands::{CommandId, Touched, Words as _, resolve};
 use keyward_iam::{
-    Connect, DatabaseIx, DecisionTable, Directory, Permit, Principal, Request, Session,
+    Call, Connect, DatabaseIx, DecisionTable, Directory, Permit, Principal, Request, Session,
     SessionEnded, UnixMillis,
 };
 use keyward_resp::{
@@ -104,6 +104,11 @@ pub(crate) struct About {
     pub(crate) library_version: Box<[u8]>,
 }
 
+/// A name that was given.
+pub(crate) fn client_name(about: &About) -> Option<&[u8]> {
+    (!about.name.is_empty()).then_some(&*about.name)
+}
+
 /// One client connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -185,6 +190,20 @@ impl Client {
     /// Which connection to the upstream is the client's; a change means that the last is dropped.
     pub(crate) fn link(&self) -> u32 {
         self.link
+    }
+
+    /// What the connection adds to a command that comes now.
+    pub(crate) fn call(&self, now: UnixMillis) -> Call<'_> {
+        let number = match (&self.backend, &self.transaction) {
+            (_, Some(transaction)) if transaction.select.is_some() => transaction.select,
+            (Backend::Embedded(embedded), _) => Some(embedded.number()),
+            _ => Some(self.number),
+        };
+        Call {
+            database_index: number.map_or(0, u32::from),
+            client_name: client_name(&self.about),
+            now,
+        }
     }
 
     /// Bytes that the unfinished request still needs, at least.
@@ -288,6 +307,11 @@ impl Client {
                 command,
                 words: &words,
                 bytes,
+                call: Call {
+                    database_index: u32::from(self.number),
+                    client_name: client_name(&self.about),
+                    now: turn.now,
+                },
             };
             if let Ok(permit) = open.table.authorize(&request, turn.touched) {
                 upstream.open(self.protocol, self.number, &mut self.queue);
@@ -360,6 +384,7 @@ impl Client {
             command,
             words: &words,
             bytes,
+            call: self.call(turn.now),
         };
         match open.table.authorize(&request, turn.touched) {
             Ok(permit) => {
@@ -560,12 +585,14 @@ impl Client {
         let Access::Open(open) = &self.access else {
             return false;
         };
+        let call = self.call(turn.now);
         let holds = |words: &[&[u8]], touched: &mut Touched| {
             resolve(words).is_ok_and(|command| {
                 let request = Request {
                     command,
                     words,
                     bytes: &[],
+                    call,
                 };
                 open.table.authorize(&request, touched).is_ok()
             })
@@ -573,7 +600,7 @@ impl Client {
         let subscribed = self.subscriptions.iter().flat_map(|all| all.iter());
         for (namespace, name) in subscribed {
             if !holds(&[namespace.command(), name], turn.touched)
-                || !may_hear(namespace, name, &open.table, turn.touched)
+                || !may_hear(namespace, name, &open.table, &call, turn.touched)
             {
                 return false;
             }

@@ -89,7 +89,7 @@ impl Client {
             open.database,
             &words,
             turn.settings.allow_administration,
-            turn.now,
+            &self.call(turn.now),
         );
         Some((keyward_auth::decision_id(), decision))
     }

@@ -2,7 +2,7 @@
 //! to them learns keys, so the channel alone is not enough.
 
 use keyward_commands::{Touched, resolve};
-use keyward_iam::{DecisionTable, Request};
+use keyward_iam::{Call, DecisionTable, Request};
 use keyward_policy::Glob;
 
 use super::handling::Namespace;
@@ -18,6 +18,7 @@ pub(crate) fn may_hear(
     namespace: Namespace,
     name: &[u8],
     table: &DecisionTable,
+    call: &Call<'_>,
     touched: &mut Touched,
 ) -> bool {
     let tells_keys = match namespace {
@@ -42,6 +43,7 @@ pub(crate) fn may_hear(
                         command,
                         words,
                         bytes: &[],
+                        call: *call,
                     },
                     touched,
                 )

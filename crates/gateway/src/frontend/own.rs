@@ -236,7 +236,7 @@ impl Client {
             open.database,
             &inner,
             turn.settings.allow_administration,
-            turn.now,
+            &self.call(turn.now),
         );
         drop(directory);
         self.answer(turn, |out| match decision.is_allow() {

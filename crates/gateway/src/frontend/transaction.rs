@@ -1,9 +1,10 @@
 //! `MULTI`, `EXEC`, `DISCARD`: decided when queued and again, whole, when run.
 
 use keyward_commands::{CommandId, Touched, resolve};
-use keyward_iam::{DecisionTable, Permit, Request};
+use keyward_iam::{Call, DecisionTable, Permit, Request};
 use keyward_resp::{Decoded, RequestDecoder, RequestLimits, Words, encode};
 
+use super::allowed::number as selected;
 use super::client::{Access, Client, Flow, Turn};
 use super::words::RequestWords;
 use crate::backend::Backend;
@@ -75,6 +76,7 @@ fn permit<'a>(
     words: &'a RequestWords<'a>,
     bytes: &'a [u8],
     table: &DecisionTable,
+    call: Call<'_>,
     touched: &mut Touched,
 ) -> Result<Permit<'a>, Option<CommandId>> {
     let command = resolve(words).map_err(|_| None)?;
@@ -82,6 +84,7 @@ fn permit<'a>(
         command,
         words,
         bytes,
+        call,
     };
     table
         .authorize(&request, touched)
@@ -140,15 +143,44 @@ impl Client {
             .iter()
             .map(|request| (RequestWords(request.words.of(request.bytes)), request.bytes))
             .collect();
+        let call = self.call(turn.now);
+        // A SELECT among them may fail: what follows must be allowed on every number that may then
+        // be selected.
+        let number = match &self.backend {
+            Backend::Embedded(embedded) => embedded.number(),
+            _ => self.number,
+        };
+        let mut numbers = vec![u32::from(number)];
         let mut permits = Vec::with_capacity(views.len());
-        for (words, bytes) in &views {
-            match permit(words, bytes, &open.table, turn.touched) {
-                Ok(permit) => permits.push((permit, *words)),
-                Err(command) => {
-                    self.record_denied(*words, command, turn);
-                    return self.abort(turn);
+        let mut refused = None;
+        'all: for (words, bytes) in &views {
+            let on = |database_index: u32, touched: &mut Touched| {
+                let call = Call {
+                    database_index,
+                    ..call
+                };
+                permit(words, bytes, &open.table, call, touched)
+            };
+            let mut last = Err(None);
+            for number in &numbers {
+                last = on(*number, turn.touched);
+                if let Err(command) = last {
+                    refused = Some((*words, command));
+                    break 'all;
                 }
             }
+            permits.extend(last.ok().map(|permit| (permit, *words)));
+            if open.table.reads_database_index()
+                && words.is(0, "SELECT")
+                && let Some(number) = selected(*words)
+                && !numbers.contains(&u32::from(number))
+            {
+                numbers.push(u32::from(number));
+            }
+        }
+        if let Some((words, command)) = refused {
+            self.record_denied(words, command, turn);
+            return self.abort(turn);
         }
         match &mut self.backend {
             Backend::Embedded(embedded) => {

@@ -195,6 +195,7 @@ impl Directory {
             let question = Question {
                 action: CONNECT,
                 touch: Touch::None,
+                request: &grounds.early(),
             };
             grounds.decide_action(&question, administration).is_allow()
         });

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use keyward_commands::{ActionBits, ActionId, CONNECT};
 use keyward_policy::{Effect, IdentityPattern, KeyPatterns, Match, Policy, Statement, Touch};
 
-use crate::bits::covers;
+use crate::bits::weigh;
 use crate::decision::StatementRef;
+use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
 
 /// Ways that are kept for one identity on the path: beyond it the answer says that there are more.
@@ -34,11 +35,18 @@ impl Place<'_> {
 
     /// Whether it says the same of every call of its actions.
     fn is_free(&self) -> bool {
-        self.statement.keys.is_none()
+        self.statement.keys.is_none() && self.statement.conditions.is_none()
     }
 
-    fn matches(&self, action: ActionId, resource: &str, touch: &Touch<'_>) -> bool {
-        self.statement.matches(action, resource, touch) == Match::Full
+    fn matches(&self, action: ActionId, grounds: &Grounds, touch: &Touch<'_>) -> bool {
+        let question = Question {
+            action,
+            touch: *touch,
+            request: &grounds.early(),
+        };
+        self.statement
+            .matches(action, &grounds.resource, touch, &question)
+            == Match::Full
     }
 }
 
@@ -155,7 +163,8 @@ impl<'a> Ways<'a> {
             denies: Vec::new(),
             truncated: false,
         };
-        let concerns = |statement: &Statement| covers(statement, resource);
+        let concerns =
+            |statement: &Statement| weigh(statement, resource, &grounds.early()).is_some();
         let layers: Vec<(Vec<Allow<'a>>, Vec<Place<'a>>)> = grounds
             .layers
             .iter()
@@ -338,7 +347,7 @@ impl<'a> Ways<'a> {
 
     /// Whether a way allows exactly this call, and nothing denies it.
     pub(crate) fn permits(&self, way: &OpenWay<'a>, action: ActionId, touch: &Touch<'_>) -> bool {
-        let matches = |place: &Place<'_>| place.matches(action, &self.grounds.resource, touch);
+        let matches = |place: &Place<'_>| place.matches(action, self.grounds, touch);
         way.actions.contains(action)
             && way.allows.iter().all(matches)
             && !way.breaks.iter().any(matches)

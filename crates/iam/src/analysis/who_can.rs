@@ -190,7 +190,13 @@ impl Asked {
                 } else {
                     *touch
                 };
-                grounds.decide_action(&Question { action, touch }, self.administration)
+                let request = &grounds.early();
+                let question = Question {
+                    action,
+                    touch,
+                    request,
+                };
+                grounds.decide_action(&question, self.administration)
             });
             if !decision.is_allow() {
                 return None;

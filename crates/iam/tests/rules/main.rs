@@ -551,7 +551,13 @@ fn a_trust_across_organisations_waits_for_the_other_side() {
         let database = world.0.database_at(MAIN).expect("it exists");
         world
             .0
-            .decide_command(&session, database, &["GET", "k"], false, NOW)
+            .decide_command(
+                &session,
+                database,
+                &["GET", "k"],
+                false,
+                &keyward_iam::Call::at(NOW),
+            )
             .is_allow()
     };
     assert!(!may_read(&world));
@@ -585,9 +591,13 @@ fn a_trust_ends_when_it_says() {
     let database = world.0.database_at(MAIN).expect("it exists");
     for (at, allowed) in [(4_999, true), (5_000, false)] {
         let at = UnixMillis(at);
-        let decision = world
-            .0
-            .decide_command(&session, database, &["GET", "k"], false, at);
+        let decision = world.0.decide_command(
+            &session,
+            database,
+            &["GET", "k"],
+            false,
+            &keyward_iam::Call::at(at),
+        );
         assert_eq!(decision.is_allow(), allowed, "{decision:?}");
         let table = world.0.table(&session, database, false, at);
         assert_eq!(table.valid_until(), allowed.then_some(end));
@@ -617,9 +627,13 @@ fn a_command_with_too_many_keys_for_its_statements_is_refused_at_once() {
             .chain((0..keys).map(|n| format!("a{n}")))
             .collect();
         let start = std::time::Instant::now();
-        let decision = world
-            .0
-            .decide_command(&session, database, &words, false, NOW);
+        let decision = world.0.decide_command(
+            &session,
+            database,
+            &words,
+            false,
+            &keyward_iam::Call::at(NOW),
+        );
         assert_eq!(decision.is_allow(), allowed, "{keys}: {}", decision.message);
         let table = world.0.table(&session, database, false, NOW);
         let command = keyward_commands::resolve(&words).expect("known");
@@ -627,6 +641,7 @@ fn a_command_with_too_many_keys_for_its_statements_is_refused_at_once() {
             command,
             words: &words,
             bytes: b"",
+            call: keyward_iam::Call::at(NOW),
         };
         let mut touched = keyward_commands::Touched::default();
         assert_eq!(

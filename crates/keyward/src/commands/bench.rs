@@ -172,6 +172,7 @@ impl World {
             command,
             words: &words[..],
             bytes: b"",
+            call: keyward_iam::Call::default(),
         };
         let mut touched = Touched::default();
         if table.authorize(&request, &mut touched).is_err() {
@@ -192,7 +193,7 @@ impl World {
                 self.database,
                 black_box(&words[..]),
                 false,
-                UnixMillis(0),
+                &keyward_iam::Call::default(),
             )
         };
         if !decide().is_allow() {

@@ -1,6 +1,6 @@
 //! `keyward simulate`: decides made-up cases, without a server.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use keyward_iam::{
@@ -87,8 +87,11 @@ struct Asked {
     command: Option<Vec<Word>>,
     database: Option<String>,
     #[serde(default)]
-    context: HashMap<String, Value>,
+    context: Context,
 }
+
+/// Names with a value or a list of values.
+type Context = BTreeMap<String, Value>;
 
 /// Only what is needed to answer a case that cannot be read.
 #[derive(Deserialize)]
@@ -112,6 +115,12 @@ fn documents(list: Vec<Document<'_>>) -> Result<Vec<CaseDocument>, String> {
 }
 
 impl Asked {
+    /// Everything that is known of the request.
+    fn known(&self) -> Result<Vec<(String, Vec<Vec<u8>>)>, String> {
+        let one = |name: &String| Ok((name.clone(), bytes_of(&self.context, name)?));
+        self.context.keys().map(one).collect()
+    }
+
     fn read(self) -> Result<CaseRequest, String> {
         match (self.action, self.resource, self.command, self.database) {
             (Some(action), Some(resource), None, None) => {
@@ -142,11 +151,17 @@ impl Asked {
 }
 
 /// The values of a context key, as bytes.
-fn bytes_of(context: &HashMap<String, Value>, name: &str) -> Result<Vec<Vec<u8>>, String> {
-    let one = |value: &Value| {
-        Word::deserialize(value)
-            .map_err(|_| format!("context `{name}`: expected a string or {{\"base64\": …}}"))?
-            .bytes()
+fn bytes_of(context: &Context, name: &str) -> Result<Vec<Vec<u8>>, String> {
+    let one = |value: &Value| match value {
+        Value::Number(number) => Ok(number.to_string().into_bytes()),
+        Value::Bool(truth) => Ok(truth.to_string().into_bytes()),
+        value => Word::deserialize(value)
+            .map_err(|_| {
+                format!(
+                    "context `{name}`: expected a string, a number, a boolean or {{\"base64\": …}}"
+                )
+            })?
+            .bytes(),
     };
     match context.get(name) {
         None => Ok(Vec::new()),
@@ -162,6 +177,7 @@ fn decide(case: Case<'_>) -> Result<Decision, String> {
         resource_policies: documents(case.resource_policies)?,
         boundaries: boundaries.collect::<Result<_, _>>()?,
         principal: case.principal,
+        context: case.request.known()?,
         request: case.request.read()?,
     };
     case.decide().map_err(|error| error.to_string())

@@ -16,7 +16,7 @@ fn read(text: &str) -> Result<String, Findings> {
 fn print(node: &Node<'_>) -> String {
     match &node.value {
         Value::Null => "null".into(),
-        Value::Boolean => "bool".into(),
+        Value::Boolean(_) => "bool".into(),
         Value::Number(text) => (*text).into(),
         Value::String(text) => format!("{text:?}"),
         Value::Array(nodes) => {

@@ -46,16 +46,22 @@ fn where_a_statement_stops() {
     );
     let path = "org/acme/kvdb/x";
     assert_eq!(
-        allow.matches(named("kvdb:ExecuteSet"), path, &app),
+        allow.matches(named("kvdb:ExecuteSet"), path, &app, &crate::NoFacts),
         Match::Action
     );
-    assert_eq!(allow.matches(get, "org/acme/kvdb/y", &app), Match::Resource);
     assert_eq!(
-        allow.matches(get, "org/partner/kvdb/x", &app),
+        allow.matches(get, "org/acme/kvdb/y", &app, &crate::NoFacts),
         Match::Resource
     );
-    assert_eq!(allow.matches(get, path, &other), Match::Keys);
-    assert_eq!(allow.matches(get, path, &app), Match::Full);
+    assert_eq!(
+        allow.matches(get, "org/partner/kvdb/x", &app, &crate::NoFacts),
+        Match::Resource
+    );
+    assert_eq!(
+        allow.matches(get, path, &other, &crate::NoFacts),
+        Match::Keys
+    );
+    assert_eq!(allow.matches(get, path, &app, &crate::NoFacts), Match::Full);
     assert!(Match::Action < Match::Resource && Match::Keys < Match::Full);
 }
 
@@ -64,7 +70,12 @@ fn a_resource_policy_does_not_look_at_the_resource() {
     let text = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Identities":["*"]}]"#;
     let policy = read(text, PolicyKind::Resource, "acme").unwrap();
     assert_eq!(policy.kind(), PolicyKind::Resource);
-    let found = policy.statements()[0].matches(named("kvdb:ExecuteGet"), "any", &Touch::Keyless);
+    let found = policy.statements()[0].matches(
+        named("kvdb:ExecuteGet"),
+        "any",
+        &Touch::Keyless,
+        &crate::NoFacts,
+    );
     assert_eq!(found, Match::Full);
 }
 
@@ -103,7 +114,12 @@ fn key_fields_without_a_call() {
     for (fields, name, allows, denies) in cases {
         for (effect, expected) in [("Allow", allows), ("Deny", denies)] {
             let statement = statement(effect, r#""kvdb:*""#, fields);
-            let found = statement.matches(named(name), "org/acme/kvdb/x", &Touch::None);
+            let found = statement.matches(
+                named(name),
+                "org/acme/kvdb/x",
+                &Touch::None,
+                &crate::NoFacts,
+            );
             let expected = if expected { Match::Full } else { Match::Keys };
             assert_eq!(found, expected, "{effect} {name} {fields}");
         }
@@ -128,8 +144,8 @@ fn key_fields_mean_nothing_to_what_is_no_command() {
     };
     let fields = r#","Keys":["app:*"]"#;
     let delete = named("kvdb:Delete");
-    assert!(statement("Allow", r#""*""#, fields).matches_keys(delete, &touch));
-    assert!(!statement("Deny", r#""*""#, fields).matches_keys(delete, &touch));
+    assert!(statement("Allow", r#""*""#, fields).matches_keys(delete, &touch, &crate::NoFacts));
+    assert!(!statement("Deny", r#""*""#, fields).matches_keys(delete, &touch, &crate::NoFacts));
 }
 
 #[test]

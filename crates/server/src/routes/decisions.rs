@@ -131,6 +131,11 @@ async fn decide(call: Call, Body(body): Body<Decide>) -> Result<Response, Proble
         let found = call.directory.identity_at(&principal);
         Session::of_identity(found.ok_or_else(|| Problem::not_found(&principal))?)
     };
+    let known = body.request.context.iter();
+    let known: Vec<(String, Vec<Vec<u8>>)> = known
+        .map(|(name, values)| Ok((name.clone(), values.bytes()?)))
+        .collect::<Result<_, Problem>>()?;
+    let session = session.simulating(known);
     let target = match (&body.request.resource, &body.request.database) {
         (Some(resource), None) => full_path(resource, &organisation),
         (None, Some(database)) => full_path(database, &organisation),
@@ -203,7 +208,13 @@ fn decide_command(
     let Some(ix) = found.filter(|ix| visible(*ix)) else {
         return Err(Problem::not_found(path));
     };
-    Ok(directory.decide_command(session, ix, words, permitted, call.now))
+    Ok(directory.decide_command(
+        session,
+        ix,
+        words,
+        permitted,
+        &keyward_iam::Call::at(call.now),
+    ))
 }
 
 async fn explain(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {

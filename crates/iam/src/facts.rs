@@ -1,0 +1,439 @@
+//! What conditions and variables read: of the session and the resource, which stay the same, and
+//! of the call.
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use keyward_commands::{Argument, CommandId, Limit, Touched, Words};
+use keyward_policy::{
+    Clause, Conditions, Dialect, Fact, Facts, Found, ListedFacts, Number, Operator, Policy, Value,
+};
+use sha2::{Digest, Sha256};
+
+use crate::directory::Directory;
+use crate::ids::{Kind, PathParts, UnixMillis};
+use crate::session::{Principal, Session};
+use crate::tags::Tags;
+
+/// What a call brings beside its words, and what may change between two calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Call<'a> {
+    /// Number of the selected database.
+    pub database_index: u32,
+    /// The name that the client gave itself.
+    pub client_name: Option<&'a [u8]>,
+    /// When it came.
+    pub now: UnixMillis,
+}
+
+impl Call<'_> {
+    /// A call of an unnamed client on database 0.
+    #[must_use]
+    pub fn at(now: UnixMillis) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Known {
+    Text(Box<str>),
+    Address(IpAddr),
+    Boolean(bool),
+}
+
+/// What is known of a session and a resource.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SessionFacts {
+    known: Vec<(Fact, Known)>,
+    principal_tags: Tags,
+    resource_tags: Tags,
+    /// When the temporary credentials were issued.
+    issued: Option<UnixMillis>,
+    /// What a simulated request says; it goes before everything else.
+    listed: Option<Arc<ListedFacts>>,
+    /// Whether the list is complete.
+    complete: bool,
+}
+
+impl SessionFacts {
+    /// Whether what a policy may read is the same. `session`: also what differs between sessions of
+    /// one principal.
+    pub(crate) fn same_as(&self, other: &Self, session: bool) -> bool {
+        let of_session = |fact: &Fact| matches!(fact, Fact::SourceIp | Fact::SecureTransport);
+        let known = |facts: &Self| -> Vec<(Fact, Known)> {
+            let meant = facts
+                .known
+                .iter()
+                .filter(|(fact, _)| session || !of_session(fact));
+            meant.cloned().collect()
+        };
+        let same_list = match (&self.listed, &other.listed) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_list
+            && self.complete == other.complete
+            && known(self) == known(other)
+            && (!session || self.issued == other.issued)
+            && self.principal_tags == other.principal_tags
+            && self.resource_tags == other.resource_tags
+    }
+}
+
+impl SessionFacts {
+    /// A simulated request that says everything.
+    pub(crate) fn complete(listed: ListedFacts) -> Self {
+        Self {
+            listed: Some(Arc::new(listed)),
+            complete: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether moments come from a list and not from a clock.
+    fn is_simulated(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    fn find(&self, key: &keyward_policy::ConditionKey, now: UnixMillis) -> Found<'_> {
+        if let Some(listed) = &self.listed {
+            match listed.find(key) {
+                Found::Absent if !self.complete => {}
+                found => return found,
+            }
+        }
+        let now = now.0 as i64;
+        match key.fact() {
+            Fact::PrincipalTag(tag) => tag_value(&self.principal_tags, tag, key.dialect()),
+            Fact::ResourceTag(tag) => tag_value(&self.resource_tags, tag, key.dialect()),
+            Fact::CurrentTime if !self.is_simulated() => Found::One(Value::Time(now)),
+            Fact::EpochTime if !self.is_simulated() => {
+                Found::One(Value::Number(seconds(now.div_euclid(1000))))
+            }
+            Fact::TokenIssueTime => match self.issued {
+                Some(issued) => Found::One(Value::Time(issued.0 as i64)),
+                None => Found::Absent,
+            },
+            Fact::TokenAge if !self.is_simulated() => match self.issued {
+                Some(issued) => {
+                    let age = now.saturating_sub(issued.0 as i64).max(0);
+                    Found::One(Value::Number(seconds(age / 1000)))
+                }
+                None => Found::Absent,
+            },
+            fact => match self.known.iter().find(|(known, _)| known == fact) {
+                Some((_, Known::Text(text))) => Found::One(Value::Text(text.as_bytes())),
+                Some((_, Known::Address(address))) => Found::One(Value::Address(*address)),
+                Some((_, Known::Boolean(truth))) => Found::One(Value::Boolean(*truth)),
+                None => Found::Absent,
+            },
+        }
+    }
+}
+
+fn seconds(seconds: i64) -> Number {
+    Number::from(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// AWS compares keys of tags without regard to letter case, the others exactly.
+fn tag_value<'a>(tags: &'a Tags, tag: &str, dialect: Dialect) -> Found<'a> {
+    let value = match dialect {
+        Dialect::Aws => tags.find(tag),
+        _ => tags.exact(tag),
+    };
+    value.map_or(Found::Absent, |value| {
+        Found::One(Value::Text(value.as_bytes()))
+    })
+}
+
+impl Directory {
+    /// What is known of a session and a resource.
+    pub(crate) fn session_facts(&self, session: &Session, resource: &str) -> SessionFacts {
+        let mut known = Vec::new();
+        let mut text = |fact: Fact, text: &str| known.push((fact, Known::Text(text.into())));
+        let mut facts = SessionFacts {
+            listed: session.simulated.clone(),
+            issued: session.issued,
+            resource_tags: self.tags_of(resource).cloned().unwrap_or_default(),
+            ..SessionFacts::default()
+        };
+        if let Principal::Identity(ix) = session.principal
+            && let Some(identity) = self.identity(ix)
+        {
+            text(Fact::PrincipalPath, &identity.path);
+            text(Fact::PrincipalId, identity.id());
+            if let Some(name) = &identity.name {
+                text(Fact::PrincipalName, name);
+            }
+            text(Fact::PrincipalType, kind_name(identity.kind));
+            if let Some(organisation) = identity.organisation.and_then(|ix| self.identity(ix)) {
+                text(Fact::PrincipalOrganisation, organisation.id());
+                if let Some(details) = organisation.organisation_details() {
+                    text(Fact::PrincipalAccount, &details.account);
+                }
+            }
+            facts.principal_tags = identity.tags.clone();
+        }
+        text(Fact::ResourcePath, resource);
+        if let Some((_, id)) = resource.rsplit_once('/') {
+            text(Fact::ResourceId, id);
+        }
+        if let Some(organisation) = PathParts::of(resource).and_then(|parts| parts.organisation) {
+            text(Fact::ResourceOrganisation, organisation);
+            let details = self
+                .organisation(organisation)
+                .and_then(|ix| self.identity(ix));
+            if let Some(details) = details.and_then(|i| i.organisation_details()) {
+                text(Fact::ResourceAccount, &details.account);
+            }
+        }
+        if session.simulated.is_none() {
+            if let Some(source) = session.source {
+                known.push((Fact::SourceIp, Known::Address(source.to_canonical())));
+            }
+            known.push((Fact::SecureTransport, Known::Boolean(session.secure)));
+        }
+        facts.known = known;
+        facts
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Organisation => "organisation",
+        Kind::User => "user",
+        Kind::Group => "group",
+        _ => "programmatic_identity",
+    }
+}
+
+/// The words of a call, for conditions on its arguments.
+pub(crate) struct CallWords<'a, W: ?Sized> {
+    pub(crate) command: CommandId,
+    pub(crate) words: &'a W,
+    pub(crate) touched: &'a Touched,
+}
+
+/// One request: the session's facts, and the call's.
+pub(crate) struct RequestFacts<'a, W: ?Sized> {
+    session: &'a SessionFacts,
+    call: Call<'a>,
+    words: Option<CallWords<'a, W>>,
+    /// Digest of the script, once it was asked for.
+    script: OnceCell<Vec<Vec<u8>>>,
+}
+
+impl<'a> RequestFacts<'a, [&'a [u8]]> {
+    /// A request that is no command.
+    pub(crate) fn plain(session: &'a SessionFacts, now: UnixMillis) -> Self {
+        Self {
+            session,
+            call: Call::at(now),
+            words: None,
+            script: OnceCell::new(),
+        }
+    }
+}
+
+impl<'a, W: Words + ?Sized> RequestFacts<'a, W> {
+    pub(crate) fn new(
+        session: &'a SessionFacts,
+        call: Call<'a>,
+        words: Option<CallWords<'a, W>>,
+    ) -> Self {
+        Self {
+            session,
+            call,
+            words,
+            script: OnceCell::new(),
+        }
+    }
+
+    fn argument(&self, fact: &Fact) -> Option<Found<'_>> {
+        let CallWords {
+            command,
+            words,
+            touched,
+        } = self.words.as_ref()?;
+        let limit = |limit: Limit, thousandths: bool| match limit {
+            Limit::Absent => Found::Absent,
+            Limit::Infinite => Found::One(Value::Number(Number::INFINITE)),
+            Limit::At(number) if thousandths => Found::One(Value::Number(Number::milli(number))),
+            Limit::At(number) => Found::One(Value::Number(Number::from_i64(number))),
+        };
+        Some(match fact {
+            Fact::TtlSeconds => limit(
+                keyward_commands::ttl(*command, *words, self.call.now.0 as i64),
+                true,
+            ),
+            Fact::ValueBytes => limit(keyward_commands::value_bytes(*command, *words), false),
+            Fact::KeyCount => limit(keyward_commands::key_count(touched), false),
+            Fact::Count => limit(keyward_commands::count(*command, *words), false),
+            Fact::BlockingSeconds => limit(keyward_commands::blocking(*command, *words), true),
+            Fact::ScriptSha256 => match keyward_commands::script(*command, *words) {
+                None => Found::Absent,
+                Some(at) => Found::Texts(self.script.get_or_init(|| {
+                    let digest = Sha256::digest(words.word(at));
+                    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                    vec![hex.into_bytes()]
+                })),
+            },
+            _ => return None,
+        })
+    }
+}
+
+impl<W: Words + ?Sized> Facts for RequestFacts<'_, W> {
+    fn find(&self, key: &keyward_policy::ConditionKey) -> Found<'_> {
+        let fact = key.fact();
+        if fact.is_of_command()
+            && let Some(found) = self.argument(fact)
+        {
+            return found;
+        }
+        match (fact, self.words.is_some() && !self.session.complete) {
+            (Fact::DatabaseIndex, true) => Found::One(Value::Number(Number::from(u64::from(
+                self.call.database_index,
+            )))),
+            (Fact::ClientName, true) => match self.call.client_name {
+                Some(name) => Found::One(Value::Text(name)),
+                None => Found::Absent,
+            },
+            _ => self.session.find(key, self.call.now),
+        }
+    }
+}
+
+/// What is known before a call: the session's facts, and the moment, by whose end what was
+/// compiled is no longer valid.
+pub(crate) struct EarlyFacts<'a> {
+    pub(crate) session: &'a SessionFacts,
+    pub(crate) now: UnixMillis,
+    /// Whether a command will come; otherwise there is nothing to wait for.
+    pub(crate) command: bool,
+}
+
+impl Facts for EarlyFacts<'_> {
+    fn find(&self, key: &keyward_policy::ConditionKey) -> Found<'_> {
+        let fact = key.fact();
+        let of_call = matches!(fact, Fact::DatabaseIndex | Fact::ClientName);
+        if self.command && (fact.is_of_command() || (of_call && !self.session.complete)) {
+            return Found::Later;
+        }
+        self.session.find(key, self.now)
+    }
+}
+
+/// Whether no call of a command has this fact, so that a condition on it is known beforehand.
+pub(crate) fn never_has(command: CommandId, fact: &Fact) -> bool {
+    let argument = match fact {
+        Fact::TtlSeconds => Argument::Ttl,
+        Fact::ValueBytes => Argument::ValueBytes,
+        Fact::KeyCount => Argument::KeyCount,
+        Fact::Count => Argument::Count,
+        Fact::BlockingSeconds => Argument::Blocking,
+        Fact::ScriptSha256 => Argument::Script,
+        _ => return false,
+    };
+    !command.can_have(argument)
+}
+
+/// What the documents of a decision read of the session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inputs {
+    /// Something that differs between sessions of one principal.
+    pub(crate) session: bool,
+    /// The number of the selected database.
+    pub(crate) database_index: bool,
+    /// When an answer may change by time alone.
+    pub(crate) until: Option<UnixMillis>,
+}
+
+/// Once a second, where the moment is compared as text.
+const TEXTUAL_TIME: u64 = 1000;
+
+impl Inputs {
+    pub(crate) fn read(&mut self, policy: &Policy, facts: &SessionFacts, now: UnixMillis) {
+        for statement in policy.statements() {
+            let clauses = statement
+                .conditions
+                .as_ref()
+                .map_or(&[][..], Conditions::clauses);
+            for clause in clauses {
+                self.key(clause.key.fact());
+                self.times(clause, facts, now);
+                let mut variables = clause.values().iter().flat_map(|value| value.variables());
+                variables
+                    .by_ref()
+                    .for_each(|key| self.variable(key.fact(), now));
+            }
+            if let Some(templates) = &statement.templates {
+                for key in templates.all().flat_map(|template| template.variables()) {
+                    self.variable(key.fact(), now);
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, fact: &Fact) {
+        self.database_index |= *fact == Fact::DatabaseIndex;
+        self.session |= matches!(
+            fact,
+            Fact::SourceIp
+                | Fact::SecureTransport
+                | Fact::MultiFactorAuthPresent
+                | Fact::MultiFactorAuthAge
+                | Fact::TokenIssueTime
+                | Fact::TokenAge
+                | Fact::SessionTag(_)
+                | Fact::Other
+        );
+    }
+
+    fn variable(&mut self, fact: &Fact, now: UnixMillis) {
+        self.key(fact);
+        if matches!(fact, Fact::CurrentTime | Fact::EpochTime | Fact::TokenAge) {
+            self.ends(now.0 + TEXTUAL_TIME);
+        }
+    }
+
+    fn ends(&mut self, moment: u64) {
+        let moment = UnixMillis(moment);
+        self.until = Some(self.until.map_or(moment, |until| until.min(moment)));
+    }
+
+    /// The moments after now at which a clause may change its answer.
+    fn times(&mut self, clause: &Clause, facts: &SessionFacts, now: UnixMillis) {
+        let since = match clause.key.fact() {
+            Fact::CurrentTime | Fact::EpochTime => 0,
+            Fact::TokenAge => match facts.issued {
+                Some(issued) => issued.0 as i64,
+                None => return,
+            },
+            _ => return,
+        };
+        if clause.operator == Operator::Null || facts.is_simulated() {
+            return;
+        }
+        for boundary in clause.boundaries() {
+            let Some(boundary) = boundary else {
+                self.ends(now.0 + TEXTUAL_TIME);
+                continue;
+            };
+            // At it, just after it, and when whole seconds are counted, a second after it.
+            for later in [0, 1, 1000] {
+                let moment = since.saturating_add(boundary).saturating_add(later);
+                if let Ok(moment) = u64::try_from(moment)
+                    && moment > now.0
+                {
+                    self.ends(moment);
+                }
+            }
+        }
+    }
+}
