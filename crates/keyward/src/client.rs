@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keyward_iam::{SYSTEM_POLICIES, SystemPolicy};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -134,7 +135,8 @@ impl Client {
         }
     }
 
-    /// The full path of what was named: `main`, `kvdb/main` or `org/dev/kvdb/main`.
+    /// The full path of what was named: `main`, `kvdb/main` or `org/dev/kvdb/main`; of policies also
+    /// the names of the system's.
     pub(crate) fn path(&self, kind: &str, name: &str) -> Result<String, Failure> {
         let name = name.trim_matches('/');
         if name.is_empty() {
@@ -142,6 +144,14 @@ impl Client {
         }
         if name.starts_with("org/") || name.starts_with("user/") || name == "unauthenticated" {
             return Ok(name.to_owned());
+        }
+        if name.starts_with(SYSTEM_POLICIES) {
+            return Ok(name.to_owned());
+        }
+        if kind == "policy"
+            && let Some(policy) = SystemPolicy::named(name)
+        {
+            return Ok(policy.path());
         }
         if kind == "org" {
             return Ok(format!("org/{name}"));

@@ -56,7 +56,7 @@ impl Output {
 
     /// An entity, field by field.
     pub(crate) fn entity(&self, entity: &Value) -> io::Result<()> {
-        self.document(entity, fields)
+        self.document(entity, entity_text)
     }
 
     /// A list: a document a line, or a table with these columns (title, field).
@@ -98,7 +98,8 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-fn fields(entity: &Value) -> String {
+/// The fields of an entity, a line each.
+pub(crate) fn entity_text(entity: &Value) -> String {
     let Some(object) = entity.as_object() else {
         return cell(entity);
     };

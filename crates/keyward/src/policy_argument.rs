@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -42,12 +43,20 @@ pub(crate) fn document(argument: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Elements of `policies` in a call: documents as text, so that positions hold; `policy/<id>` and
-/// `org/…/policy/<id>` are references.
+/// Whether an argument refers to a named policy: by its path, or by an id or name that is no file.
+fn is_reference(argument: &str) -> bool {
+    if argument.starts_with("policy/") || argument.starts_with("org/") {
+        return true;
+    }
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    argument != "-" && argument.bytes().all(is_word) && !Path::new(argument).exists()
+}
+
+/// Elements of `policies` in a call: documents as text, so that positions hold; `policy/<id>`,
+/// `org/…/policy/<id>` and names of policies are references.
 pub(crate) fn list(arguments: &[String]) -> Result<Value, Failure> {
     let one = |argument: &String| {
-        let is_reference = argument.starts_with("policy/") || argument.starts_with("org/");
-        if is_reference {
+        if is_reference(argument) {
             return Ok(serde_json::json!({ "policy": argument }));
         }
         let text = document(argument)?;

@@ -8,6 +8,7 @@ mod decisions;
 mod groups;
 mod identities;
 mod keys;
+mod limits;
 mod organisations;
 mod policies;
 mod policy_check;
@@ -55,6 +56,12 @@ pub(crate) enum Command {
     /// Named policies, and checking documents.
     #[command(subcommand)]
     Policy(policies::Command),
+    /// Policies that limit what is done by or as an identity.
+    #[command(subcommand)]
+    Boundary(limits::Boundary),
+    /// Policies that bind a whole organisation, its owner included.
+    #[command(subcommand, visible_alias = "guardrails")]
+    Guardrail(limits::Guardrail),
     /// Which identities a resource accepts besides its owner.
     #[command(subcommand)]
     ResourcePolicy(resource_policies::Command),
@@ -160,6 +167,8 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
             policy_check::run(&arguments, global, output)?
         }
         Command::Policy(command) => policies::run(command, &context()?)?,
+        Command::Boundary(command) => limits::boundary(command, &context()?)?,
+        Command::Guardrail(command) => limits::guardrail(command, &context()?)?,
         Command::ResourcePolicy(command) => resource_policies::run(command, &context()?)?,
         Command::Tag(command) => tags::run(command, &context()?)?,
         Command::Whoami(_) => status::whoami(&context()?)?,

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Context, DryRun, policy_check};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::output::{entity_text, printable};
 use crate::policy_argument;
 
 const KIND: &str = "policy";
@@ -13,15 +14,14 @@ const KIND: &str = "policy";
 pub(crate) enum Command {
     Check(policy_check::Arguments),
     /// Create a named policy.
-    #[command(
-        after_help = "Example:\n  keyward policy create read-only --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/*\"]}]'"
-    )]
+    #[command(after_help = "Examples:
+  keyward policy create read-only read-only.json
+  keyward policy create read-only --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/*\"]}]'")]
     Create {
         /// Its id, for ever: a-z, 0-9 and -.
         id: String,
-        /// A file, `-`, or JSON.
-        #[arg(long = "policy")]
-        policy: String,
+        #[command(flatten)]
+        document: Document,
         /// What people call it.
         #[arg(long)]
         name: Option<String>,
@@ -29,18 +29,32 @@ pub(crate) enum Command {
         dry_run: DryRun,
     },
     /// Add a version and make it the default.
-    #[command(after_help = "Example:\n  keyward policy put read-only --policy read-only.json")]
+    #[command(
+        visible_alias = "update",
+        after_help = "Example:\n  keyward policy put read-only read-only.json"
+    )]
     Put {
         /// Its id.
         id: String,
-        /// A file, `-`, or JSON.
-        #[arg(long = "policy")]
-        policy: String,
+        #[command(flatten)]
+        document: Document,
+        /// Only add it: the default stays.
+        #[arg(long)]
+        no_default: bool,
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// List the versions: who made each, and when.
+    #[command(after_help = "Example:\n  keyward policy versions read-only")]
+    Versions {
+        /// Its id.
+        id: String,
+    },
     /// Make an existing version the default: roll back or forward.
-    #[command(after_help = "Example:\n  keyward policy default-version read-only 1")]
+    #[command(
+        visible_alias = "set-default",
+        after_help = "Example:\n  keyward policy set-default read-only 1"
+    )]
     DefaultVersion {
         /// Its id.
         id: String,
@@ -49,14 +63,72 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// List named policies.
-    #[command(visible_alias = "ls", after_help = "Example:\n  keyward policy list")]
-    List,
-    /// Show a named policy with its versions.
-    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward policy describe read-only")]
-    Describe {
+    /// Make an earlier version the default again.
+    #[command(after_help = "Example:\n  keyward policy rollback read-only")]
+    Rollback {
         /// Its id.
         id: String,
+        /// Which version; the one before the default if left out.
+        version: Option<u32>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Delete a version that is not the default.
+    #[command(after_help = "Example:\n  keyward policy delete-version read-only 1")]
+    DeleteVersion {
+        /// Its id.
+        id: String,
+        /// Which version.
+        version: u32,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List named policies: the organisation's and the system's.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward policy list")]
+    List {
+        /// The organisation's alone.
+        #[arg(long)]
+        own: bool,
+    },
+    /// Show a named policy with its text.
+    #[command(visible_aliases = ["get", "info", "show"], after_help = "Examples:
+  keyward policy describe read-only
+  keyward policy describe read-only --version 1
+  keyward policy describe KvdbReadOnly")]
+    Describe {
+        /// Its id, or the name of a policy of the system.
+        id: String,
+        /// One version alone.
+        #[arg(long = "version", value_name = "VERSION")]
+        number: Option<u32>,
+    },
+    /// Attach a policy to a trust, by reference.
+    #[command(after_help = "Example:\n  keyward policy attach KvdbReadOnly --trust worker")]
+    Attach {
+        /// Its id or path, or the name of a policy of the system.
+        policy: String,
+        /// Id of the trust.
+        #[arg(long)]
+        trust: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Detach a policy from a trust.
+    #[command(after_help = "Example:\n  keyward policy detach KvdbReadOnly --trust worker")]
+    Detach {
+        /// Its id or path, or the name of a policy of the system.
+        policy: String,
+        /// Id of the trust.
+        #[arg(long)]
+        trust: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List the trusts, boundaries and guardrails that carry a policy.
+    #[command(after_help = "Example:\n  keyward policy entities KvdbReadOnly")]
+    Entities {
+        /// Its id or path, or the name of a policy of the system.
+        policy: String,
     },
     /// Delete a named policy that nothing carries.
     #[command(
@@ -71,6 +143,25 @@ pub(crate) enum Command {
     },
 }
 
+/// A document as an argument.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Document {
+    /// A file, `-`, or JSON.
+    #[arg(value_name = "FILE")]
+    file: Option<String>,
+    /// The same, as an option.
+    #[arg(long = "policy")]
+    policy: Option<String>,
+}
+
+impl Document {
+    fn text(&self) -> Result<String, Failure> {
+        let argument = self.file.as_ref().or(self.policy.as_ref());
+        policy_argument::document(argument.map_or("-", |argument| argument))
+    }
+}
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -78,50 +169,172 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Check(_) => Ok(()),
         Command::Create {
             id,
-            policy,
+            document,
             name,
             dry_run,
         } => {
-            let document = policy_argument::document(&policy)?;
-            let body = json!({ "id": id, "name": name, "document": document });
+            let body = json!({ "id": id, "name": name, "document": document.text()? });
             let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
             dry_run.done(output, &made, "created")
         }
         Command::Put {
             id,
-            policy,
+            document,
+            no_default,
             dry_run,
         } => {
-            let document = policy_argument::document(&policy)?;
             let url = dry_run.url(&client.url(KIND, &id)?);
-            let changed = client.put(&url, &json!({ "document": document }))?;
+            let body = json!({ "document": document.text()?, "default": !no_default });
+            let changed = client.put(&url, &body)?;
             dry_run.done(output, &changed, "changed")
+        }
+        Command::Versions { id } => {
+            let columns = [
+                ("version", "/version"),
+                ("default", "/default"),
+                ("dialect", "/dialect"),
+                ("created", "/created/at"),
+                ("by", "/created/by"),
+            ];
+            Ok(output.list(&versions(&id, context)?, &columns)?)
         }
         Command::DefaultVersion {
             id,
             version,
             dry_run,
+        } => set_default(&id, version, dry_run, context),
+        Command::Rollback {
+            id,
+            version,
+            dry_run,
         } => {
-            let url = dry_run.url(&format!("{}/default_version", client.url(KIND, &id)?));
-            let changed = client.post(&url, &json!({ "version": version }))?;
-            dry_run.done(output, &changed, "changed")
+            let version = match version {
+                Some(version) => version,
+                None => previous(&versions(&id, context)?)?,
+            };
+            set_default(&id, version, dry_run, context)
         }
-        Command::List => {
+        Command::DeleteVersion {
+            id,
+            version,
+            dry_run,
+        } => {
+            let url = format!("{}/versions/{version}", client.url(KIND, &id)?);
+            let changed = client.delete(&dry_run.url(&url))?;
+            dry_run.done(output, &changed, &format!("deleted version {version} of"))
+        }
+        Command::List { own } => {
             let columns = [
                 ("id", "/id"),
                 ("name", "/name"),
+                ("path", "/path"),
                 ("default version", "/default_version"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            let mut all = client.items(&client.collection(KIND)?)?;
+            if !own {
+                all.extend(client.items("/v1/policy/system")?);
+            }
+            Ok(output.list(&all, &columns)?)
         }
-        Command::Describe { id } => {
-            let shown: Value = client.get(&client.url(KIND, &id)?)?;
-            Ok(output.entity(&shown)?)
+        Command::Describe { id, number } => {
+            let url = client.url(KIND, &id)?;
+            match number {
+                Some(number) => {
+                    let shown = client.get(&format!("{url}/versions/{number}"))?;
+                    Ok(output.document(&shown, |shown| document_text(&shown["document"]))?)
+                }
+                None => Ok(output.document(&client.get(&url)?, describe)?),
+            }
+        }
+        Command::Attach {
+            policy,
+            trust,
+            dry_run,
+        } => {
+            let url = dry_run.url(&format!("{}/attach", client.url("trust", &trust)?));
+            let body = json!({ "policy": client.path(KIND, &policy)? });
+            dry_run.done(output, &client.post(&url, &body)?, "attached it to")
+        }
+        Command::Detach {
+            policy,
+            trust,
+            dry_run,
+        } => {
+            let url = dry_run.url(&format!("{}/detach", client.url("trust", &trust)?));
+            let body = json!({ "policy": client.path(KIND, &policy)? });
+            dry_run.done(output, &client.post(&url, &body)?, "detached it from")
+        }
+        Command::Entities { policy } => {
+            let mut url = format!("{}/entities", client.url(KIND, &policy)?);
+            if url.starts_with("/v1/policy/") {
+                url = format!("{url}?organisation={}", client.organisation()?);
+            }
+            let columns = [
+                ("as", "/as"),
+                ("path", "/path"),
+                ("trustor", "/trustor"),
+                ("trustee", "/trustee"),
+            ];
+            Ok(output.list(&client.items(&url)?, &columns)?)
         }
         Command::Delete { id, dry_run } => {
             let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
             dry_run.done(output, &gone, "deleted")
         }
     }
+}
+
+fn versions(id: &str, context: &Context<'_>) -> Result<Vec<Value>, Failure> {
+    let client = &context.client;
+    client.items(&format!("{}/versions", client.url(KIND, id)?))
+}
+
+/// The version before the default one.
+fn previous(versions: &[Value]) -> Result<u32, Failure> {
+    let before = versions
+        .iter()
+        .take_while(|version| version["default"] != true);
+    let number = before
+        .last()
+        .and_then(|version| version["version"].as_u64());
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| {
+        let text = "there is no version before the default one; see `keyward policy versions`";
+        Failure::new(Exit::NotFound, text)
+    })
+}
+
+fn set_default(
+    id: &str,
+    version: u32,
+    dry_run: DryRun,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let client = &context.client;
+    let url = dry_run.url(&format!("{}/default_version", client.url(KIND, id)?));
+    let changed = client.post(&url, &json!({ "version": version }))?;
+    let what = format!("made version {version} the default of");
+    dry_run.done(context.output, &changed, &what)
+}
+
+/// A document as people read it: text as it is, JSON in lines.
+fn document_text(document: &Value) -> String {
+    match document {
+        Value::String(text) => printable(text),
+        json => format!("{json:#}"),
+    }
+}
+
+/// The fields of a policy, and the text of its default version.
+fn describe(policy: &Value) -> String {
+    let mut fields = policy.clone();
+    let versions = fields
+        .as_object_mut()
+        .and_then(|fields| fields.remove("versions"));
+    let versions = versions.as_ref().and_then(Value::as_array);
+    let mut versions = versions.into_iter().flatten();
+    let default = versions.find(|version| version["version"] == policy["default_version"]);
+    let document = default.map(|version| document_text(&version["document"]));
+    format!("{}{}", entity_text(&fields), document.unwrap_or_default())
 }
