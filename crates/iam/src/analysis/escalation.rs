@@ -855,7 +855,13 @@ impl<'a> Search<'a> {
             let script = ["EVAL", "return 1", "0"];
             let runs = state
                 .directory
-                .decide_command(&session, database_ix, &script, false, &crate::Call::at(self.at))
+                .decide_command(
+                    &session,
+                    database_ix,
+                    &script,
+                    false,
+                    &crate::Call::at(self.at),
+                )
                 .is_allow();
             if runs {
                 let text = format!("runs scripts and functions on {}", database.path);
