@@ -59,6 +59,7 @@ pub(crate) enum Code {
     ConditionKey,
     ConditionValue,
     Variable,
+    Character,
 }
 
 /// Every code and what it stands for. Codes are stable: they are never reused or renumbered.
@@ -102,6 +103,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "E028",
         "a variable is malformed, unknown, or stands where none may",
+    ),
+    (
+        "E029",
+        "a character stands in the document that its dialect does not allow",
     ),
 ];
 
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn codes_are_in_the_order_of_the_enum() {
         assert_eq!(Code::NotJson.text(), "E001");
-        assert_eq!(Code::Variable.text(), CODES[CODES.len() - 1].0);
+        assert_eq!(Code::Character.text(), CODES[CODES.len() - 1].0);
         for (i, (code, _)) in CODES.iter().enumerate() {
             assert_eq!(*code, format!("E{:03}", i + 1));
         }

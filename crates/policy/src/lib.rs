@@ -24,11 +24,13 @@ mod native;
 mod nearest;
 mod number;
 mod path;
+mod read;
 mod resource;
 mod statement;
 mod template;
 mod time;
 mod trie;
+mod vendor;
 mod wildcard;
 
 pub use acl::{AclDenial, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS};
@@ -51,7 +53,12 @@ pub use json::{MAX_DEPTH, MAX_DOCUMENT_LEN};
 pub use keys::{ChannelUse, KeyPatterns, KeyUse, Touch};
 pub use native::{MAX_SID_LEN, read};
 pub use number::Number;
+pub use read::read_as;
 pub use resource::{ResourcePattern, ResourcePatternError};
 pub use statement::{Effect, KeyFields, Match, Policy, PolicyKind, Statement, Templates};
 pub use template::{Expanded, Part, Piece, Template, TemplateError};
+pub use vendor::{
+    DatabaseKind, VendorPlace, VendorPrincipal, VendorRequest, VendorStatement, actions_of_name,
+    path_of_resource, render, unknown_vendor_action,
+};
 pub use wildcard::Wildcard;

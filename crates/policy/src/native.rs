@@ -85,7 +85,7 @@ pub fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<Policy, 
 }
 
 fn not_native(foreign: Dialect) -> String {
-    format!("documents of the `{foreign}` dialect are not supported yet: only native ones are")
+    format!("a document of the `{foreign}` dialect, where a native one is expected")
 }
 
 struct Reader<'d, 'f> {
@@ -227,6 +227,7 @@ impl<'d> Reader<'d, '_> {
             keys,
             templates: (!templates.is_empty()).then(|| Box::new(templates)),
             conditions,
+            vendor: None,
             line: 0,
         })
     }

@@ -10,6 +10,7 @@ use crate::keys::EVERY_KEY;
 use crate::template::{Expanded, Template, glob_text, plain};
 use crate::{
     ChannelUse, Conditions, Dialect, Glob, IdentityPattern, KeyPatterns, ResourcePattern, Touch,
+    VendorStatement,
 };
 
 /// What a statement that matches does.
@@ -96,6 +97,10 @@ pub struct Statement {
     pub templates: Option<Box<Templates>>,
     /// What it asks of a request beyond.
     pub conditions: Option<Conditions>,
+    /// Of a vendor's document: its actions, resources and principals, which are matched with
+    /// [`Statement::matches_vendor`] and [`VendorStatement::names`]. The fields of native
+    /// statements are empty then, but for the actions.
+    pub vendor: Option<Box<VendorStatement>>,
     /// The line of the document where it begins, from 1.
     pub line: u32,
 }
@@ -349,6 +354,7 @@ impl Statement {
         self.sid.as_ref().map_or(0, |sid| sid.len())
             + templates.sum::<usize>()
             + self.conditions.as_ref().map_or(0, Conditions::heap_bytes)
+            + self.vendor.as_ref().map_or(0, |vendor| vendor.heap_bytes())
             + size_of_val(&*self.resources)
             + self
                 .resources

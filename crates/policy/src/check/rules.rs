@@ -339,6 +339,26 @@ static ERRORS: &[(&str, &str)] = &[
         "E024",
         "The rules of an ACL user are read as the server reads them, and what a server refuses is refused here: unknown commands and categories, malformed patterns and hashes, a pattern after `~*` or `&*`. The message repeats the rule.",
     ),
+    (
+        "E025",
+        "Condition operators are those of the dialect, spelled as it spells them, and each compares one kind of thing: text, numbers, dates, addresses, truth values. The message names the nearest.",
+    ),
+    (
+        "E026",
+        "Condition keys of Keyward's own are known one by one, so that a mistyped one cannot make a Deny that never holds. Keys of a vendor need the vendor's form.",
+    ),
+    (
+        "E027",
+        "The value cannot be compared by its operator: no number, date, address, or whatever it compares. Such a condition would never hold.",
+    ),
+    (
+        "E028",
+        "A variable is written `${key}` or `${key, 'default'}`, in the places where its dialect allows one.",
+    ),
+    (
+        "E029",
+        "AWS refuses policies with characters beyond U+00FF, so such a document cannot have come from there.",
+    ),
 ];
 
 #[cfg(test)]
