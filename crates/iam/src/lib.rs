@@ -6,7 +6,6 @@
 //! source of a [`Permit`]. Nothing here does I/O or knows a clock or randomness: they come in as
 //! arguments.
 
-mod aliases;
 mod analysis;
 mod apply;
 mod authorise;
@@ -32,9 +31,6 @@ mod system;
 mod table;
 mod tags;
 
-pub use aliases::{
-    AliasError, AlibabaAlias, AwsAlias, AwsDatabaseKind, TencentAlias, VendorAddress, VendorAliases,
-};
 pub use analysis::{
     Access, AccessGroup, Asked, AskedAbout, Escalation, EscalationStep, Escalations, Exception,
     Gain, Holder, Means, ResourceAccess, Risk, Way, WhoCan,
@@ -64,5 +60,5 @@ pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
 pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, ContextNames, TEST_ORGANISATION};
 pub use system::{SYSTEM_POLICIES, SystemPolicy};
-pub use table::{Connect, DecisionTable, Permit, Refused, Request, TableCache};
+pub use table::{Connect, DecisionTable, KeyFilter, Permit, Refused, Request, TableCache};
 pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};

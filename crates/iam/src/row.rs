@@ -8,7 +8,6 @@ use keyward_policy::{Policy, PolicyKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aliases::VendorAliases;
 use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
@@ -89,8 +88,6 @@ struct StoredOrganisation {
     owner: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     guardrails: Vec<StoredAttachment>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    aliases: Option<Box<VendorAliases>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -228,7 +225,6 @@ impl Directory {
                     account: o.account.to_string(),
                     owner: self.path_of(o.owner),
                     guardrails: self.stored(&o.guardrails),
-                    aliases: o.aliases.clone(),
                 });
                 let database = identity.default_database.and_then(|ix| self.database(ix));
                 serde_json::to_value(StoredIdentity {
@@ -567,7 +563,6 @@ impl Loader {
                     account: organisation.account.into(),
                     owner: self.identity(path, &organisation.owner)?,
                     guardrails: self.attachments(path, organisation.guardrails)?,
-                    aliases: organisation.aliases,
                 }))
             }
         };

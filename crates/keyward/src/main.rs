@@ -7,7 +7,6 @@ mod dev;
 mod failure;
 mod output;
 mod policy_argument;
-mod policy_tests;
 mod profile;
 
 use std::process::ExitCode;

@@ -56,7 +56,6 @@ impl Editor<'_> {
             account: account.into(),
             owner: owner_ix,
             guardrails: Vec::new(),
-            aliases: None,
         }));
         self.directory
             .paths
