@@ -197,7 +197,7 @@ impl Keyward {
     }
 
     /// The program, with an environment that has no settings for it.
-    fn command() -> Command {
+    pub fn command() -> Command {
         let mut command = Command::new(programs::keyward());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KEYWARD_") {

@@ -236,6 +236,20 @@ fn boundaries_and_guardrails_reach_open_connections() {
     assert_eq!(worker.call(&["FLUSHALL"]), ok());
 }
 
+#[test]
+fn aliases() {
+    let world = World::start();
+    world.run(&["org", "alias", "set", "--aws-account", "000011112222"]);
+    world.run(&["org", "alias", "set", "--tencent-region", "ap-shanghai"]);
+    let shown = &world.documents(&["org", "alias", "show"])[0];
+    assert_eq!(shown["aws"]["account"], "000011112222");
+    assert_eq!(shown["tencent"]["region"], "ap-shanghai");
+    world.refused(&["org", "alias", "set", "--aws-account", "12"], 1);
+    world.run(&["org", "alias", "reset"]);
+    let shown = &world.documents(&["org", "alias", "show"])[0];
+    assert_eq!(shown["set"], json!({}));
+}
+
 /// Attack 38: another organisation accepts an identity; its own organisation can stop it.
 #[test]
 fn own_organisation_only() {

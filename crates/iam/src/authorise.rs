@@ -1,12 +1,12 @@
 //! On what each change is decided: an action that hands out power is decided on what it hands out.
 
 use keyward_commands::ActionId;
-use keyward_policy::Touch;
+use keyward_policy::{Dialect, Touch};
 
 use crate::change::Change;
 use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
-use crate::entities::{Backend, TrustKind};
+use crate::entities::{Backend, Identity, TrustKind};
 use crate::graph::PolicyCarrier;
 use crate::ids::{Kind, PathParts, UnixMillis};
 use crate::session::{Principal, Session};
@@ -102,6 +102,29 @@ impl Directory {
                 all.push(requirement);
             }
         }
+        all
+    }
+
+    /// What vendors call an organisation decides what all its documents in their dialects mean: its
+    /// trusts, its guardrails, resource policies, and boundaries.
+    fn alias_requirements(&self, organisation: &str) -> Vec<Requirement> {
+        let mut all = vec![
+            needs("org:Update", organisation),
+            needs("iam:UpdateTrust", organisation),
+            needs("iam:PutResourcePolicy", organisation),
+            needs("org:PutGuardrail", organisation),
+        ];
+        let own = self.identity_at(organisation);
+        let bounded = self.identities().filter(|(_, identity)| {
+            let documents = self.documents(&identity.boundary);
+            identity.organisation == own && documents.iter().any(|p| p.dialect() != Dialect::Native)
+        });
+        let path = |(_, identity): (_, &Identity)| identity.path.to_string();
+        all.extend(
+            bounded
+                .map(path)
+                .map(|path| needs("iam:PutPermissionBoundary", path)),
+        );
         all
     }
 
@@ -214,6 +237,7 @@ impl Directory {
             Change::PutGuardrails { organisation, .. } => {
                 vec![needs("org:PutGuardrail", organisation)]
             }
+            Change::SetVendorAliases { organisation, .. } => self.alias_requirements(organisation),
             Change::TransferOwnership { organisation, .. } => {
                 vec![needs("org:TransferOwnership", organisation)]
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::aliases::VendorAliases;
 use crate::entities::{Backend, KeyStatus};
 use crate::ids::UnixMillis;
 
@@ -206,6 +207,13 @@ pub enum Change {
         organisation: String,
         /// One of them must allow, none may deny.
         policies: Vec<PolicyInput>,
+    },
+    /// Sets what vendors call an organisation; what is left out has its default again.
+    SetVendorAliases {
+        /// Path of the organisation.
+        organisation: String,
+        /// Its names.
+        aliases: VendorAliases,
     },
     /// Moves an organisation to another user.
     TransferOwnership {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyward_policy::Policy;
 
+use crate::aliases::VendorAliases;
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
@@ -69,6 +70,8 @@ pub struct OrganisationDetails {
     pub owner: IdentityIx,
     /// Bind every request by its identities and on its resources. Empty: no limit.
     pub guardrails: Vec<Attachment>,
+    /// What vendors call it, where that was set.
+    pub aliases: Option<Box<VendorAliases>>,
 }
 
 impl Identity {

@@ -6,6 +6,7 @@
 //! source of a [`Permit`]. Nothing here does I/O or knows a clock or randomness: they come in as
 //! arguments.
 
+mod aliases;
 mod analysis;
 mod apply;
 mod authorise;
@@ -31,6 +32,9 @@ mod system;
 mod table;
 mod tags;
 
+pub use aliases::{
+    AliasError, AlibabaAlias, AwsAlias, AwsDatabaseKind, TencentAlias, VendorAddress, VendorAliases,
+};
 pub use analysis::{
     Access, AccessGroup, Asked, AskedAbout, Escalation, EscalationStep, Escalations, Exception,
     Gain, Holder, Means, ResourceAccess, Risk, Way, WhoCan,

@@ -8,6 +8,7 @@ use keyward_policy::{Policy, PolicyKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::aliases::VendorAliases;
 use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
@@ -88,6 +89,8 @@ struct StoredOrganisation {
     owner: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     guardrails: Vec<StoredAttachment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aliases: Option<Box<VendorAliases>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -225,6 +228,7 @@ impl Directory {
                     account: o.account.to_string(),
                     owner: self.path_of(o.owner),
                     guardrails: self.stored(&o.guardrails),
+                    aliases: o.aliases.clone(),
                 });
                 let database = identity.default_database.and_then(|ix| self.database(ix));
                 serde_json::to_value(StoredIdentity {
@@ -563,6 +567,7 @@ impl Loader {
                     account: organisation.account.into(),
                     owner: self.identity(path, &organisation.owner)?,
                     guardrails: self.attachments(path, organisation.guardrails)?,
+                    aliases: organisation.aliases,
                 }))
             }
         };

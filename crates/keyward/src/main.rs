@@ -7,6 +7,7 @@ mod dev;
 mod failure;
 mod output;
 mod policy_argument;
+mod policy_tests;
 mod profile;
 
 use std::process::ExitCode;

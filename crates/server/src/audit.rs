@@ -173,6 +173,13 @@ fn describe(change: &Change) -> (String, Value) {
             organisation.clone(),
             json!({ "change": "put_guardrails", "policies": policies(inputs) }),
         ),
+        Change::SetVendorAliases {
+            organisation,
+            aliases,
+        } => (
+            organisation.clone(),
+            json!({ "change": "set_vendor_aliases", "aliases": aliases }),
+        ),
         Change::TransferOwnership {
             organisation,
             owner,

@@ -224,6 +224,12 @@ fn without_permissions_nothing_is_seen_or_done() {
             "admin"
         };
         let path = path.replace("{id}", id).replace("{version}", "1");
+        let query = match path.rsplit('/').next() {
+            Some("access") => "?identity=programmatic_identity/admin",
+            Some("who_can") => "?command=GET&resource=kvdb/main&key=k",
+            _ => "",
+        };
+        let path = format!("{path}{query}");
         let method = endpoint.method.as_str();
         let body = match endpoint.body {
             [] => String::new(),
@@ -592,6 +598,37 @@ fn policies_of_the_system() {
     assert_eq!(refused.status, 422, "{}", refused.body);
     let body = json!({ "policies": [{ "policy": "OwnOrganisationOnly" }] });
     world.admin("PUT", "/v1/org/dev/guardrails", &body);
+}
+
+#[test]
+fn what_vendors_call_an_organisation() {
+    let world = World::start();
+    let url = "/v1/org/dev/aliases";
+    let shown = world.admin("GET", url, &Value::Null);
+    let aws =
+        json!({ "account": "123456789012", "region": "us-east-1", "kind": "replicationgroup" });
+    assert_eq!(shown["aws"], aws);
+    let tencent = json!({ "uin": "123456789012", "region": "ap-guangzhou" });
+    assert_eq!(shown["tencent"], tencent);
+    assert_eq!(shown["set"], json!({}));
+    let names = json!({ "aws": { "account": "000011112222", "kind": "serverlesscache" },
+                        "alibaba": { "region": "cn-beijing" } });
+    let shown = world.admin("PUT", url, &names);
+    let aws =
+        json!({ "account": "000011112222", "region": "us-east-1", "kind": "serverlesscache" });
+    assert_eq!(shown["aws"], aws);
+    assert_eq!(shown["set"], names);
+    for body in [
+        r#"{"aws":{"account":"1"}}"#,
+        r#"{"aws":{"kind":"x"}}"#,
+        r#"{"azure":{}}"#,
+        r#"{"tencent":{"uin":"12345x"}}"#,
+        r#"{"tencent":{"region":"*"}}"#,
+    ] {
+        let refused = world.call(&world.admin, "PUT", url, body);
+        assert_eq!(refused.status, 422, "{body}: {}", refused.body);
+    }
+    assert_eq!(world.admin("PUT", url, &json!({}))["set"], json!({}));
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Editor<'_> {
             account: account.into(),
             owner: owner_ix,
             guardrails: Vec::new(),
+            aliases: None,
         }));
         self.directory
             .paths

@@ -1,6 +1,7 @@
 //! Changing the directory: every rule of change is here, and nowhere else.
 
 mod access_keys;
+mod aliases;
 mod databases;
 mod identities;
 mod limits;
@@ -10,6 +11,7 @@ mod trusts;
 
 use keyward_policy::Findings;
 
+use crate::aliases::AliasError;
 use crate::change::Change;
 use crate::directory::{Directory, Entity, name_key};
 use crate::entities::{Database, Identity, NamedPolicy, Stamp, Trust};
@@ -63,6 +65,9 @@ pub enum ChangeError {
     /// A tag that breaks a rule.
     #[error(transparent)]
     Tag(#[from] TagError),
+    /// A name of a vendor that is none.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
     /// Something else in the request is wrong.
     #[error("{reason}")]
     Invalid {
@@ -292,6 +297,10 @@ impl Editor<'_> {
                 organisation,
                 policies,
             } => self.put_guardrails(organisation, policies),
+            Change::SetVendorAliases {
+                organisation,
+                aliases,
+            } => self.set_aliases(organisation, aliases),
             Change::TransferOwnership {
                 organisation,
                 owner,

@@ -1,5 +1,6 @@
 //! The rules of change, one by one, and on what each change is decided.
 
+mod aliases;
 mod policies;
 mod tags;
 

@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Connect(connect::Arguments),
     Tail(tail::Arguments),
     Simulate(simulate::Arguments),
+    Test(crate::policy_tests::Arguments),
     /// The catalogue of Redis commands.
     #[command(subcommand)]
     Commands(catalogue::Command),
@@ -180,6 +181,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Why(arguments) => decisions::why(&arguments, &context()?)?,
         Command::Connect(arguments) => connect::run(&arguments, &context()?)?,
         Command::Tail(arguments) => tail::run(&arguments, &context()?)?,
+        Command::Test(arguments) => return crate::policy_tests::run(&arguments, output),
         Command::Simulate(arguments) => return simulate::run(&arguments, output),
         Command::Commands(command) => catalogue::run(&command, output)?,
         Command::Bench(command) => bench::run(&command, output)?,

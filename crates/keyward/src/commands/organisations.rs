@@ -60,9 +60,64 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// What AWS, Tencent and Alibaba call the organisation: whom its documents in their dialects mean.
+    #[command(subcommand)]
+    Alias(Alias),
     /// Policies that bind every request by the organisation's identities and on its resources.
     #[command(subcommand)]
     Guardrails(Guardrails),
+}
+
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "Example:\n  keyward org alias set --aws-account 123456789012 --aws-region eu-west-1"
+)]
+pub(crate) enum Alias {
+    /// Show the names that hold.
+    #[command(visible_aliases = ["get", "list"], after_help = "Example:\n  keyward org alias show")]
+    Show {
+        /// Id of the organisation; yours if left out.
+        id: Option<String>,
+    },
+    /// Set names; the others stay.
+    #[command(
+        after_help = "Example:\n  keyward org alias set --tencent-uin 100000000001 --tencent-region ap-shanghai"
+    )]
+    Set {
+        /// Id of the organisation; yours if left out.
+        id: Option<String>,
+        /// AWS's account: twelve digits.
+        #[arg(long, value_name = "ACCOUNT")]
+        aws_account: Option<String>,
+        /// AWS's region of the databases.
+        #[arg(long, value_name = "REGION")]
+        aws_region: Option<String>,
+        /// What AWS calls a database.
+        #[arg(long, value_parser = ["replicationgroup", "serverlesscache", "cluster"])]
+        aws_kind: Option<String>,
+        /// Tencent's main account.
+        #[arg(long, value_name = "UIN")]
+        tencent_uin: Option<String>,
+        /// Tencent's region of the databases.
+        #[arg(long, value_name = "REGION")]
+        tencent_region: Option<String>,
+        /// Alibaba's account.
+        #[arg(long, value_name = "ACCOUNT")]
+        alibaba_account: Option<String>,
+        /// Alibaba's region of the databases.
+        #[arg(long, value_name = "REGION")]
+        alibaba_region: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Give all names back: the organisation's own number and the vendors' first regions hold.
+    #[command(after_help = "Example:\n  keyward org alias reset")]
+    Reset {
+        /// Id of the organisation; yours if left out.
+        id: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -131,7 +186,52 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.put(&url, &json!({ "owner": owner }))?;
             dry_run.done(output, &changed, "transferred")
         }
+        Command::Alias(command) => alias(command, context),
         Command::Guardrails(command) => guardrails(command, context),
+    }
+}
+
+fn alias(command: Alias, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let url = |id: Option<String>| {
+        let path = client.url("org", &own(id, context)?)?;
+        Ok::<_, Failure>(format!("{path}/aliases"))
+    };
+    match command {
+        Alias::Show { id } => Ok(output.entity(&client.get(&url(id)?)?)?),
+        Alias::Set {
+            id,
+            aws_account,
+            aws_region,
+            aws_kind,
+            tencent_uin,
+            tencent_region,
+            alibaba_account,
+            alibaba_region,
+            dry_run,
+        } => {
+            let url = url(id)?;
+            let mut names = client.get(&url)?["set"].take();
+            for (vendor, field, value) in [
+                ("aws", "account", aws_account),
+                ("aws", "region", aws_region),
+                ("aws", "kind", aws_kind),
+                ("tencent", "uin", tencent_uin),
+                ("tencent", "region", tencent_region),
+                ("alibaba", "account", alibaba_account),
+                ("alibaba", "region", alibaba_region),
+            ] {
+                if let Some(value) = value {
+                    names[vendor][field] = value.into();
+                }
+            }
+            let changed = client.put(&dry_run.url(&url), &names)?;
+            dry_run.done(output, &changed, "set the names of")
+        }
+        Alias::Reset { id, dry_run } => {
+            let changed = client.put(&dry_run.url(&url(id)?), &json!({}))?;
+            dry_run.done(output, &changed, "gave back the names of")
+        }
     }
 }
 

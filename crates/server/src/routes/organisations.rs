@@ -1,9 +1,11 @@
 //! Organisations.
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use keyward_iam::{Change, Kind, Principal, full_path};
+use axum::response::{IntoResponse, Response};
+use keyward_iam::{Change, Directory, Kind, Principal, VendorAliases, full_path};
+use keyward_policy::Dialect;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::{Call, items};
@@ -38,6 +40,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Deletes an organisation that has nothing in it.",
             "org:Delete on it",
         ),
+        get("/v1/org/{organisation}/aliases", aliases).tells(
+            "Shows what vendors call an organisation: the names that hold, and those that were set.",
+            "org:Describe on it",
+        ),
+        put("/v1/org/{organisation}/aliases", set_aliases)
+            .tells(
+                "Sets what vendors call an organisation: whom its documents in their dialects mean.",
+                "org:Update, iam:UpdateTrust, iam:PutResourcePolicy and org:PutGuardrail on it, and what changes boundaries in these dialects",
+            )
+            .takes(&[
+                ("aws", "object?", "account (twelve digits), region, kind (replicationgroup, serverlesscache or cluster)"),
+                ("tencent", "object?", "uin, region"),
+                ("alibaba", "object?", "account, region"),
+            ]),
         put("/v1/org/{organisation}/owner", transfer)
             .tells(
                 "Moves an organisation to another user.",
@@ -126,4 +142,50 @@ async fn transfer(
         organisation: path.clone(),
     };
     call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+/// What vendors call an organisation.
+fn shown_aliases(directory: &Directory, path: &str) -> Option<Value> {
+    let ix = directory.identity_at(path)?;
+    let of = |dialect| directory.vendor_address(dialect, ix, Some(ix));
+    let (aws, tencent, alibaba) = (
+        of(Dialect::Aws)?,
+        of(Dialect::Tencent)?,
+        of(Dialect::Alibaba)?,
+    );
+    let details = directory.identity(ix)?.organisation_details()?;
+    Some(json!({
+        "path": path,
+        "aws": { "account": aws.account, "region": aws.region, "kind": aws.kind },
+        "tencent": { "uin": tencent.account, "region": tencent.region },
+        "alibaba": { "account": alibaba.account, "region": alibaba.region },
+        "set": details.aliases.as_deref().cloned().unwrap_or_default(),
+    }))
+}
+
+async fn aliases(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.of("aliases");
+    call.read("org:Describe", path)?;
+    match shown_aliases(&call.directory, path) {
+        Some(shown) => Ok(axum::Json(shown).into_response()),
+        None => Err(Problem::not_found(path)),
+    }
+}
+
+async fn set_aliases(
+    call: Call,
+    target: Target,
+    Body(aliases): Body<VendorAliases>,
+) -> Result<Response, Problem> {
+    let path = target.of("aliases").to_owned();
+    let change = Change::SetVendorAliases {
+        organisation: path.clone(),
+        aliases,
+    };
+    let changed = call.change(change).await?;
+    let mut shown = shown_aliases(&changed.directory, &path).unwrap_or_default();
+    if call.dry_run {
+        show::insert(&mut shown, "dry_run", true);
+    }
+    Ok(axum::Json(shown).into_response())
 }
