@@ -112,7 +112,7 @@ impl World {
             }
             Step::ResourcePolicy { resource, document } => Change::PutResourcePolicy {
                 path: resource.clone(),
-                document: document.clone(),
+                document: document.clone().into(),
             },
             Step::Boundary { identity, document } => Change::PutBoundary {
                 identity: identity.clone(),

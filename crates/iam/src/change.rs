@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::aliases::VendorAliases;
+use crate::documents::PolicyText;
 use crate::entities::{Backend, KeyStatus};
 use crate::ids::UnixMillis;
 
 /// A policy as it is handed in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PolicyInput {
-    /// The text of a document.
+    /// The text of a document, whose form tells the dialect.
     Document(String),
+    /// A document of which somebody says what dialect it is.
+    Written(PolicyText),
     /// A named policy of the same organisation or of the system: path, shorthand, id or name.
     Named(String),
 }
@@ -181,8 +184,8 @@ pub enum Change {
     PutResourcePolicy {
         /// Path of the resource.
         path: String,
-        /// The text of the document.
-        document: String,
+        /// The document.
+        document: PolicyText,
     },
     /// Takes a resource policy away.
     DeleteResourcePolicy {
@@ -230,15 +233,15 @@ pub enum Change {
         id: String,
         /// What people call it.
         name: Option<String>,
-        /// The text of the document.
-        document: String,
+        /// The document.
+        document: PolicyText,
     },
     /// Adds a version.
     UpdatePolicy {
         /// Its path.
         path: String,
-        /// The text of the document.
-        document: String,
+        /// The document.
+        document: PolicyText,
         /// Whether it becomes the default.
         make_default: bool,
     },

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyward_policy::{Policy, PolicyKind};
+use keyward_policy::{Dialect, Policy, PolicyKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::aliases::VendorAliases;
 use crate::directory::{Directory, Entity, account_key, name_key};
+use crate::documents::{self, StoredDocument};
 use crate::entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
     OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
@@ -61,7 +62,7 @@ pub struct LoadError {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredAttachment {
-    Document(String),
+    Document(StoredDocument),
     Policy(String),
 }
 
@@ -72,7 +73,7 @@ struct StoredIdentity {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     boundary: Vec<StoredAttachment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    resource_policy: Option<String>,
+    resource_policy: Option<StoredDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     default_database: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ struct StoredDatabase {
     backend: Backend,
     administration: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    resource_policy: Option<String>,
+    resource_policy: Option<StoredDocument>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
     created: Stamp,
@@ -151,14 +152,14 @@ enum StoredVersion {
 #[serde(deny_unknown_fields)]
 struct NumberedVersion {
     version: u32,
-    document: String,
+    document: StoredDocument,
     created: Stamp,
 }
 
 fn stored_version(version: &PolicyVersion) -> StoredVersion {
     StoredVersion::Numbered(NumberedVersion {
         version: version.number,
-        document: version.policy.text().to_owned(),
+        document: StoredDocument::of(&version.policy),
         created: version.created.clone(),
     })
 }
@@ -192,7 +193,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 impl Directory {
     fn stored(&self, attachments: &[Attachment]) -> Vec<StoredAttachment> {
         let one = |attachment: &Attachment| match attachment {
-            Attachment::Inline(policy) => StoredAttachment::Document(policy.text().to_owned()),
+            Attachment::Inline(policy) => StoredAttachment::Document(StoredDocument::of(policy)),
             Attachment::Named(ix) => StoredAttachment::Policy(
                 self.policy(*ix)
                     .map_or_else(|| "deleted".to_owned(), |p| p.path.to_string()),
@@ -218,7 +219,7 @@ impl Directory {
     }
 
     fn body(&self, path: &str) -> Option<Value> {
-        let text = |policy: &Option<Arc<Policy>>| policy.as_ref().map(|p| p.text().to_owned());
+        let stored = |policy: &Option<Arc<Policy>>| policy.as_deref().map(StoredDocument::of);
         let name = |name: &Option<Box<str>>| name.as_ref().map(ToString::to_string);
         let value = match self.entity(path)? {
             Entity::Tombstone => return None,
@@ -234,7 +235,7 @@ impl Directory {
                 serde_json::to_value(StoredIdentity {
                     name: name(&identity.name),
                     boundary: self.stored(&identity.boundary),
-                    resource_policy: text(&identity.resource_policy),
+                    resource_policy: stored(&identity.resource_policy),
                     default_database: database.map(|database| database.path.to_string()),
                     organisation,
                     tags: stored_tags(&identity.tags),
@@ -256,7 +257,7 @@ impl Directory {
                     name: name(&database.name),
                     backend: database.backend.clone(),
                     administration: database.administration,
-                    resource_policy: text(&database.resource_policy),
+                    resource_policy: stored(&database.resource_policy),
                     tags: stored_tags(&database.tags),
                     created: database.created.clone(),
                 })
@@ -353,22 +354,23 @@ impl Directory {
 }
 
 fn describe_system_policy(policy: SystemPolicy) -> Value {
-    let document = Value::String(policy.text().to_owned());
+    let (dialect, document) = show_document(policy.text().into());
     serde_json::json!({
         "id": policy.id(), "path": policy.path(), "kind": Kind::Policy.as_str(),
         "name": policy.name(), "description": policy.description(), "system": true,
         "grants": policy.grants(), "default_version": 1,
         "versions": [
-            { "version": 1, "dialect": "native", "document": show_document(document) },
+            { "version": 1, "dialect": dialect, "document": document },
         ],
     })
 }
 
 /// `{"dialect": …, "document": …}` or `{"policy": path}`.
-fn show_attachment(attachment: Value) -> Value {
-    match attachment.get("document") {
+fn show_attachment(mut attachment: Value) -> Value {
+    match attachment.get_mut("document").map(Value::take) {
         Some(document) => {
-            serde_json::json!({ "dialect": "native", "document": show_document(document.clone()) })
+            let (dialect, document) = show_document(document);
+            serde_json::json!({ "dialect": dialect, "document": document })
         }
         None => attachment,
     }
@@ -378,17 +380,26 @@ fn show_attachment(attachment: Value) -> Value {
 fn show_version(mut version: Value) -> Value {
     if let Some(object) = version.as_object_mut() {
         let document = object.remove("document").unwrap_or_default();
-        object.insert("dialect".to_owned(), "native".into());
-        object.insert("document".to_owned(), show_document(document));
+        let (dialect, document) = show_document(document);
+        object.insert("dialect".to_owned(), dialect);
+        object.insert("document".to_owned(), document);
     }
     version
 }
 
-fn show_document(document: Value) -> Value {
-    match &document {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(document),
-        _ => document,
-    }
+/// The dialect of a stored document, and the document: as JSON where it is JSON.
+fn show_document(mut stored: Value) -> (Value, Value) {
+    let (dialect, text) = match &mut stored {
+        Value::Object(other) => (
+            other.remove("dialect").unwrap_or_default(),
+            other.remove("text").unwrap_or_default(),
+        ),
+        text => (Dialect::Native.name().into(), text.take()),
+    };
+    let json = text
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok());
+    (dialect, json.unwrap_or(text))
 }
 
 /// Makes a directory of rows, in the order in which entities refer to each other.
@@ -427,9 +438,10 @@ impl Loader {
             .map_err(|error| bad(path, error))
     }
 
-    fn document(path: &str, text: &str, kind: PolicyKind) -> Loaded<Arc<Policy>> {
-        keyward_policy::read(text, kind, organisation_id(path))
-            .map(Arc::new)
+    fn document(path: &str, stored: &StoredDocument, kind: PolicyKind) -> Loaded<Arc<Policy>> {
+        let unknown = || bad(path, "is in a dialect that this version does not know");
+        let (text, dialect) = stored.parts().ok_or_else(unknown)?;
+        documents::read(Some(dialect), text, kind, organisation_id(path))
             .map_err(|findings| bad(path, findings))
     }
 
@@ -439,8 +451,8 @@ impl Loader {
         stored: Vec<StoredAttachment>,
     ) -> Loaded<Vec<Attachment>> {
         let read = |attachment| match attachment {
-            StoredAttachment::Document(text) => {
-                Self::document(path, &text, PolicyKind::Identity).map(Attachment::Inline)
+            StoredAttachment::Document(document) => {
+                Self::document(path, &document, PolicyKind::Identity).map(Attachment::Inline)
             }
             StoredAttachment::Policy(policy) => match SystemPolicy::at(&policy) {
                 Some(policy) => self
@@ -488,8 +500,11 @@ impl Loader {
     fn policy(&mut self, path: &str, stored: StoredPolicy) -> Loaded<()> {
         let mut versions: Vec<PolicyVersion> = Vec::new();
         for (position, version) in (1..).zip(stored.versions) {
-            let (number, text, created) = match version {
-                StoredVersion::Text(text) => (position, text, stored.created.clone()),
+            let (number, document, created) = match version {
+                StoredVersion::Text(text) => {
+                    let document = StoredDocument::Native(text);
+                    (position, document, stored.created.clone())
+                }
                 StoredVersion::Numbered(version) => {
                     (version.version, version.document, version.created)
                 }
@@ -497,7 +512,7 @@ impl Loader {
             if versions.last().is_some_and(|last| last.number >= number) {
                 return Err(bad(path, "has versions out of order"));
             }
-            let policy = Self::document(path, &text, PolicyKind::Identity)?;
+            let policy = Self::document(path, &document, PolicyKind::Identity)?;
             versions.push(PolicyVersion {
                 number,
                 policy,

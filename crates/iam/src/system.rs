@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use keyward_policy::{Findings, Policy, PolicyKind};
+use keyward_policy::{Dialect, Findings, Policy, PolicyKind};
+
+use crate::documents;
 
 /// Where the paths of system policies begin. `system` is reserved: no organisation has such an id.
 pub const SYSTEM_POLICIES: &str = "policy/system/";
@@ -119,7 +121,12 @@ impl SystemPolicy {
     /// # Errors
     /// None for the policies as they are; a program that was tampered with.
     pub(crate) fn read(self, organisation: &str) -> Result<Arc<Policy>, Findings> {
-        keyward_policy::read(self.text(), PolicyKind::Identity, organisation).map(Arc::new)
+        documents::read(
+            Some(Dialect::Native),
+            self.text(),
+            PolicyKind::Identity,
+            organisation,
+        )
     }
 }
 

@@ -43,7 +43,8 @@ impl World {
             path: "org/mallory/kvdb/trap".into(),
             document: format!(
                 r#"[{{"Effect":"Allow","Actions":["kvdb:*"],"Identities":["{CI}"]}}]"#
-            ),
+            )
+            .into(),
         });
         world
     }

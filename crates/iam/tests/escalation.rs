@@ -424,12 +424,11 @@ fn random_change(random: &mut Random, n: usize) -> Change {
         7 => Change::PutResourcePolicy {
             path: full(random.pick(&["kvdb/main", "", "programmatic_identity/p", "group/g"])),
             document: if random.one_in(2) {
-                random_resource_policy(random)
+                random_resource_policy(random).into()
             } else {
-                format!(
-                    r#"[{{"Effect":"Allow","Actions":["*"],"Identities":["{}"]}}]"#,
-                    full(random.pick(&NODES[1..]))
-                )
+                let identity = full(random.pick(&NODES[1..]));
+                format!(r#"[{{"Effect":"Allow","Actions":["*"],"Identities":["{identity}"]}}]"#)
+                    .into()
             },
         },
         8 => Change::DeleteResourcePolicy {
@@ -448,7 +447,7 @@ fn random_change(random: &mut Random, n: usize) -> Change {
         },
         12 => Change::UpdatePolicy {
             path: full("policy/shared"),
-            document: document(&[allow("*", "org/acme/**")]),
+            document: document(&[allow("*", "org/acme/**")]).into(),
             make_default: random.one_in(2),
         },
         _ => Change::SetDefaultPolicyVersion {
@@ -486,11 +485,11 @@ fn random_world(random: &mut Random) -> Directory {
             organisation: "acme".into(),
             id: "shared".into(),
             name: None,
-            document: random_document(random),
+            document: random_document(random).into(),
         },
         Change::UpdatePolicy {
             path: full("policy/shared"),
-            document: random_document(random),
+            document: random_document(random).into(),
             make_default: true,
         },
     ]);
@@ -519,7 +518,7 @@ fn random_world(random: &mut Random) -> Directory {
     if random.one_in(3) {
         changes.push(Change::PutResourcePolicy {
             path: full(random.pick(&["kvdb/main", "", "programmatic_identity/p", "group/g"])),
-            document: random_resource_policy(random),
+            document: random_resource_policy(random).into(),
         });
     }
     if random.one_in(3) {

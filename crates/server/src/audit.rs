@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use keyward_iam::{Change, PolicyInput, Requirement, UnixMillis, full_path};
+use keyward_iam::{Change, PolicyInput, PolicyText, Requirement, UnixMillis, full_path};
+use keyward_policy::Dialect;
 use keyward_store::AuditRecord;
 use serde_json::{Value, json};
 
@@ -31,9 +32,17 @@ pub(crate) fn record(
 fn policies(inputs: &[PolicyInput]) -> Value {
     let one = |input: &PolicyInput| match input {
         PolicyInput::Document(text) => json!({ "document": text }),
+        PolicyInput::Written(written) => document(written),
         PolicyInput::Named(path) => json!({ "policy": path }),
     };
     inputs.iter().map(one).collect()
+}
+
+fn document(written: &PolicyText) -> Value {
+    match written.dialect {
+        None => json!({ "document": written.text }),
+        Some(dialect) => json!({ "document": written.text, "dialect": dialect.name() }),
+    }
 }
 
 /// The path of what is changed, and the change in the words of the API.
@@ -151,7 +160,7 @@ fn describe(change: &Change) -> (String, Value) {
         Change::DeleteTrust { path } => (path.clone(), json!({ "change": "delete_trust" })),
         Change::PutResourcePolicy { path, document } => (
             path.clone(),
-            json!({ "change": "put_resource_policy", "document": document }),
+            json!({ "change": "put_resource_policy", "document": &document.text, "dialect": document.dialect.map(Dialect::name) }),
         ),
         Change::DeleteResourcePolicy { path } => {
             (path.clone(), json!({ "change": "delete_resource_policy" }))
@@ -194,7 +203,7 @@ fn describe(change: &Change) -> (String, Value) {
             document,
         } => (
             new(organisation, "policy", id),
-            json!({ "change": "create_policy", "name": name, "document": document }),
+            json!({ "change": "create_policy", "name": name, "document": &document.text, "dialect": document.dialect.map(Dialect::name) }),
         ),
         Change::UpdatePolicy {
             path,
@@ -202,7 +211,8 @@ fn describe(change: &Change) -> (String, Value) {
             make_default,
         } => (
             path.clone(),
-            json!({ "change": "update_policy", "document": document, "default": make_default }),
+            json!({ "change": "update_policy", "document": &document.text,
+                    "dialect": document.dialect.map(Dialect::name), "default": make_default }),
         ),
         Change::DeletePolicyVersion { path, version } => (
             path.clone(),

@@ -23,6 +23,6 @@ pub use api::{Api, Exposition};
 pub use clock::now;
 pub use control::{Changed, ControlPlane, Refusal};
 pub use openapi::openapi;
-pub use policies::{InputError, document_text, policy_inputs};
+pub use policies::{InputError, dialect, document_text, policy_inputs};
 pub use problem::{PROBLEM_TYPE, Problem};
 pub use serve::{ApiSettings, Server};

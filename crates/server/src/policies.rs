@@ -1,7 +1,8 @@
 //! Policies as they come in JSON: kept as text, so that positions hold and that what our reader
 //! refuses (a name twice in one object) reaches it.
 
-use keyward_iam::PolicyInput;
+use keyward_iam::{PolicyInput, PolicyText, dialect_named};
+use keyward_policy::Dialect;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -49,19 +50,30 @@ fn policy_input(value: &RawValue) -> Result<PolicyInput, InputError> {
     }
     let element: Element<'_> =
         serde_json::from_str(text).map_err(|error| InputError(format!("a policy: {error}")))?;
-    let dialect = element.dialect.as_deref();
-    if let Some(other) = dialect.filter(|dialect| *dialect != "native") {
-        let reason = format!("dialect `{other}` is not read yet: only `native`");
-        return Err(InputError(reason));
-    }
+    let dialect = element.dialect.as_deref().map(dialect).transpose()?;
     match (element.document, element.policy, dialect) {
-        (Some(document), None, _) => Ok(PolicyInput::Document(document_text(document)?)),
+        (Some(document), None, None) => Ok(PolicyInput::Document(document_text(document)?)),
+        (Some(document), None, dialect) => Ok(PolicyInput::Written(PolicyText {
+            text: document_text(document)?,
+            dialect,
+        })),
         (None, Some(policy), None) => Ok(PolicyInput::Named(policy)),
         _ => Err(InputError(
             "a policy is a document, {\"dialect\": \"native\", \"document\": …} or {\"policy\": \"policy/<id>\"}"
                 .to_owned(),
         )),
     }
+}
+
+/// The dialect of a name.
+///
+/// # Errors
+/// There is none.
+pub fn dialect(name: &str) -> Result<Dialect, InputError> {
+    dialect_named(name).ok_or_else(|| {
+        let reason = format!("no dialect `{name}`: native, aws, tencent, alibaba or acl");
+        InputError(reason)
+    })
 }
 
 /// Whether an object is an element and no document: it has a name that no document has.
@@ -110,6 +122,12 @@ mod tests {
     #[test]
     fn every_form() {
         let document = |text: &str| Ok(PolicyInput::Document(text.to_owned()));
+        let written = |text: &str, dialect| {
+            Ok(PolicyInput::Written(PolicyText {
+                text: text.to_owned(),
+                dialect: Some(dialect),
+            }))
+        };
         let named = |text: &str| Ok(PolicyInput::Named(text.to_owned()));
         let cases = [
             (
@@ -125,7 +143,14 @@ mod tests {
                 r#"{"Version":"a","Version":"b"}"#,
                 document(r#"{"Version":"a","Version":"b"}"#),
             ),
-            (r#"{"dialect":"native","document":[ ]}"#, document("[ ]")),
+            (
+                r#"{"dialect":"native","document":[ ]}"#,
+                written("[ ]", Dialect::Native),
+            ),
+            (
+                r#"{"dialect":"acl","document":"+get ~*"}"#,
+                written("+get ~*", Dialect::Acl),
+            ),
             (r#"{"document":"[\n]"}"#, document("[\n]")),
             (r#""[]""#, document("[]")),
             (r#""policy/x""#, named("policy/x")),
@@ -138,7 +163,7 @@ mod tests {
             assert_eq!(policy_input(&value), expected, "{text}");
         }
         for text in [
-            r#"{"dialect":"aws","document":[]}"#,
+            r#"{"dialect":"azure","document":[]}"#,
             r#"{"dialect":"native"}"#,
             r#"{"document":[],"policy":"policy/x"}"#,
             r#"{"document":[],"document":[]}"#,

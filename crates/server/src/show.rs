@@ -51,7 +51,7 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
 pub(crate) fn attachments(directory: &Directory, list: &[Attachment]) -> Value {
     let one = |attachment: &Attachment| match attachment {
         Attachment::Inline(policy) => {
-            json!({ "dialect": "native", "document": document(policy) })
+            json!({ "dialect": policy.dialect().name(), "document": document(policy) })
         }
         Attachment::System(policy, _) => json!({ "policy": policy.path() }),
         Attachment::Named(ix) => {

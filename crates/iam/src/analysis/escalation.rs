@@ -958,12 +958,12 @@ impl<'a> Search<'a> {
                 {
                     let change = Change::UpdatePolicy {
                         path: named.path.to_string(),
-                        document: everything.clone(),
+                        document: everything.clone().into(),
                         make_default: true,
                     };
                     let text = format!("widens {}, which {path} carries", named.path);
                     one(Means::Policy, change, None, text);
-                    for version in (1..).take(named.versions.len()) {
+                    for version in named.versions.iter().map(|version| version.number) {
                         if version != named.default_version {
                             let change = Change::SetDefaultPolicyVersion {
                                 path: named.path.to_string(),
@@ -1001,7 +1001,7 @@ impl<'a> Search<'a> {
                 }
                 let change = Change::PutResourcePolicy {
                     path: path.to_string(),
-                    document: document.clone(),
+                    document: document.clone().into(),
                 };
                 let text = format!("makes {path} accept it for everything");
                 one(Means::ResourcePolicy, change, None, text);

@@ -1,17 +1,20 @@
 //! Resource policies, boundaries and guardrails.
 
-use std::sync::Arc;
-
 use keyward_policy::{Effect, IdentityPattern, Policy, PolicyKind};
 
 use super::policies::Purpose;
 use super::{ChangeError, Editor, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::Entity;
+use crate::documents::{self, PolicyText};
 use crate::ids::PathParts;
 
 impl Editor<'_> {
-    pub(super) fn put_resource_policy(&mut self, path: &str, document: Option<&str>) -> Outcome {
+    pub(super) fn put_resource_policy(
+        &mut self,
+        path: &str,
+        document: Option<&PolicyText>,
+    ) -> Outcome {
         let missing = || ChangeError::NotFound {
             path: path.to_owned(),
         };
@@ -21,14 +24,14 @@ impl Editor<'_> {
             .unwrap_or_default();
         let policy = match document {
             None => None,
-            Some(text) => {
-                let policy = keyward_policy::read(text, PolicyKind::Resource, organisation)
+            Some(PolicyText { text, dialect }) => {
+                let policy = documents::read(*dialect, text, PolicyKind::Resource, organisation)
                     .map_err(|findings| ChangeError::Policy {
                         number: 0,
                         findings,
                     })?;
                 self.check_identities(path, &policy)?;
-                Some(Arc::new(policy))
+                Some(policy)
             }
         };
         match entity {

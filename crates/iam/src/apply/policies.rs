@@ -7,6 +7,7 @@ use keyward_policy::{Policy, PolicyKind};
 use super::{ChangeError, Editor, MAX_POLICIES, MAX_VERSIONS, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::{Entity, name_key};
+use crate::documents::{self, PolicyText};
 use crate::entities::{Attachment, NamedPolicy, PolicyVersion, TrustKind};
 use crate::ids::{PathParts, PolicyIx, Slug, full_path};
 use crate::system::{SYSTEM_POLICIES, SystemPolicy};
@@ -52,8 +53,14 @@ impl Editor<'_> {
         for (number, input) in policies.iter().enumerate() {
             all.push(match input {
                 PolicyInput::Document(text) => {
-                    keyward_policy::read(text, PolicyKind::Identity, organisation)
-                        .map(|policy| Attachment::Inline(Arc::new(policy)))
+                    documents::read(None, text, PolicyKind::Identity, organisation)
+                        .map(Attachment::Inline)
+                        .map_err(|findings| ChangeError::Policy { number, findings })?
+                }
+                PolicyInput::Written(document) => {
+                    let PolicyText { text, dialect } = document;
+                    documents::read(*dialect, text, PolicyKind::Identity, organisation)
+                        .map(Attachment::Inline)
                         .map_err(|findings| ChangeError::Policy { number, findings })?
                 }
                 PolicyInput::Named(reference) => {
@@ -160,13 +167,18 @@ impl Editor<'_> {
         Ok(())
     }
 
-    fn read_named(&self, organisation: &str, document: &str) -> Result<Arc<Policy>, ChangeError> {
-        keyward_policy::read(document, PolicyKind::Identity, organisation)
-            .map(Arc::new)
-            .map_err(|findings| ChangeError::Policy {
+    fn read_named(
+        &self,
+        organisation: &str,
+        document: &PolicyText,
+    ) -> Result<Arc<Policy>, ChangeError> {
+        let PolicyText { text, dialect } = document;
+        documents::read(*dialect, text, PolicyKind::Identity, organisation).map_err(|findings| {
+            ChangeError::Policy {
                 number: 0,
                 findings,
-            })
+            }
+        })
     }
 
     pub(super) fn create_policy(
@@ -174,7 +186,7 @@ impl Editor<'_> {
         organisation: &str,
         id: &str,
         name: Option<&str>,
-        document: &str,
+        document: &PolicyText,
     ) -> Outcome {
         self.organisation(organisation)?;
         let path = format!("org/{organisation}/policy/{}", id.parse::<Slug>()?);
@@ -199,7 +211,7 @@ impl Editor<'_> {
     pub(super) fn update_policy(
         &mut self,
         path: &str,
-        document: &str,
+        document: &PolicyText,
         make_default: bool,
     ) -> Outcome {
         let ix = self.policy_at(path)?;

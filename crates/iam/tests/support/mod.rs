@@ -270,7 +270,7 @@ impl World {
                 make(
                     Change::PutResourcePolicy {
                         path: (*path).into(),
-                        document,
+                        document: document.into(),
                     },
                     false,
                 );

@@ -1,8 +1,9 @@
 //! Resource policies, boundaries and guardrails.
 
+use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{Change, Entity, Kind, PathParts};
+use keyward_iam::{Change, Entity, Kind, PathParts, PolicyText};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Endpoint, Target, delete, get, put};
 use crate::api::Call;
 use crate::body::{Body, Text};
-use crate::policies::policy_inputs;
+use crate::policies::{self, policy_inputs};
 use crate::problem::Problem;
 use crate::show;
 
@@ -38,7 +39,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                     "Sets which identities a resource accepts. The body is the document itself.",
                     "iam:PutResourcePolicy on the resource",
                 )
-                .takes(&[("", "any", "the document")]),
+                .takes(&[("", "any", "the document")])
+                .asks(&[(
+                    "dialect",
+                    "string",
+                    "native, aws, tencent or alibaba; the document's form tells it if it is left out",
+                )]),
             delete(path, delete_resource_policy).tells(
                 "Takes a resource policy away: the owner alone is accepted.",
                 "iam:DeleteResourcePolicy on the resource",
@@ -107,15 +113,25 @@ async fn get_resource_policy(call: Call, target: Target) -> Result<Response, Pro
     }
 }
 
+#[derive(Deserialize)]
+struct InDialect {
+    dialect: Option<String>,
+}
+
 async fn put_resource_policy(
     call: Call,
     target: Target,
-    Text(document): Text,
+    Query(query): Query<InDialect>,
+    Text(text): Text,
 ) -> Result<Response, Problem> {
     let path = target.of("resource_policy").to_owned();
+    let dialect = query.dialect.as_deref().map(policies::dialect);
+    let dialect = dialect
+        .transpose()
+        .map_err(|error| Problem::invalid(error.to_string()))?;
     let change = Change::PutResourcePolicy {
         path: path.clone(),
-        document,
+        document: PolicyText { text, dialect },
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

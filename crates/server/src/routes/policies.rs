@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{Change, IdentityIx, PolicyCarrier, SystemPolicy};
+use keyward_iam::{Change, IdentityIx, PolicyCarrier, PolicyText, SystemPolicy};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::entities::{ID, NAME, NEW_NAME, describe, list, rename};
 use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::{Call, items};
 use crate::body::Body;
-use crate::policies::document_text;
+use crate::policies::{self, document_text};
 use crate::problem::Problem;
 use crate::show;
 
@@ -20,6 +20,11 @@ const DOCUMENT: (&str, &str, &str) = (
     "document",
     "any",
     "a policy document, or a string that holds its text",
+);
+const DIALECT: (&str, &str, &str) = (
+    "dialect",
+    "string?",
+    "native, aws, tencent, alibaba or acl; the document's form tells it if it is left out",
 );
 const MAKE_DEFAULT: (&str, &str, &str) = (
     "default",
@@ -54,7 +59,7 @@ fn named() -> Vec<Endpoint> {
                 "Creates a named policy.",
                 "iam:CreatePolicy on org/<organisation>",
             )
-            .takes(&[ID, NAME, DOCUMENT])
+            .takes(&[ID, NAME, DOCUMENT, DIALECT])
             .creates(),
         get(ONE, describe).tells(
             "Shows a named policy with its versions.",
@@ -65,7 +70,7 @@ fn named() -> Vec<Endpoint> {
                 "Adds a version and makes it the default.",
                 "iam:UpdatePolicy on it; for a new default iam:SetDefaultPolicyVersion on it, and what changes what carries it",
             )
-            .takes(&[DOCUMENT, MAKE_DEFAULT]),
+            .takes(&[DOCUMENT, DIALECT, MAKE_DEFAULT]),
         patch(ONE, rename)
             .tells("Renames a named policy.", "iam:UpdatePolicy on it")
             .takes(&[NEW_NAME]),
@@ -142,10 +147,19 @@ struct Create {
     id: String,
     name: Option<String>,
     document: Box<RawValue>,
+    dialect: Option<String>,
 }
 
-fn text(document: &RawValue) -> Result<String, Problem> {
-    document_text(document).map_err(|error| Problem::invalid(format!("the document: {error}")))
+/// A document, and in which dialect it is said to be.
+fn text(document: &RawValue, dialect: Option<&str>) -> Result<PolicyText, Problem> {
+    let invalid = |error| Problem::invalid(format!("the document: {error}"));
+    Ok(PolicyText {
+        text: document_text(document).map_err(invalid)?,
+        dialect: dialect
+            .map(policies::dialect)
+            .transpose()
+            .map_err(invalid)?,
+    })
 }
 
 async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<Response, Problem> {
@@ -154,7 +168,7 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         organisation: target.organisation().to_owned(),
         id: body.id,
         name: body.name,
-        document: text(&body.document)?,
+        document: text(&body.document, body.dialect.as_deref())?,
     };
     call.change_and_show(change, &path, StatusCode::CREATED)
         .await
@@ -168,6 +182,7 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 struct Update {
     document: Box<RawValue>,
+    dialect: Option<String>,
     #[serde(default = "yes")]
     default: bool,
 }
@@ -176,7 +191,7 @@ async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<
     let path = target.0;
     let change = Change::UpdatePolicy {
         path: path.clone(),
-        document: text(&body.document)?,
+        document: text(&body.document, body.dialect.as_deref())?,
         make_default: body.default,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
