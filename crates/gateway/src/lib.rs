@@ -15,7 +15,6 @@ mod metrics;
 mod reply_queue;
 mod settings;
 mod shared;
-mod sieve;
 mod worker;
 
 pub use gateway::{Gateway, GatewayHandle, StartError};

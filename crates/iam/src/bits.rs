@@ -94,32 +94,18 @@ pub(crate) enum Weight {
     Conditional,
 }
 
-/// What is known of a statement before the call: `None` if it cannot match. The resource is looked
-/// at in statements that name resources.
-pub(crate) fn weigh(statement: &Statement, resource: &str, facts: &dyn Facts) -> Option<Weight> {
-    let concerns = match statement.names_resources() {
-        true => statement.concerns(resource, facts),
-        false => Some(true),
-    };
-    if concerns == Some(false) {
-        return None;
-    }
-    let holds = match &statement.conditions {
-        Some(conditions) => conditions.holds(statement.effect, facts),
-        None => Some(true),
-    };
-    match (concerns, holds) {
-        (_, Some(false)) => None,
-        (Some(true), Some(true)) => Some(Weight::Sure),
-        _ => Some(Weight::Conditional),
-    }
+/// The statements of some documents, each with its document.
+pub(crate) fn statements(documents: &[Arc<Policy>]) -> impl Iterator<Item = (&Policy, &Statement)> {
+    documents
+        .iter()
+        .flat_map(|policy| policy.statements().iter().map(move |one| (&**policy, one)))
 }
 
 /// What the documents of one list allow and deny.
-fn read_list(documents: &[Arc<Policy>], resource: &str, facts: &dyn Facts) -> (Bounds, Bounds) {
+fn read_list(documents: &[Arc<Policy>], grounds: &Grounds, facts: &dyn Facts) -> (Bounds, Bounds) {
     let (mut allows, mut denies) = (Bounds::none(), Bounds::none());
-    for statement in documents.iter().flat_map(|policy| policy.statements()) {
-        if let Some(weight) = weigh(statement, resource, facts) {
+    for (policy, statement) in statements(documents) {
+        if let Some(weight) = grounds.weigh(policy, statement, facts) {
             match statement.effect {
                 Effect::Allow => allows.add_allow(statement, weight, facts),
                 Effect::Deny => denies.add_deny(statement, weight, facts),
@@ -141,14 +127,13 @@ pub(crate) struct Bits {
 
 impl Bits {
     pub(crate) fn of(grounds: &Grounds, administration: bool) -> Self {
-        let resource = &*grounds.resource;
         let facts = &grounds.early();
         let mut denied = Bounds::none();
         let layers: Vec<Bounds> = grounds
             .layers
             .iter()
             .map(|layer| {
-                let (mut allows, denies) = read_list(&layer.documents, resource, facts);
+                let (mut allows, denies) = read_list(&layer.documents, grounds, facts);
                 allows.but_not(&denies);
                 if layer.binding {
                     denied.or(&denies);
@@ -167,7 +152,7 @@ impl Bits {
                 let mut through = match &edge.grant {
                     Grant::Everything => Bounds::all(),
                     Grant::Documents(documents) => {
-                        let (mut allows, denies) = read_list(documents, resource, facts);
+                        let (mut allows, denies) = read_list(documents, grounds, facts);
                         allows.but_not(&denies);
                         if edge.binding {
                             denied.or(&denies);
@@ -194,10 +179,10 @@ impl Bits {
                 Bounds::none()
             };
             if !node.owner {
-                for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+                for (policy, statement) in statements(&grounds.resource_policy) {
                     if statement.effect == Effect::Allow
                         && grounds.names(statement, position)
-                        && let Some(weight) = weigh(statement, resource, facts)
+                        && let Some(weight) = grounds.weigh(policy, statement, facts)
                     {
                         accepted.add_allow(statement, weight, facts);
                     }
@@ -209,10 +194,10 @@ impl Bits {
         for layer in &grounds.request_layers {
             stated.and(&layers[*layer]);
         }
-        for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+        for (policy, statement) in statements(&grounds.resource_policy) {
             if statement.effect == Effect::Deny
                 && grounds.deny_names_reached(statement, CONNECT)
-                && let Some(weight) = weigh(statement, resource, facts)
+                && let Some(weight) = grounds.weigh(policy, statement, facts)
             {
                 denied.add_deny(statement, weight, facts);
             }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    ConditionKey, Effect, Facts, Found, IdentityPattern, Match, Policy, Statement, Touch,
+    ConditionKey, Dialect, Effect, Facts, Found, IdentityPattern, Match, Policy, Statement, Touch,
+    VendorRequest,
 };
 
 use crate::decision::{Decision, Outcome, StatementRef, Subject};
@@ -47,6 +48,7 @@ enum Said<'a> {
 pub(crate) struct At<'a> {
     document: usize,
     index: usize,
+    pub(crate) policy: &'a Policy,
     pub(crate) statement: &'a Statement,
 }
 
@@ -61,41 +63,111 @@ impl At<'_> {
     }
 }
 
+/// Whether a statement of a resource policy speaks of everybody.
+fn names_everyone(statement: &Statement) -> bool {
+    let native = statement
+        .identities
+        .iter()
+        .any(|identity| matches!(identity, IdentityPattern::Everyone));
+    native
+        || statement
+            .vendor
+            .as_ref()
+            .is_some_and(|vendor| vendor.is_public())
+}
+
 fn statements(documents: &[Arc<Policy>]) -> impl Iterator<Item = At<'_>> {
     documents.iter().enumerate().flat_map(|(document, policy)| {
         let statements = policy.statements().iter().enumerate();
         statements.map(move |(index, statement)| At {
             document,
             index,
+            policy,
             statement,
         })
     })
 }
 
-/// What a list of identity documents says: Deny before Allow before silence.
-fn say<'a>(documents: &'a [Arc<Policy>], resource: &str, question: &Question<'_>) -> Said<'a> {
-    let mut allow = None;
-    let mut nearest: Option<(Match, At<'a>)> = None;
-    for at in statements(documents) {
-        match (
-            at.statement
-                .matches(question.action, resource, &question.touch, question),
-            at.statement.effect,
-        ) {
-            (Match::Full, Effect::Deny) => return Said::Deny(at),
-            (Match::Full, Effect::Allow) => allow = allow.or(Some(at)),
-            (found, Effect::Allow) if nearest.is_none_or(|(best, _)| found > best) => {
-                nearest = Some((found, at));
+/// What the documents of one vendor's dialect allow, by request in its terms.
+struct VendorAllows<'a> {
+    dialect: Dialect,
+    requests: Vec<VendorRequest>,
+    allowed: Vec<Option<At<'a>>>,
+}
+
+impl Grounds {
+    /// What a list of documents says, of the statements that `counts` accepts: Deny before Allow
+    /// before silence. Native documents decide the question; what it is in a vendor's terms is
+    /// decided by all documents of that dialect together: all of its requests must be allowed,
+    /// and one that is denied is enough.
+    fn say<'a>(
+        &self,
+        documents: &'a [Arc<Policy>],
+        question: &Question<'_>,
+        counts: impl Fn(&Statement) -> bool,
+    ) -> Said<'a> {
+        let mut allow = None;
+        let mut nearest: Option<(Match, At<'a>)> = None;
+        let mut vendors: Vec<VendorAllows<'a>> = Vec::new();
+        for at in statements(documents).filter(|at| counts(at.statement)) {
+            let mut note = |found: Match| match (found, at.statement.effect) {
+                (Match::Full, Effect::Deny) => true,
+                (found, Effect::Allow) if nearest.is_none_or(|(best, _)| found > best) => {
+                    nearest = Some((found, at));
+                    false
+                }
+                _ => false,
+            };
+            let Some(vendor) = &at.statement.vendor else {
+                let found = self.matches(at.policy, at.statement, question);
+                if note(found) {
+                    return Said::Deny(at);
+                }
+                if found == Match::Full {
+                    allow = allow.or(Some(at));
+                }
+                continue;
+            };
+            let dialect = vendor.dialect();
+            let known = vendors.iter().position(|vendor| vendor.dialect == dialect);
+            let known = known.unwrap_or_else(|| {
+                let requests = self.vendor_requests(dialect, question.action);
+                vendors.push(VendorAllows {
+                    dialect,
+                    allowed: vec![None; requests.len()],
+                    requests,
+                });
+                vendors.len() - 1
+            });
+            let vendor = &mut vendors[known];
+            for (request, allowed) in vendor.requests.iter().zip(&mut vendor.allowed) {
+                let found = self.matches_request(at.policy, at.statement, request, question);
+                if note(found) {
+                    return Said::Deny(at);
+                }
+                if found == Match::Full {
+                    *allowed = allowed.or(Some(at));
+                }
             }
-            _ => {}
+        }
+        let by_vendor = vendors.iter().find_map(|vendor| {
+            let all = vendor.allowed.iter().all(Option::is_some);
+            vendor.allowed.first().copied().flatten().filter(|_| all)
+        });
+        match allow.or(by_vendor) {
+            Some(at) => Said::Allow(at),
+            // What fits one request of several is no Allow.
+            None => Said::Silent(nearest.filter(|(found, _)| *found < Match::Full)),
         }
     }
-    allow.map_or(Said::Silent(nearest), Said::Allow)
 }
 
 impl Grounds {
     /// Whether a resource policy's statement names this node.
     pub(crate) fn names(&self, statement: &Statement, node: usize) -> bool {
+        if statement.vendor.is_some() {
+            return self.vendor_names(statement, node);
+        }
         statement.identities.iter().any(|pattern| match pattern {
             IdentityPattern::Path(path) => **path == *self.nodes[node].path && self.authenticated,
             IdentityPattern::Everyone => node == 0 && self.authenticated,
@@ -107,6 +179,10 @@ impl Grounds {
     /// and deleting this very policy a Deny for everyone does not count here: it leaves only the
     /// owner accepted, so that nobody locks the owner out.
     pub(crate) fn deny_names_reached(&self, statement: &Statement, action: ActionId) -> bool {
+        if statement.vendor.is_some() {
+            return !(is_resource_policy_action(action) && names_everyone(statement))
+                && self.vendor_deny_names_reached(statement);
+        }
         statement.identities.iter().any(|pattern| match pattern {
             IdentityPattern::Path(path) => {
                 self.authenticated && self.nodes.iter().any(|node| *node.path == **path)
@@ -118,7 +194,7 @@ impl Grounds {
 
     fn explicit_deny(&self, question: &Question<'_>) -> Option<StatementRef> {
         for layer in self.layers.iter().filter(|layer| layer.binding) {
-            if let Said::Deny(at) = say(&layer.documents, &self.resource, question) {
+            if let Said::Deny(at) = self.say(&layer.documents, question, |_| true) {
                 return Some(at.reference(&layer.source));
             }
         }
@@ -129,23 +205,20 @@ impl Grounds {
             .filter(|edge| edge.binding)
         {
             if let Grant::Documents(documents) = &edge.grant
-                && let Said::Deny(at) = say(documents, &self.resource, question)
+                && let Said::Deny(at) = self.say(documents, question, |_| true)
             {
                 return Some(at.reference(&edge.source));
             }
         }
-        statements(&self.resource_policy)
-            .find(|at| {
-                at.statement.effect == Effect::Deny
-                    && at.statement.matches(
-                        question.action,
-                        &self.resource,
-                        &question.touch,
-                        question,
-                    ) == Match::Full
-                    && self.deny_names_reached(at.statement, question.action)
-            })
-            .map(|at| at.reference(&PolicySource::ResourcePolicy(self.resource.clone())))
+        let denies = |statement: &Statement| {
+            statement.effect == Effect::Deny && self.deny_names_reached(statement, question.action)
+        };
+        match self.say(&self.resource_policy, question, denies) {
+            Said::Deny(at) => {
+                Some(at.reference(&PolicySource::ResourcePolicy(self.resource.clone())))
+            }
+            _ => None,
+        }
     }
 
     /// Steps 2 to 5 of the design for one question, without what is implied.
@@ -154,20 +227,12 @@ impl Grounds {
             return self.denied(question, statement);
         }
         let only_owner = is_resource_policy_action(question.action)
-            && statements(&self.resource_policy).any(|at| {
-                at.statement.effect == Effect::Deny
-                    && at
-                        .statement
-                        .identities
-                        .iter()
-                        .any(|i| matches!(i, IdentityPattern::Everyone))
-                    && at.statement.matches(
-                        question.action,
-                        &self.resource,
-                        &question.touch,
-                        question,
-                    ) == Match::Full
-            });
+            && matches!(
+                self.say(&self.resource_policy, question, |statement| {
+                    statement.effect == Effect::Deny && names_everyone(statement)
+                }),
+                Said::Deny(_)
+            );
         let mut misses = Misses::default();
         let layers: Vec<Result<StatementRef, Stop>> = self
             .layers
@@ -272,10 +337,10 @@ impl Grounds {
     }
 
     fn ask_layer(&self, layer: &Layer, question: &Question<'_>) -> Result<StatementRef, Stop> {
-        match say(&layer.documents, &self.resource, question) {
+        match self.say(&layer.documents, question, |_| true) {
             Said::Allow(at) => Ok(at.reference(&layer.source)),
             Said::Deny(at) => Err(Stop::breaks(&layer.source, at)),
-            Said::Silent(near) => Err(Stop::silent(&layer.source, near, &self.resource, question)),
+            Said::Silent(near) => Err(Stop::silent(&layer.source, near, self, question)),
         }
     }
 
@@ -293,33 +358,23 @@ impl Grounds {
             Grant::Everything => return Ok(None),
             Grant::Documents(documents) => documents,
         };
-        match say(documents, &self.resource, question) {
+        match self.say(documents, question, |_| true) {
             Said::Allow(at) => Ok(Some(at.reference(&edge.source))),
             Said::Deny(at) => Err(Stop::breaks(&edge.source, at)),
-            Said::Silent(near) => Err(Stop::silent(&edge.source, near, &self.resource, question)),
+            Said::Silent(near) => Err(Stop::silent(&edge.source, near, self, question)),
         }
     }
 
     fn ask_resource(&self, node: usize, question: &Question<'_>) -> Result<StatementRef, Stop> {
         let source = PolicySource::ResourcePolicy(self.resource.clone());
-        let mut near: Option<(Match, At<'_>)> = None;
-        for at in statements(&self.resource_policy) {
-            if at.statement.effect != Effect::Allow || !self.names(at.statement, node) {
-                continue;
-            }
-            match at
-                .statement
-                .matches(question.action, &self.resource, &question.touch, question)
-            {
-                Match::Full => return Ok(at.reference(&source)),
-                found if near.is_none_or(|(best, _)| found > best) => near = Some((found, at)),
-                _ => {}
-            }
+        let named = |statement: &Statement| {
+            statement.effect == Effect::Allow && self.names(statement, node)
+        };
+        match self.say(&self.resource_policy, question, named) {
+            Said::Allow(at) => Ok(at.reference(&source)),
+            Said::Silent(near @ Some(_)) => Err(Stop::silent(&source, near, self, question)),
+            _ => Err(Stop::not_accepted(self)),
         }
-        Err(match near {
-            Some(_) => Stop::silent(&source, near, &self.resource, question),
-            None => Stop::not_accepted(self),
-        })
     }
 
     pub(crate) fn decision(&self, question: &Question<'_>, outcome: Outcome) -> Decision {

@@ -7,13 +7,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use keyward_policy::Policy;
+use keyward_policy::{Dialect, Policy};
 
 use crate::directory::Directory;
 use crate::entities::{Attachment, TrustKind};
 use crate::facts::{EarlyFacts, Inputs, SessionFacts};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
+use crate::terms::{Terms, organisation};
 
 /// Which list of policies a statement stands in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -98,6 +99,8 @@ pub(crate) struct Grounds {
     pub(crate) reads_session: bool,
     /// Whether some document reads the number of the selected database.
     pub(crate) reads_database_index: bool,
+    /// What vendors call all this.
+    pub(crate) terms: Terms,
 }
 
 impl Grounds {
@@ -110,17 +113,21 @@ impl Grounds {
         }
     }
 
-    /// Notes what the documents read, and until when that stays the same.
-    fn note_inputs(&mut self) {
-        let mut inputs = Inputs::default();
+    /// All lists of documents that have a say.
+    fn lists(&self) -> impl Iterator<Item = &Vec<Arc<Policy>>> {
         let edges = self.nodes.iter().flat_map(|node| &node.edges);
         let granted = edges.filter_map(|edge| match &edge.grant {
             Grant::Everything => None,
             Grant::Documents(documents) => Some(documents),
         });
         let layers = self.layers.iter().map(|layer| &layer.documents);
-        let lists = granted.chain(layers).chain([&self.resource_policy]);
-        for policy in lists.flatten() {
+        granted.chain(layers).chain([&self.resource_policy])
+    }
+
+    /// Notes what the documents read, and until when that stays the same.
+    fn note_inputs(&mut self) {
+        let mut inputs = Inputs::default();
+        for policy in self.lists().flatten() {
             inputs.read(policy, &self.facts, self.now);
         }
         self.reads_session = inputs.session;
@@ -145,6 +152,7 @@ impl Grounds {
         self.resource == other.resource
             && self.authenticated == other.authenticated
             && self.valid_until == other.valid_until
+            && self.terms == other.terms
             && self.reads_session == other.reads_session
             && self.facts.same_as(&other.facts, self.reads_session)
             && self.request_layers == other.request_layers
@@ -277,6 +285,7 @@ impl Directory {
             now: at,
             reads_session: false,
             reads_database_index: false,
+            terms: Terms::default(),
         };
         let Principal::Identity(principal) = session.principal else {
             grounds.layers = layers.layers;
@@ -287,6 +296,7 @@ impl Directory {
                 edges: Vec::new(),
             });
             grounds.note_inputs();
+            self.note_terms(&mut grounds);
             return grounds;
         };
         let principal_organisation = self.identity(principal).and_then(|i| i.organisation);
@@ -357,6 +367,41 @@ impl Directory {
         }
         grounds.layers = layers.layers;
         grounds.note_inputs();
+        self.note_terms(&mut grounds);
         grounds
+    }
+
+    /// Notes the accounts of the organisations, where a vendor's document asks for them.
+    fn note_terms(&self, grounds: &mut Grounds) {
+        let vendors = |policy: &Arc<Policy>| {
+            matches!(
+                policy.dialect(),
+                Dialect::Aws | Dialect::Tencent | Dialect::Alibaba
+            )
+        };
+        if !grounds.lists().flatten().any(vendors) {
+            return;
+        }
+        let paths = grounds.nodes.iter().map(|node| &*node.path);
+        let mut ids: Vec<&str> = paths
+            .chain([&*grounds.resource])
+            .map(organisation)
+            .collect();
+        ids.extend(
+            grounds
+                .lists()
+                .flatten()
+                .map(|policy| policy.organisation()),
+        );
+        ids.sort_unstable();
+        ids.dedup();
+        let account = |id: &str| {
+            let details = self
+                .identity(self.organisation(id)?)?
+                .organisation_details()?;
+            Some((id.into(), details.account.clone()))
+        };
+        let accounts = ids.into_iter().filter_map(account).collect();
+        grounds.terms.accounts = accounts;
     }
 }

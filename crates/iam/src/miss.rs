@@ -47,10 +47,11 @@ impl Stop {
     pub(crate) fn silent(
         source: &PolicySource,
         near: Option<(Match, At<'_>)>,
-        resource: &str,
+        grounds: &Grounds,
         question: &Question<'_>,
     ) -> Self {
-        let action = question.action.name();
+        let resource = &*grounds.resource;
+        let action = &*grounds.action_name(question);
         let from = source.describe();
         let Some((rank, at)) = near.filter(|(rank, _)| *rank > Match::Action) else {
             return Self {
@@ -144,7 +145,8 @@ fn explain_keys(
         } => (
             Subject::Key,
             format!(
-                "{described} allows {action}, but no key to be read, which is all that it could show"
+                "{described} allows {action} only on some keys, and an enumeration under a key \
+                 restriction is refused: it would show every key"
             ),
         ),
         Touch::EveryKey { .. } => (

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use keyward_commands::{ActionId, Flags};
 use keyward_policy::{
     ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, ListedFacts, Policy, PolicyKind, Touch,
+    VendorPlace, VendorPrincipal,
 };
 
 use crate::decision::Decision;
@@ -15,6 +16,7 @@ use crate::evaluate::Question;
 use crate::facts::{Call, RequestFacts, SessionFacts};
 use crate::grounds::{Edge, Grant, Grounds, Layer, Node, PolicySource};
 use crate::ids::{UnixMillis, full_path};
+use crate::terms::{OwnTerms, Terms};
 
 /// The organisation of shorthand in a case.
 pub const TEST_ORGANISATION: &str = "test";
@@ -112,27 +114,23 @@ fn read(
     kind: PolicyKind,
 ) -> Result<Arc<Policy>, CaseError> {
     let refuse = |why: String| CaseError(format!("{place}[{number}]: {why}"));
-    let native = match &document.dialect {
-        Some(dialect) => match dialect.as_str() {
-            "native" => true,
-            "aws" | "tencent" | "alibaba" | "acl" => false,
-            other => {
-                return Err(refuse(format!(
-                    "unknown dialect `{other}`: one of `native`, `aws`, `tencent`, `alibaba`, `acl`"
-                )));
-            }
-        },
-        None => match keyward_policy::detect(&document.text) {
-            Ok(dialect) => dialect == Dialect::Native,
-            Err(error) => return Err(refuse(error.to_string())),
-        },
-    };
-    if !native {
-        return Err(refuse("only the native dialect can be read yet".to_owned()));
-    }
-    keyward_policy::read(&document.text, kind, TEST_ORGANISATION)
+    let dialect = document.dialect(&refuse)?;
+    keyward_policy::read_as(Some(dialect), &document.text, kind, TEST_ORGANISATION)
         .map(Arc::new)
         .map_err(|findings| refuse(findings.to_string()))
+}
+
+impl CaseDocument {
+    fn dialect(&self, refuse: &dyn Fn(String) -> CaseError) -> Result<Dialect, CaseError> {
+        match &self.dialect {
+            Some(name) => Dialect::by_name(name).ok_or_else(|| {
+                refuse(format!(
+                    "unknown dialect `{name}`: one of `native`, `aws`, `tencent`, `alibaba`, `acl`"
+                ))
+            }),
+            None => keyward_policy::detect(&self.text).map_err(|error| refuse(error.to_string())),
+        }
+    }
 }
 
 fn read_all(
@@ -171,10 +169,100 @@ fn owner(resource: &str) -> &str {
     }
 }
 
+/// Who asks for what, in the terms of the case.
+struct Asking {
+    principal: String,
+    owner: String,
+    resource: String,
+    own: Option<OwnTerms>,
+}
+
 impl Case {
-    fn grounds(&self, resource: &str) -> Result<Grounds, CaseError> {
-        let principal = path("principal", &self.principal)?;
-        let owner = owner(resource);
+    /// The dialect of all documents, if they are all of one.
+    fn only_dialect(&self) -> Option<Dialect> {
+        let boundaries = self.boundaries.iter().flatten();
+        let documents = self.policies.iter().chain(&self.resource_policies);
+        let mut dialects = documents
+            .chain(boundaries)
+            .map(|document| document.dialect(&|why| CaseError(why)).ok());
+        let first = dialects.next()??;
+        dialects.all(|other| other == Some(first)).then_some(first)
+    }
+
+    /// The request in a vendor's terms, if all documents are the vendor's and it is not written in
+    /// Keyward's own.
+    fn vendor_terms(
+        &self,
+        resource: &str,
+        action: Option<&str>,
+    ) -> Result<Option<Asking>, CaseError> {
+        let vendor = matches!(
+            self.only_dialect(),
+            Some(Dialect::Aws | Dialect::Tencent | Dialect::Alibaba)
+        );
+        let Some(dialect) = self.only_dialect().filter(|_| vendor) else {
+            return Ok(None);
+        };
+        if is_path(&self.principal) && is_path(resource) {
+            return Ok(None);
+        }
+        let principal = match is_path(&self.principal) {
+            true => {
+                let path = full_path(&self.principal, TEST_ORGANISATION);
+                VendorPrincipal::of_identity(dialect, &path, TEST_ACCOUNT, None)
+                    .ok_or_else(|| format!("`{path}` has no name in the dialect"))
+            }
+            false => VendorPrincipal::parse(dialect, &self.principal),
+        };
+        let principal =
+            principal.map_err(|why| CaseError(format!("principal `{}`: {why}", self.principal)))?;
+        let resource = match is_path(resource) {
+            true => VendorPlace::new(dialect, TEST_ACCOUNT, "test")
+                .resource(dialect, &full_path(resource, TEST_ORGANISATION)),
+            false => resource.to_owned(),
+        };
+        let own_account = principal.account().unwrap_or_default().to_owned();
+        // What has no account in its name belongs to whoever asks.
+        let account = vendor_account(dialect, &resource).unwrap_or_else(|| own_account.clone());
+        let owner = format!("account/{account}");
+        let is_owner = principal.is_account() && own_account == account;
+        Ok(Some(Asking {
+            principal: match (is_owner, principal.is_anonymous()) {
+                (true, _) => owner.clone(),
+                (false, true) => "unauthenticated".to_owned(),
+                (false, false) => self.principal.clone(),
+            },
+            owner,
+            resource: resource.clone(),
+            own: Some(OwnTerms {
+                dialect,
+                principal,
+                action: action.map(str::to_owned),
+                resource,
+                account: own_account,
+            }),
+        }))
+    }
+
+    /// The request in Keyward's own terms.
+    fn own_terms(&self, what: &str, resource: &str) -> Result<Asking, CaseError> {
+        let resource = path(what, resource)?;
+        Ok(Asking {
+            principal: path("principal", &self.principal)?,
+            owner: owner(&resource).to_owned(),
+            resource,
+            own: None,
+        })
+    }
+
+    fn grounds(&self, asking: Asking) -> Result<Grounds, CaseError> {
+        let Asking {
+            principal,
+            owner,
+            resource,
+            own,
+        } = asking;
+        let owner = &*owner;
         let authenticated = principal != "unauthenticated";
         let policies = read_all("policies", &self.policies, PolicyKind::Identity)?;
         let resource_policy = read_all(
@@ -226,6 +314,8 @@ impl Case {
             };
             nodes.push(node(owner, true, vec![edge]));
         }
+        let dialect = own.as_ref().map_or(Dialect::Native, |own| own.dialect);
+        let facts = ListedFacts::new(dialect, self.context.iter().cloned());
         Ok(Grounds {
             resource: resource.into(),
             nodes,
@@ -234,13 +324,14 @@ impl Case {
             resource_policy,
             authenticated,
             valid_until: None,
-            facts: SessionFacts::complete(ListedFacts::new(
-                Dialect::Native,
-                self.context.iter().cloned(),
-            )),
+            facts: SessionFacts::complete(facts),
             now: UnixMillis(0),
             reads_session: false,
             reads_database_index: false,
+            terms: Terms {
+                accounts: vec![(TEST_ORGANISATION.into(), TEST_ACCOUNT.into())],
+                own,
+            },
         })
     }
 
@@ -254,18 +345,23 @@ impl Case {
                 if words.is_empty() {
                     return Err(CaseError("`command` is empty".to_owned()));
                 }
-                let resource = path("database", database)?;
+                let asking = match self.vendor_terms(database, None)? {
+                    Some(asking) => asking,
+                    None => self.own_terms("database", database)?,
+                };
                 let call = Call::default();
-                Ok(self.grounds(&resource)?.decide_words(words, false, &call))
+                Ok(self.grounds(asking)?.decide_words(words, false, &call))
             }
             CaseRequest::Action {
                 action,
                 resource,
                 names,
             } => {
+                if let Some(asking) = self.vendor_terms(resource, Some(action))? {
+                    return self.decide_in_vendor_terms(asking, action, names);
+                }
                 let action = find_action(action)?;
-                let resource = path("resource", resource)?;
-                let grounds = self.grounds(&resource)?;
+                let grounds = self.grounds(self.own_terms("resource", resource)?)?;
                 Ok(names.ask(action, |touch| {
                     grounds.decide_action(
                         &Question {
@@ -279,6 +375,50 @@ impl Case {
             }
         }
     }
+
+    /// The vendor's documents decide, whatever the action's service; nothing is implied. Keys and
+    /// channels of a command are the context's.
+    fn decide_in_vendor_terms(
+        &self,
+        asking: Asking,
+        action: &str,
+        names: &ContextNames,
+    ) -> Result<Decision, CaseError> {
+        let grounds = self.grounds(asking)?;
+        let known = keyward_commands::action(action).filter(|action| action.command().is_some());
+        let request = &RequestFacts::plain(&grounds.facts, grounds.now);
+        let ask = |action: ActionId, touch: &Touch<'_>| {
+            grounds.evaluate(&Question {
+                action,
+                touch: *touch,
+                request,
+            })
+        };
+        Ok(match known {
+            Some(known) => names.ask(known, |touch| ask(known, touch)),
+            // INVARIANT: the terms name the action; this one stands for none that has keys.
+            None => ask(keyward_commands::CONNECT, &Touch::None),
+        })
+    }
+}
+
+/// The account of `org/test`.
+const TEST_ACCOUNT: &str = "123456789012";
+
+/// Whether a text is a path of Keyward's and no vendor's name.
+fn is_path(text: &str) -> bool {
+    let vendor = ["arn:", "qcs:", "acs:"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    text == "unauthenticated" || (text.contains('/') && !vendor)
+}
+
+/// The account in a vendor's name of a resource.
+fn vendor_account(dialect: Dialect, resource: &str) -> Option<String> {
+    let at = if dialect == Dialect::Alibaba { 3 } else { 4 };
+    let account = resource.split(':').nth(at)?;
+    let account = account.strip_prefix("uin/").unwrap_or(account);
+    (!account.is_empty() && account != "*").then(|| account.to_owned())
 }
 
 /// An action by its exact name.

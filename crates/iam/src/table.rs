@@ -8,15 +8,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use keyward_commands::{
-    ACTION_COUNT, ActionBits, ActionId, CommandClass, CommandId, CommandScope, KeyRule, Scope,
-    Touched, Words,
+    ACTION_COUNT, ActionBits, ActionId, CommandClass, CommandId, KeyRule, Scope, Touched, Words,
 };
 use keyward_policy::{
     Clause, Conditions, Effect, Fact, KeyFields, KeyIndex, KeyPatterns, KeyUse, Match, NoFacts,
     Policy, Statement, Touch,
 };
 
-use crate::bits::{Bits, Weight, keyless_commands, weigh};
+use crate::bits::{Bits, Weight, keyless_commands, statements};
 use crate::decide::{CommandTouch, touches_keys};
 use crate::decision::Outcome;
 use crate::directory::Directory;
@@ -46,7 +45,6 @@ pub struct Request<'a, 'c, W: ?Sized> {
 pub struct Permit<'a> {
     command: CommandId, // private: no literal, no `Clone`
     bytes: &'a [u8],
-    filter: Option<Arc<KeyFilter>>,
 }
 
 impl<'a> Permit<'a> {
@@ -60,57 +58,6 @@ impl<'a> Permit<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
-    }
-
-    /// Which keys the reply may tell the names of, if not all: of `SCAN`, `KEYS` and their like. A
-    /// reply must not pass without it.
-    #[must_use]
-    pub fn filter(&self) -> Option<&Arc<KeyFilter>> {
-        self.filter.as_ref()
-    }
-}
-
-/// Which keys an enumeration may show: those that the same call would be allowed to read if it
-/// named them.
-#[derive(Debug)]
-pub struct KeyFilter {
-    compiled: Arc<Compiled>,
-    command: CommandId,
-    words: Box<[Box<[u8]>]>,
-    touched: Touched,
-    database_index: u32,
-    client_name: Option<Box<[u8]>>,
-    now: UnixMillis,
-}
-
-impl KeyFilter {
-    /// Whether the name of a key may be shown.
-    #[must_use]
-    pub fn shows(&self, key: &[u8]) -> bool {
-        let call = Call {
-            database_index: self.database_index,
-            client_name: self.client_name.as_deref(),
-            now: self.now,
-        };
-        let of_call = CallWords {
-            command: self.command,
-            words: &*self.words,
-            touched: &self.touched,
-        };
-        let key = KeyUse {
-            key,
-            reads: true,
-            writes: false,
-        };
-        let action = self.command.action();
-        self.compiled.residual(action).allows(&Question {
-            action,
-            touch: Touch::Named {
-                keys: &[key],
-                channels: &[],
-            },
-            request: &RequestFacts::new(&self.compiled.grounds.facts, call, Some(of_call)),
-        })
     }
 }
 
@@ -269,34 +216,15 @@ impl DecisionTable {
         touched: &mut Touched,
     ) -> Result<Permit<'a>, Refused> {
         let action = request.command.action();
-        let sure = self.sure.contains(action);
-        if sure || (self.maybe.contains(action) && self.allows_these(request, touched)) {
-            let filtered = !sure && request.command.command().scope == CommandScope::Enumeration;
+        if self.sure.contains(action)
+            || (self.maybe.contains(action) && self.allows_these(request, touched))
+        {
             return Ok(Permit {
                 command: request.command,
                 bytes: request.bytes,
-                filter: filtered.then(|| self.filter(request, touched)),
             });
         }
         Err(Refused)
-    }
-
-    #[cold]
-    fn filter<W: Words + ?Sized>(
-        &self,
-        request: &Request<'_, '_, W>,
-        touched: &Touched,
-    ) -> Arc<KeyFilter> {
-        let words = (0..request.words.len()).map(|at| request.words.word(at).into());
-        Arc::new(KeyFilter {
-            compiled: Arc::clone(&self.compiled),
-            command: request.command,
-            words: words.collect(),
-            touched: touched.clone(),
-            database_index: request.call.database_index,
-            client_name: request.call.client_name.map(Into::into),
-            now: request.call.now,
-        })
     }
 
     /// The part that depends on the words.
@@ -329,7 +257,8 @@ impl DecisionTable {
             if connect_only {
                 self.compiled.allows_connect_only(action, &asked)
             } else {
-                self.compiled.residual(action).allows(&asked)
+                let compiled = &self.compiled;
+                compiled.residual(action).allows(&compiled.grounds, &asked)
             }
         };
         // Up to four keys fit on the stack.
@@ -366,17 +295,18 @@ impl Compiled {
 
     fn allows_connect_only(&self, action: ActionId, asked: &Question<'_>) -> bool {
         let own = self.residual(action);
-        if own.allows(asked) {
+        if own.allows(&self.grounds, asked) {
             return true;
         }
-        if self.denied.contains(action) && own.denies(asked) {
+        if self.denied.contains(action) && own.denies(&self.grounds, asked) {
             return false;
         }
         self.connect == Connect::Allowed
             && (!touches_keys(&asked.touch)
                 || self.readers.iter().any(|command| {
                     let action = command.action();
-                    self.residual(action).allows(&Question { action, ..*asked })
+                    self.residual(action)
+                        .allows(&self.grounds, &Question { action, ..*asked })
                 }))
     }
 }
@@ -429,12 +359,12 @@ struct Mixed {
 struct Conditional {
     fields: Option<KeyPatterns>,
     clauses: Vec<Clause>,
-    /// The statement itself and the resource, where a variable waits for the call.
-    whole: Option<Box<(Statement, Arc<str>)>>,
+    /// The statement itself, by its policy and place, where a variable waits for the call.
+    whole: Option<Box<(Policy, usize)>>,
 }
 
 impl Mixed {
-    fn matches(&self, asked: &Question<'_>) -> bool {
+    fn matches(&self, grounds: &Grounds, asked: &Question<'_>) -> bool {
         self.fields
             .as_ref()
             .is_some_and(|index| index.matches(&asked.touch))
@@ -445,7 +375,7 @@ impl Mixed {
             || self
                 .others
                 .iter()
-                .any(|statement| statement.matches(self.effect, asked))
+                .any(|statement| statement.matches(self.effect, grounds, asked))
     }
 
     fn heap_bytes(&self) -> usize {
@@ -478,33 +408,34 @@ fn matches_keys_alone(index: &KeyIndex, touch: &Touch<'_>) -> bool {
 }
 
 impl Conditional {
-    fn matches(&self, effect: Effect, asked: &Question<'_>) -> bool {
+    fn matches(&self, effect: Effect, grounds: &Grounds, asked: &Question<'_>) -> bool {
         if let Some(whole) = &self.whole {
-            let (statement, resource) = &**whole;
-            let found = statement.matches(asked.action, resource, &asked.touch, asked);
-            return found == Match::Full;
+            let (policy, at) = &**whole;
+            let statement = policy.statements().get(*at);
+            return statement
+                .is_some_and(|statement| grounds.matches(policy, statement, asked) == Match::Full);
         }
         let fields = match (&self.fields, effect) {
             (None, _) => true,
             (Some(fields), Effect::Allow) => fields.allows(&asked.touch),
             (Some(fields), Effect::Deny) => fields.denies(&asked.touch),
         };
-        let unknown = (effect == Effect::Deny) != asked.touch.is_enumeration();
         fields
-            && self
-                .clauses
-                .iter()
-                .all(|clause| clause.holds(effect, asked).unwrap_or(unknown))
+            && self.clauses.iter().all(|clause| {
+                clause
+                    .holds(effect, asked)
+                    .unwrap_or(effect == Effect::Deny)
+            })
     }
 }
 
 impl Check {
-    fn holds(&self, asked: &Question<'_>) -> bool {
+    fn holds(&self, grounds: &Grounds, asked: &Question<'_>) -> bool {
         match self {
             Self::Never => false,
             Self::Always => true,
             Self::Keys(index) => index.matches(&asked.touch),
-            Self::Mixed(mixed) => mixed.matches(asked),
+            Self::Mixed(mixed) => mixed.matches(grounds, asked),
         }
     }
 
@@ -528,7 +459,7 @@ struct Relevant<'a> {
 #[derive(Clone, Default)]
 struct Left<'a> {
     always: bool,
-    statements: Vec<(&'a Statement, Weight)>,
+    statements: Vec<(&'a Policy, &'a Statement, Weight)>,
 }
 
 impl<'a> Left<'a> {
@@ -545,12 +476,12 @@ impl<'a> Left<'a> {
         let mut fields: Vec<Cow<'_, KeyPatterns>> = Vec::new();
         let mut keys: Vec<KeyPatterns> = Vec::new();
         let mut others = Vec::new();
-        for &(statement, weight) in &self.statements {
+        for &(policy, statement, weight) in &self.statements {
             let own = match statement.key_fields(early) {
                 KeyFields::Unrestricted => None,
                 KeyFields::Patterns(patterns) => Some(patterns),
                 KeyFields::Later => {
-                    others.push(Conditional::whole(statement, grounds));
+                    others.push(Conditional::whole(policy, statement));
                     continue;
                 }
             };
@@ -559,10 +490,9 @@ impl<'a> Left<'a> {
                 fields.extend(own);
                 continue;
             }
-            let concerns = !statement.names_resources()
-                || statement.concerns(&grounds.resource, early) == Some(true);
+            let concerns = grounds.concerns_surely(policy, statement, early);
             let Some(clauses) = left_clauses(statement, action, early).filter(|_| concerns) else {
-                others.push(Conditional::whole(statement, grounds));
+                others.push(Conditional::whole(policy, statement));
                 continue;
             };
             match (&*clauses, &own) {
@@ -611,11 +541,15 @@ impl<'a> Left<'a> {
 }
 
 impl Conditional {
-    fn whole(statement: &Statement, grounds: &Grounds) -> Self {
+    fn whole(policy: &Policy, statement: &Statement) -> Self {
+        let at = policy
+            .statements()
+            .iter()
+            .position(|own| std::ptr::eq(own, statement));
         Self {
             fields: None,
             clauses: Vec::new(),
-            whole: Some(Box::new((statement.clone(), Arc::clone(&grounds.resource)))),
+            whole: at.map(|at| Box::new((policy.clone(), at))),
         }
     }
 }
@@ -663,7 +597,7 @@ fn fails(clause: &Clause, effect: Effect, action: ActionId) -> bool {
 }
 
 impl<'a> Relevant<'a> {
-    fn add(&mut self, statement: &'a Statement, weight: Weight) {
+    fn add(&mut self, policy: &'a Policy, statement: &'a Statement, weight: Weight) {
         let left = match statement.effect {
             Effect::Allow => &mut self.allows,
             Effect::Deny => &mut self.denies,
@@ -671,17 +605,18 @@ impl<'a> Relevant<'a> {
         if weight == Weight::Sure && statement.keys.is_none() {
             left.always = true;
         } else {
-            left.statements.push((statement, weight));
+            left.statements.push((policy, statement, weight));
         }
     }
 
     fn of(documents: &'a [Arc<Policy>], grounds: &Grounds, action: ActionId) -> Self {
         let mut relevant = Self::default();
         let early = &grounds.early();
-        let statements = documents.iter().flat_map(|policy| policy.statements());
-        for statement in statements.filter(|statement| statement.actions.contains(action)) {
-            if let Some(weight) = weigh(statement, &grounds.resource, early) {
-                relevant.add(statement, weight);
+        for (policy, statement) in statements(documents) {
+            if statement.actions.contains(action)
+                && let Some(weight) = grounds.weigh(policy, statement, early)
+            {
+                relevant.add(policy, statement, weight);
             }
         }
         relevant
@@ -840,13 +775,13 @@ impl Residual {
             ends.push(builder.all([reached, accepted]));
         }
         let mut of_resource = Relevant::default();
-        for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+        for (policy, statement) in statements(&grounds.resource_policy) {
             if statement.effect == Effect::Deny
                 && statement.actions.contains(action)
                 && grounds.deny_names_reached(statement, action)
-                && let Some(weight) = weigh(statement, &grounds.resource, &grounds.early())
+                && let Some(weight) = grounds.weigh(policy, statement, &grounds.early())
             {
-                of_resource.add(statement, weight);
+                of_resource.add(policy, statement, weight);
             }
         }
         denies.extend(&of_resource.denies);
@@ -859,12 +794,12 @@ impl Residual {
         }
     }
 
-    fn denies(&self, asked: &Question<'_>) -> bool {
-        self.deny.holds(asked)
+    fn denies(&self, grounds: &Grounds, asked: &Question<'_>) -> bool {
+        self.deny.holds(grounds, asked)
     }
 
-    fn allows(&self, asked: &Question<'_>) -> bool {
-        !self.deny.holds(asked) && self.allow.holds(asked)
+    fn allows(&self, grounds: &Grounds, asked: &Question<'_>) -> bool {
+        !self.deny.holds(grounds, asked) && self.allow.holds(grounds, asked)
     }
 
     fn heap_bytes(&self) -> usize {
@@ -889,22 +824,22 @@ impl Residual {
 /// The resource policy's `Allow` statements that name a node.
 fn accepted(grounds: &Grounds, node: usize, action: ActionId) -> Relevant<'_> {
     let mut relevant = Relevant::default();
-    for statement in grounds.resource_policy.iter().flat_map(|p| p.statements()) {
+    for (policy, statement) in statements(&grounds.resource_policy) {
         if statement.effect == Effect::Allow
             && statement.actions.contains(action)
             && grounds.names(statement, node)
-            && let Some(weight) = weigh(statement, &grounds.resource, &grounds.early())
+            && let Some(weight) = grounds.weigh(policy, statement, &grounds.early())
         {
-            relevant.add(statement, weight);
+            relevant.add(policy, statement, weight);
         }
     }
     relevant
 }
 
 impl Formula {
-    fn holds(&self, asked: &Question<'_>) -> bool {
+    fn holds(&self, grounds: &Grounds, asked: &Question<'_>) -> bool {
         let gates = match self {
-            Self::Check(check) => return check.holds(asked),
+            Self::Check(check) => return check.holds(grounds, asked),
             Self::Gates(gates) => gates,
         };
         // Sixty-four gates cover all but the strangest graphs of trusts without allocating.
@@ -917,7 +852,7 @@ impl Formula {
         };
         for (at, gate) in gates.iter().enumerate() {
             values[at] = match gate {
-                Gate::Check(check) => check.holds(asked),
+                Gate::Check(check) => check.holds(grounds, asked),
                 Gate::Not(of) => !values[*of],
                 Gate::All(of) => of.iter().all(|gate| values[*gate]),
                 Gate::Any(of) => of.iter().any(|gate| values[*gate]),

@@ -24,6 +24,20 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Native,
+        Self::Aws,
+        Self::Tencent,
+        Self::Alibaba,
+        Self::Acl,
+    ];
+
+    /// The dialect of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
     /// Its name in commands and documents.
     pub fn name(self) -> &'static str {
         match self {

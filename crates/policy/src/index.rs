@@ -27,8 +27,6 @@ pub struct KeyIndex {
     statements: usize,
     /// Answers for every key, by access bits.
     every: [bool; 4],
-    /// The answer for enumerations.
-    enumeration: bool,
     /// Some statement speaks of reading or of writing alone.
     split: bool,
     keys: Table,
@@ -120,12 +118,12 @@ impl KeyIndex {
             .copied()
             .filter(|patterns| seen.insert(texts(patterns)))
             .collect();
-        let every = |bits: u8, enumeration| {
+        let every = |bits: u8| {
             let (reads, writes) = (bits & READ != 0, bits & WRITE != 0);
             let touch = Touch::EveryKey {
                 reads,
                 writes,
-                enumeration,
+                enumeration: false,
             };
             distinct.iter().any(|patterns| {
                 if deny {
@@ -164,8 +162,7 @@ impl KeyIndex {
         let mut index = Self {
             deny,
             statements: distinct.len(),
-            every: [0, READ, WRITE, BOTH].map(|bits| every(bits, false)),
-            enumeration: every(READ, true),
+            every: [0, READ, WRITE, BOTH].map(every),
             split: distinct
                 .iter()
                 .any(|patterns| !patterns.read_keys.is_empty() || !patterns.write_keys.is_empty()),
@@ -186,9 +183,6 @@ impl KeyIndex {
         match *touch {
             Touch::None => self.deny && self.statements > 0,
             Touch::Keyless => !self.deny && self.statements > 0,
-            Touch::EveryKey {
-                enumeration: true, ..
-            } => self.enumeration,
             Touch::EveryKey { reads, writes, .. } => self.every[usize::from(bits(reads, writes))],
             Touch::Named {
                 keys: [],

@@ -58,22 +58,19 @@ impl Embedded {
         let _ = effects; // nothing is kept yet
     }
 
-    /// Runs a transaction of which every command was authorised, each so often.
-    pub(crate) fn transaction<W: Words + Copy>(
+    /// Runs a transaction of which every command was authorised.
+    pub(crate) fn transaction<W: Words>(
         &mut self,
-        commands: Vec<(Permit<'_>, W, u32)>,
+        commands: Vec<(Permit<'_>, W)>,
         now: UnixMillis,
         out: &mut Vec<u8>,
     ) {
-        let runs = commands.into_iter().flat_map(|(permit, words, times)| {
-            let command = permit.command();
-            (0..times).map(move |_| (command, words))
-        });
-        let runs: Vec<_> = runs.collect();
         let mut engine = lock(&self.engine);
         let effects = engine.transaction(
             &mut self.session,
-            runs.into_iter(),
+            commands
+                .into_iter()
+                .map(|(permit, words)| (permit.command(), words)),
             engine_time(now),
             &mut random,
             out,

@@ -2,9 +2,7 @@
 
 use std::sync::OnceLock;
 
-use keyward_commands::{CommandId, CommandScope, Flags};
-
-use crate::sieve::Listing;
+use keyward_commands::{CommandId, Flags};
 
 /// What is done with a command once it is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,8 +19,6 @@ pub(crate) enum Handling {
     Unsubscribe(Namespace),
     /// Its reply may hold secrets of the server.
     ConfigGet,
-    /// Its reply tells the names of keys.
-    Enumeration(Listing),
     /// `SELECT`
     Select,
     /// `MULTI`
@@ -151,9 +147,6 @@ impl Handling {
             name if name == "command" || name.starts_with("command|") => Self::Catalogue,
             name if name.starts_with("client|") => Self::Sticky,
             "readonly" | "readwrite" | "asking" | "script|debug" => Self::Sticky,
-            "scan" | "clusterscan" => Self::Enumeration(Listing::Page),
-            "randomkey" => Self::Enumeration(Listing::One),
-            _ if command.scope == CommandScope::Enumeration => Self::Enumeration(Listing::Keys),
             _ if command.flags.contains(Flags::BLOCKING) => Self::Blocking,
             _ => Self::Plain,
         }

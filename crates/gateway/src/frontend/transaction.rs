@@ -4,12 +4,11 @@ use keyward_commands::{CommandId, Touched, resolve};
 use keyward_iam::{Call, DecisionTable, Permit, Request};
 use keyward_resp::{Decoded, RequestDecoder, RequestLimits, Words, encode};
 
-use super::allowed::{draws, item, number as selected};
+use super::allowed::number as selected;
 use super::client::{Access, Client, Flow, Turn};
 use super::words::RequestWords;
 use crate::backend::Backend;
 use crate::reply_queue::Mark;
-use crate::sieve::{DRAWS, Item, Sieve};
 
 /// The server's words for a transaction in which something was refused.
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
@@ -21,10 +20,6 @@ pub(crate) struct Transaction {
     requests: Vec<u8>,
     /// Something was refused: `EXEC` runs nothing.
     refused: bool,
-    /// How many requests are queued.
-    count: usize,
-    /// Which of them were sent several times, to draw again.
-    drawn: Vec<usize>,
     /// The keyspace that the last `SELECT` in it names.
     pub(crate) select: Option<u8>,
 }
@@ -34,31 +29,17 @@ impl Transaction {
     pub(crate) fn refuse(&mut self) {
         self.refused = true;
         self.requests = Vec::new();
-        self.drawn = Vec::new();
     }
 
     /// Keeps a request to be decided again; false if there would be too much.
-    pub(crate) fn queue(&mut self, request: &[u8], draws: u32, limit: usize) -> bool {
-        let more = request.len() * draws as usize;
-        if self.requests.len() + more > limit {
+    pub(crate) fn queue(&mut self, request: &[u8], limit: usize) -> bool {
+        if self.requests.len() + request.len() > limit {
             return false;
         }
         if !self.refused {
             self.requests.extend_from_slice(request);
-            if draws > 1 {
-                self.drawn.push(self.count);
-            }
-            self.count += 1;
         }
         true
-    }
-
-    /// How often the request at `at` was sent.
-    fn draws(&self, at: usize) -> u32 {
-        match self.drawn.binary_search(&at) {
-            Ok(_) => DRAWS,
-            Err(_) => 1,
-        }
     }
 }
 
@@ -171,7 +152,6 @@ impl Client {
         };
         let mut numbers = vec![u32::from(number)];
         let mut permits = Vec::with_capacity(views.len());
-        let mut items = Vec::with_capacity(views.len());
         let mut refused = None;
         'all: for (words, bytes) in &views {
             let on = |database_index: u32, touched: &mut Touched| {
@@ -181,25 +161,15 @@ impl Client {
                 };
                 permit(words, bytes, &open.table, call, touched)
             };
-            let mut last = None;
-            let mut filters = Vec::new();
+            let mut last = Err(None);
             for number in &numbers {
-                match on(*number, turn.touched) {
-                    Ok(permit) => {
-                        filters.extend(permit.filter().cloned());
-                        last = Some(permit);
-                    }
-                    Err(command) => {
-                        refused = Some((*words, command));
-                        break 'all;
-                    }
+                last = on(*number, turn.touched);
+                if let Err(command) = last {
+                    refused = Some((*words, command));
+                    break 'all;
                 }
             }
-            if let Some(permit) = last {
-                let draws = transaction.draws(permits.len());
-                items.push(item(permit.command(), filters, draws));
-                permits.push((permit, *words, draws));
-            }
+            permits.extend(last.ok().map(|permit| (permit, *words)));
             if open.table.reads_database_index()
                 && words.is(0, "SELECT")
                 && let Some(number) = selected(*words)
@@ -212,32 +182,18 @@ impl Client {
             self.record_denied(words, command, turn);
             return self.abort(turn);
         }
-        let plain = items.iter().all(|item| matches!(item, Item::Plain));
-        let limit = turn.settings.limits.unsent;
-        let sieve = || Sieve::of_transaction(items, self.protocol, limit);
         match &mut self.backend {
             Backend::Embedded(embedded) => {
                 let mut reply = Vec::new();
                 embedded.transaction(permits, turn.now, &mut reply);
-                if plain {
-                    self.answer(turn, |out| out.extend_from_slice(&reply));
-                } else {
-                    let sieve = sieve();
-                    self.answer(turn, |out| sieve.whole(&reply, out));
-                }
+                self.answer(turn, |out| out.extend_from_slice(&reply));
             }
-            _ => {
-                let mark = Mark::Exec {
+            _ => self.forward_marked(
+                exec,
+                Mark::Exec {
                     select: transaction.select,
-                };
-                if plain || self.quiet {
-                    self.forward_marked(exec, mark);
-                } else {
-                    let sieve = sieve();
-                    self.send(exec);
-                    self.queue.sieved(sieve, Some(mark));
-                }
-            }
+                },
+            ),
         }
         Flow::Done
     }
@@ -261,18 +217,11 @@ impl Client {
         let Some(transaction) = &mut self.transaction else {
             return Flow::Done;
         };
-        let draws = draws(permit);
-        if !transaction.queue(permit.bytes(), draws, turn.settings.limits.transaction) {
+        if !transaction.queue(permit.bytes(), turn.settings.limits.transaction) {
             return self.refuse("ERR keyward: too many bytes queued by MULTI", turn);
         }
         match &self.backend {
-            Backend::Server(_) => {
-                self.forward(permit);
-                for _ in 1..draws {
-                    self.send(permit);
-                    self.queue.drop_one();
-                }
-            }
+            Backend::Server(_) => self.forward(permit),
             _ => self.answer(turn, |out| encode::simple(out, "QUEUED")),
         }
         Flow::Done

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use keyward_commands::{ActionBits, ActionId, CONNECT};
 use keyward_policy::{Effect, IdentityPattern, KeyPatterns, Match, Policy, Statement, Touch};
 
-use crate::bits::weigh;
 use crate::decision::StatementRef;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
@@ -20,6 +19,7 @@ pub(crate) struct Place<'a> {
     source: &'a PolicySource,
     document: usize,
     index: usize,
+    policy: &'a Policy,
     pub(crate) statement: &'a Statement,
 }
 
@@ -44,9 +44,7 @@ impl Place<'_> {
             touch: *touch,
             request: &grounds.early(),
         };
-        self.statement
-            .matches(action, &grounds.resource, touch, &question)
-            == Match::Full
+        grounds.matches(self.policy, self.statement, &question) == Match::Full
     }
 }
 
@@ -103,7 +101,7 @@ struct Allow<'a> {
 fn read_list<'a>(
     documents: &'a [Arc<Policy>],
     source: &'a PolicySource,
-    concerns: impl Fn(&Statement) -> bool,
+    concerns: impl Fn(&Policy, &Statement) -> bool,
 ) -> (Vec<Allow<'a>>, Vec<Place<'a>>) {
     let mut allows: Vec<Allow<'a>> = Vec::new();
     let mut denies = Vec::new();
@@ -111,13 +109,14 @@ fn read_list<'a>(
     let mut free = ActionBits::EMPTY;
     for (document, policy) in documents.iter().enumerate() {
         for (index, statement) in policy.statements().iter().enumerate() {
-            if !concerns(statement) {
+            if !concerns(policy, statement) {
                 continue;
             }
             let place = Place {
                 source,
                 document,
                 index,
+                policy,
                 statement,
             };
             match statement.effect {
@@ -156,15 +155,15 @@ pub(crate) struct Ways<'a> {
 impl<'a> Ways<'a> {
     /// `resource_policy` is where the statements of the resource's policy are said to stand.
     pub(crate) fn of(grounds: &'a Grounds, resource_policy: &'a PolicySource) -> Self {
-        let resource = &*grounds.resource;
         let mut found = Self {
             grounds,
             ways: Vec::new(),
             denies: Vec::new(),
             truncated: false,
         };
-        let concerns =
-            |statement: &Statement| weigh(statement, resource, &grounds.early()).is_some();
+        let concerns = |policy: &Policy, statement: &Statement| {
+            grounds.weigh(policy, statement, &grounds.early()).is_some()
+        };
         let layers: Vec<(Vec<Allow<'a>>, Vec<Place<'a>>)> = grounds
             .layers
             .iter()
@@ -266,7 +265,7 @@ impl<'a> Ways<'a> {
     /// What the resource accepts of which node, and what its policy denies.
     fn accept(&mut self, reached: &[Vec<OpenWay<'a>>], source: &'a PolicySource) {
         let grounds = self.grounds;
-        let (_, denies) = read_list(&grounds.resource_policy, source, |_| true);
+        let (_, denies) = read_list(&grounds.resource_policy, source, |_, _| true);
         // A Deny for everyone leaves only the owner accepted for changing this very policy.
         let mut owner_only = ActionBits::EMPTY;
         for deny in denies {
@@ -298,7 +297,7 @@ impl<'a> Ways<'a> {
                 accepted.extend(ways.iter().cloned());
                 continue;
             }
-            let named = |statement: &Statement| grounds.names(statement, position);
+            let named = |_: &Policy, statement: &Statement| grounds.names(statement, position);
             let (mut allows, _) = read_list(&grounds.resource_policy, source, named);
             for allow in &mut allows {
                 allow.actions = allow.actions.subtract(&owner_only);

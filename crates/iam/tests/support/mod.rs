@@ -130,6 +130,28 @@ pub(crate) const COMMANDS: [&[&str]; 22] = [
     &["CONFIG", "SET", "a", "b"],
 ];
 
+/// Conditions and variables of every kind: what is known of the session, the moment, the call.
+const CONDITIONS: [&str; 18] = [
+    r#""Conditions":{"StringLike":{"kvdb:Key":"a:*"}}"#,
+    r#""Conditions":{"StringLike":{"kvdb:Key":["a:?","*"]}}"#,
+    r#""Conditions":{"StringNotLike":{"kvdb:Key":"a:*"}}"#,
+    r#""Conditions":{"ForAllValues:GlobLike":{"kvdb:ReadKey":"a:[12]"}}"#,
+    r#""Conditions":{"ForAnyValue:StringEquals":{"kvdb:WriteKey":"a:1"}}"#,
+    r#""Conditions":{"GlobLike":{"kvdb:Channel":"a:*"}}"#,
+    r#""Conditions":{"Null":{"kvdb:Key":"true"}}"#,
+    r#""Keys":["a:*"],"Conditions":{"NumericLessThan":{"kvdb:TtlSeconds":60}}"#,
+    r#""Conditions":{"NumericLessThanEqualsIfExists":{"kvdb:KeyCount":1,"kvdb:Count":5}}"#,
+    r#""Conditions":{"NumericGreaterThan":{"kvdb:ValueBytes":2}}"#,
+    r#""Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
+    r#""Conditions":{"NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"},"StringLike":{"kvdb:Key":"*"}}"#,
+    r#""Conditions":{"DateLessThan":{"keyward:CurrentTime":"2001-09-09"}}"#,
+    r#""Conditions":{"DateGreaterThan":{"keyward:CurrentTime":"2001-09-09"}}"#,
+    r#""Conditions":{"NumericEquals":{"kvdb:DatabaseIndex":1}}"#,
+    r#""Conditions":{"StringEquals":{"keyward:ClientName":"${keyward:PrincipalId}"}}"#,
+    r#""Keys":["${keyward:PrincipalId}:*","${keyward:PrincipalTag/none}*"]"#,
+    r#""ReadKeys":["${keyward:ClientName}:*"],"WriteKeys":["*"]"#,
+];
+
 /// What a world is made of; lists can be changed before it is built.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -162,6 +184,25 @@ fn lines(random: &mut Random, most: usize, resource_policy: bool) -> Vec<Line> {
 }
 
 impl World {
+    /// A world in which about half of the statements have conditions or variables.
+    pub(crate) fn conditional(random: &mut Random) -> Self {
+        let mut world = Self::random(random);
+        let documents = world
+            .trusts
+            .iter_mut()
+            .flat_map(|(.., documents)| documents);
+        let lists = documents
+            .chain(&mut world.resource_policies)
+            .chain(&mut world.boundaries)
+            .chain(&mut world.guardrails);
+        for line in lists.flatten() {
+            if random.one_in(2) {
+                line.keys = random.pick(&CONDITIONS);
+            }
+        }
+        world
+    }
+
     pub(crate) fn random(random: &mut Random) -> Self {
         let mut trusts = Vec::new();
         for _ in 0..3 + random.below(8) {

@@ -1,0 +1,226 @@
+//! Requests and identities in the vendors' terms, for documents of the vendors' dialects.
+
+use std::borrow::Cow;
+
+use keyward_commands::ActionId;
+use keyward_policy::{
+    Dialect, Effect, Facts, Match, Policy, Statement, VendorPlace, VendorPrincipal, VendorRequest,
+    render,
+};
+
+use crate::bits::Weight;
+use crate::evaluate::Question;
+use crate::grounds::Grounds;
+
+/// What the vendors call the organisations, and what a request says in a vendor's terms itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Terms {
+    /// Account numbers, by id of the organisation.
+    pub(crate) accounts: Vec<(Box<str>, Box<str>)>,
+    /// A request that came in a vendor's terms.
+    pub(crate) own: Option<OwnTerms>,
+}
+
+/// A request in a vendor's terms: it means nothing in those of another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OwnTerms {
+    pub(crate) dialect: Dialect,
+    pub(crate) principal: VendorPrincipal,
+    /// Name of the action, unless the command tells it.
+    pub(crate) action: Option<String>,
+    pub(crate) resource: String,
+    /// Account of whoever owns the policies.
+    pub(crate) account: String,
+}
+
+impl Grounds {
+    fn account(&self, organisation: &str) -> &str {
+        let accounts = &self.terms.accounts;
+        let found = accounts.iter().find(|(id, _)| **id == *organisation);
+        found.map_or("", |(_, account)| account)
+    }
+
+    /// Account of whoever owns a policy.
+    fn owner(&self, policy: &Policy) -> &str {
+        match &self.terms.own {
+            Some(own) => &own.account,
+            None => self.account(policy.organisation()),
+        }
+    }
+
+    /// Everything that an action on the resource is in a vendor's terms.
+    pub(crate) fn vendor_requests(&self, dialect: Dialect, action: ActionId) -> Vec<VendorRequest> {
+        if let Some(own) = &self.terms.own {
+            if own.dialect != dialect {
+                return Vec::new();
+            }
+            let action = match &own.action {
+                Some(action) => action.clone(),
+                None if action == keyward_commands::CONNECT && dialect == Dialect::Aws => {
+                    "elasticache:Connect".to_owned()
+                }
+                None => action.name().to_owned(),
+            };
+            return vec![VendorRequest {
+                action,
+                resource: own.resource.clone(),
+            }];
+        }
+        let organisation = organisation(&self.resource);
+        let user = self.nodes.first().map_or("", |node| &node.path);
+        let user = user.rsplit('/').next().unwrap_or_default();
+        let place = VendorPlace::new(dialect, self.account(organisation), user);
+        render(dialect, action, &self.resource, &place)
+    }
+
+    /// What a vendor calls a reached identity, if it has a name for it.
+    fn vendor_principal(&self, dialect: Dialect, node: usize) -> Option<VendorPrincipal> {
+        if let Some(own) = &self.terms.own {
+            let same = own.dialect == dialect;
+            return match node {
+                0 => same.then(|| own.principal.clone()),
+                // The owner: an account as a whole.
+                _ => {
+                    let account = self.nodes[node].path.rsplit('/').next()?;
+                    VendorPrincipal::of_identity(dialect, "org/owner", account, None)
+                }
+            };
+        }
+        let path = &self.nodes[node].path;
+        let account = self.account(organisation(path));
+        VendorPrincipal::of_identity(dialect, path, account, None)
+    }
+
+    /// Whether a statement of a vendor's resource policy names a node.
+    pub(crate) fn vendor_names(&self, statement: &Statement, node: usize) -> bool {
+        let Some(vendor) = &statement.vendor else {
+            return false;
+        };
+        let principal = self.vendor_principal(vendor.dialect(), node);
+        principal.is_some_and(|principal| vendor.names(&principal))
+    }
+
+    /// Whether a vendor's `Deny` names a reached identity. `NotPrincipal` is asked of the principal
+    /// itself, whose account it has to list, too.
+    pub(crate) fn vendor_deny_names_reached(&self, statement: &Statement) -> bool {
+        let Some(vendor) = &statement.vendor else {
+            return false;
+        };
+        let negated = vendor.principal_texts().is_some_and(|(negated, _)| negated);
+        let nodes = if negated { 1 } else { self.nodes.len() };
+        (0..nodes).any(|node| self.vendor_names(statement, node))
+    }
+
+    /// How far a statement of any dialect matches: the least of all requests that the question is
+    /// in its dialect, for an Allow, and the most for a Deny.
+    pub(crate) fn matches(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        question: &Question<'_>,
+    ) -> Match {
+        let Some(vendor) = &statement.vendor else {
+            if self.terms.own.is_some() {
+                return Match::Action;
+            }
+            return statement.matches(question.action, &self.resource, &question.touch, question);
+        };
+        let requests = self.vendor_requests(vendor.dialect(), question.action);
+        let found = requests
+            .iter()
+            .map(|request| statement.matches_vendor(request, self.owner(policy), question));
+        let found = match statement.effect {
+            Effect::Allow => found.min(),
+            Effect::Deny => found.max(),
+        };
+        found.unwrap_or(Match::Action)
+    }
+
+    /// How far a vendor's statement matches one of the requests that a question is to it.
+    pub(crate) fn matches_request(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        request: &VendorRequest,
+        question: &Question<'_>,
+    ) -> Match {
+        statement.matches_vendor(request, self.owner(policy), question)
+    }
+
+    /// What is known of a statement before a command comes: `None` if it cannot match one. The
+    /// resource is looked at in statements that name resources.
+    pub(crate) fn weigh(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        facts: &dyn Facts,
+    ) -> Option<Weight> {
+        let concerns = match &statement.vendor {
+            Some(vendor) => {
+                let request = self.command_request(vendor.dialect())?;
+                vendor.matches_resource(&request, self.owner(policy), facts)
+            }
+            None if self.terms.own.is_some() => return None,
+            None if statement.names_resources() => statement.concerns(&self.resource, facts),
+            None => Some(true),
+        };
+        if concerns == Some(false) {
+            return None;
+        }
+        let holds = match &statement.conditions {
+            Some(conditions) => conditions.holds(statement.effect, facts),
+            None => Some(true),
+        };
+        match (concerns, holds) {
+            (_, Some(false)) => None,
+            (Some(true), Some(true)) => Some(Weight::Sure),
+            _ => Some(Weight::Conditional),
+        }
+    }
+
+    /// Any command on the resource: they differ in the name of the action alone.
+    fn command_request(&self, dialect: Dialect) -> Option<VendorRequest> {
+        const ANY: &str = "kvdb:ExecuteGet";
+        let action = keyward_commands::action(ANY)?;
+        self.vendor_requests(dialect, action).into_iter().next()
+    }
+
+    /// Whether a statement's resources are known to cover the resource, whatever the call.
+    pub(crate) fn concerns_surely(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        facts: &dyn Facts,
+    ) -> bool {
+        match &statement.vendor {
+            Some(vendor) => self
+                .command_request(vendor.dialect())
+                .is_some_and(|request| {
+                    vendor.matches_resource(&request, self.owner(policy), facts) == Some(true)
+                }),
+            None => {
+                !statement.names_resources()
+                    || statement.concerns(&self.resource, facts) == Some(true)
+            }
+        }
+    }
+
+    /// The name of what is asked.
+    pub(crate) fn action_name<'a>(&'a self, question: &Question<'_>) -> Cow<'a, str> {
+        match self
+            .terms
+            .own
+            .as_ref()
+            .and_then(|own| own.action.as_deref())
+        {
+            Some(action) => Cow::Borrowed(action),
+            None => Cow::Borrowed(question.action.name()),
+        }
+    }
+}
+
+/// The id of the organisation that a full path is in.
+pub(crate) fn organisation(path: &str) -> &str {
+    let rest = path.strip_prefix("org/").unwrap_or("");
+    rest.split('/').next().unwrap_or("")
+}
