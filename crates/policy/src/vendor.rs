@@ -19,6 +19,7 @@ mod resource;
 mod statement;
 
 pub use action::unknown_vendor_action;
+pub(crate) use action::{fold as fold_action, is_without_resource};
 pub use place::{DatabaseKind, VendorPlace, path_of_resource};
 pub use principal::VendorPrincipal;
 pub(crate) use read::read;

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use keyward_commands::CATALOGUE_VERSION;
 use keyward_policy::check::{Finding, Options, Region, Report, Rule, Severity, check, rule};
 use keyward_policy::{Dialect, PolicyKind, detect};
 use serde_json::{Map, Value, json};
@@ -33,6 +34,9 @@ pub(crate) struct Arguments {
     /// Findings from this severity on are a failure.
     #[arg(long, value_enum, default_value = "error")]
     level: Level,
+    /// Tell which action sets and wildcards have grown since this version of the catalogue.
+    #[arg(long, value_name = "VERSION")]
+    since_catalogue: Option<u32>,
     /// Say what a code means.
     #[arg(long, value_name = "CODE", conflicts_with = "documents")]
     explain: Option<String>,
@@ -112,6 +116,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
             .duration_since(SystemTime::UNIX_EPOCH)
             .ok()
             .and_then(|since| i64::try_from(since.as_millis()).ok()),
+        catalogue: arguments.since_catalogue,
     };
     let mut all = Vec::new();
     for document in &arguments.documents {
@@ -358,6 +363,7 @@ fn summary(checked: &Checked) -> Value {
         "file": checked.name,
         "valid": checked.report.statements.is_some(),
         "statements": checked.report.statements,
+        "catalogue": CATALOGUE_VERSION,
         "findings": counts,
     })
 }
@@ -372,6 +378,7 @@ mod tests {
             kind: PolicyKind::Identity,
             organisation: "dev",
             now: None,
+            catalogue: None,
         };
         Checked {
             name: "p.json".to_owned(),

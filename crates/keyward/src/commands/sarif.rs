@@ -189,6 +189,7 @@ mod tests {
             kind: PolicyKind::Identity,
             organisation: "dev",
             now: None,
+            catalogue: None,
         };
         let checked = |(name, text): &(&str, &str)| Checked {
             name: (*name).to_owned(),

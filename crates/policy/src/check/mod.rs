@@ -11,9 +11,10 @@ use keyward_commands::{ActionBits, action_pattern};
 
 use crate::dialect::{is_acl, of_document};
 use crate::finding::Collector;
-use crate::{Dialect, Effect, PolicyKind, ResourcePattern, json};
+use crate::{Dialect, Effect, Policy, PolicyKind, ResourcePattern, json};
 
 mod acl;
+mod conditions;
 mod cover;
 mod decided;
 #[expect(
@@ -26,6 +27,7 @@ mod native;
 mod report;
 mod rules;
 mod shadow;
+mod vendor;
 
 pub use report::{Finding, Fix, MAX_LISTED, Region, Related, Report};
 pub use rules::{Rule, Severity, rule, rules};
@@ -46,6 +48,8 @@ pub struct Options<'o> {
     pub organisation: &'o str,
     /// The time, in milliseconds since 1970; without it no date is over.
     pub now: Option<i64>,
+    /// The version of the catalogue that it was written for; without it nothing has grown.
+    pub catalogue: Option<u32>,
 }
 
 /// Checks a document. Never refuses to look: what cannot be read is a finding.
@@ -58,7 +62,7 @@ pub fn check(text: &str, options: &Options<'_>) -> Report {
     {
         return acl::check(text, out);
     }
-    let read = crate::read(text, options.kind, options.organisation);
+    let read = crate::read_as(options.dialect, text, options.kind, options.organisation);
     let statements = match &read {
         Ok(policy) => Some(policy.statements().len()),
         Err(findings) => {
@@ -70,22 +74,70 @@ pub fn check(text: &str, options: &Options<'_>) -> Report {
     if let Some(node) = json::parse(text, &mut ignored)
         && let Some(dialect) = options.dialect.or_else(|| of_document(&node, &mut ignored))
     {
-        let document = Document::new(text, dialect, options, &node);
+        let mut document = Document::new(text, dialect, options, &node);
         if document.drafts.is_empty() && read.is_ok() {
             let message = "the document has no statement";
             out.add(Kind::EmptyDocument, node.at, "", message);
         }
+        if let Ok(policy) = &read {
+            document.add_actions(policy);
+        }
+        conditions::check(&document, &mut out);
+        if let Some(since) = options.catalogue {
+            growth(&document, since, &mut out);
+        }
         if dialect == Dialect::Native {
             native::check(&document, &mut out);
             shadow::check(&document, &mut out);
+        } else {
+            vendor::check(&document, &node, &mut out);
         }
     }
     out.finish(statements)
 }
 
+/// What action patterns of a policy mean today and did not mean in an earlier version of the
+/// catalogue: (statement, pattern, the actions that came).
+#[must_use]
+pub fn grown_actions(policy: &Policy, since: u32) -> Vec<(usize, String, ActionBits)> {
+    let mut findings = Collector::default();
+    let Some(node) = json::parse(policy.text(), &mut findings) else {
+        return Vec::new();
+    };
+    let drafts = draft::statements(policy.text(), policy.dialect(), &node);
+    let of = |(at, draft): (usize, &Draft<'_>)| {
+        let grown = draft.actions.items.iter().filter_map(move |item| {
+            let more = keyward_commands::grown(item.text, since);
+            (!more.is_empty()).then(|| (at, item.text.to_owned(), more))
+        });
+        grown.collect::<Vec<_>>()
+    };
+    drafts.iter().enumerate().flat_map(of).collect()
+}
+
+/// Patterns that mean more than when they were written.
+fn growth(document: &Document<'_>, since: u32, out: &mut Reporter<'_>) {
+    for draft in &document.drafts {
+        for item in &draft.actions.items {
+            let more = keyward_commands::grown(item.text, since);
+            if !more.is_empty() {
+                let message = format!(
+                    "{} has grown since catalogue {since}: {}",
+                    crate::finding::quoted(item.text),
+                    native::names(&more)
+                );
+                let path = draft.actions.path(&draft.path, item);
+                out.add(Kind::CatalogueGrew, item.at, path, message);
+            }
+        }
+    }
+}
+
 /// A document and what its parts mean.
 struct Document<'d> {
     text: &'d str,
+    dialect: Dialect,
+    now: Option<i64>,
     kind: PolicyKind,
     organisation: &'d str,
     drafts: Vec<Draft<'d>>,
@@ -122,6 +174,8 @@ impl<'d> Document<'d> {
         let drafts = draft::statements(text, dialect, node);
         let mut document = Self {
             text,
+            dialect,
+            now: options.now,
             kind: options.kind,
             organisation: options.organisation,
             meanings: Vec::with_capacity(drafts.len()),
@@ -130,13 +184,25 @@ impl<'d> Document<'d> {
             applicable: RefCell::default(),
         };
         let mut known: HashMap<&str, Option<u32>> = HashMap::new();
-        if dialect == Dialect::Native {
-            let meanings = document.drafts.iter();
-            let meanings =
-                meanings.map(|draft| Meaning::of(draft, options, &mut document.pool, &mut known));
-            document.meanings = meanings.collect();
+        let is_native = dialect == Dialect::Native;
+        for draft in &document.drafts {
+            let pool = &mut document.pool;
+            document.meanings.push(if is_native {
+                Meaning::of(draft, options, pool, &mut known)
+            } else {
+                Meaning::of_vendor(draft)
+            });
         }
         document
+    }
+
+    /// Of a vendor's document: the catalogue's actions that each statement speaks of.
+    fn add_actions(&mut self, policy: &Policy) {
+        if self.dialect != Dialect::Native && policy.statements().len() == self.meanings.len() {
+            for (meaning, statement) in self.meanings.iter_mut().zip(policy.statements()) {
+                meaning.actions = statement.actions.clone();
+            }
+        }
     }
 
     /// The actions that an action pattern of a statement names.
@@ -158,6 +224,17 @@ impl<'d> Document<'d> {
 }
 
 impl Meaning {
+    fn of_vendor(draft: &Draft<'_>) -> Self {
+        Self {
+            patterns: Vec::new(),
+            actions: ActionBits::EMPTY,
+            resources: Vec::new(),
+            conditions: draft.wanted.iter().map(in_one_spelling).collect(),
+            is_whole: false,
+            full: false,
+        }
+    }
+
     fn of<'d>(
         draft: &Draft<'d>,
         options: &Options<'_>,

@@ -89,7 +89,6 @@ macro_rules! own {
     ($($name:ident $code:literal $severity:ident $title:literal: $explanation:literal;)+) => {
         /// A kind of finding that is no error.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(dead_code, reason = "some are of parts of the language that are not read yet")]
         pub(crate) enum Kind { $($name),+ }
 
         /// In the order of [`Kind`].
@@ -153,6 +152,10 @@ own! {
         "A server that loads a file without `user default …` makes one that needs no password and may do everything, and every new connection is that user. Write `user default off` (or give it a password and little else).";
     AclAllChannels "S022" Security "ACL rules with a key restriction and every channel":
         "`&*` (and, on servers before 7, rules without any channel pattern) lets the user subscribe to everything: key-event notifications carry key names, so the key restriction tells less than it hides. Write `resetchannels` and the channels that are meant.";
+    SetOnSingle "S023" Security "a set operator on a key with one value":
+        "`ForAllValues:` and `ForAnyValue:` are for keys of which one request has several values. On a key with one value `ForAllValues:` adds nothing but that it also holds where the value is missing; write the plain operator, with `IfExists` if missing values are meant to pass.";
+    PlainOnSeveral "S024" Security "a plain operator on a key with several values, in a vendor's document":
+        "In vendors' documents a plain operator on a key with several values matches only requests with exactly one: a Deny on `kvdb:Key` that stops `GET secret` does not stop `MGET secret secret2`. Write `ForAnyValue:` in a Deny and `ForAllValues:` (with `Null`) in an Allow. The native dialect means every key in an Allow and any key in a Deny by the plain operator.";
     Shadowed "W001" Warning "an Allow that a Deny always covers":
         "Deny wins over every Allow, whatever their order. Here a Deny of the same document covers all that the Allow could ever match, so the Allow grants nothing. Remove it, or narrow the Deny.";
     Redundant "W002" Warning "a statement that another one covers":
@@ -211,34 +214,32 @@ own! {
         "`kvdb:Connect` comes with any allowed command, and what clients send as a matter of course (PING, SELECT, COMMAND, CLIENT SETINFO, MULTI, EXEC, …) needs only that. Listing them changes nothing in an Allow.";
     NotCompared "I011" Suggestion "the document is too large to compare every statement with every other":
         "Looking for statements that cover each other, and listing what was found, is bounded so that an answer comes within a second. What is listed holds; there may be more. Split the document.";
-    NullWithQualifier "I012" Suggestion "`Null` under a set operator":
-        "`Null` asks whether the request has the key at all; `ForAllValues:` and `ForAnyValue:` before it change nothing useful. Write plain `Null`.";
     MissingVersion "W019" Warning "an AWS document without a version, or of the old one":
         "Without `Version`, and with 2008-10-17, `${…}` is plain text and no variable. Write `\"Version\": \"2012-10-17\"` unless the old reading is meant.";
     VariableIgnored "W020" Warning "a variable that is read as plain text":
         "In this document, or in this place, `${…}` is no variable but text, so the pattern matches only what literally contains it. Variables need version 2012-10-17 in AWS documents, stand behind the fifth colon of an ARN and in values of String and Arn operators; Alibaba documents have none.";
-    EmptySid "I013" Suggestion "an empty `Sid`":
+    EmptySid "I012" Suggestion "an empty `Sid`":
         "An empty `Sid` names nothing. Give the statement a name that explanations and audit records can show, or leave the element out.";
-    EmptyList "I014" Suggestion "an empty list or object":
+    EmptyList "I013" Suggestion "an empty list or object":
         "An empty list of actions, resources, principals or values makes the statement match nothing, and an empty `Condition` restricts nothing. Fill it or leave it out.";
     OperationLevel "W021" Warning "an operation that is authorised only on `*`":
         "The vendor decides this operation without a resource: a statement that names resources never grants it. Put the action into a statement of its own with resource `*`.";
     ForeignAction "W022" Warning "an action that has no meaning here":
-        "The name is of a service, or an operation, of the vendor that Keyward does not offer: the statement is kept as it is, and the action never occurs in a request. Nothing is wrong if the document also serves the vendor's cloud; check the spelling otherwise.";
+        "The service is none that Keyward answers for, or the service has no operation of that name: the action never occurs in a request. Check the spelling; nothing is wrong if the document also serves other parts of the vendor's cloud.";
     ForeignResource "W023" Warning "a resource that no request here has":
         "The service, the type or the form of the resource is none that a request of Keyward is rendered to, so the pattern never matches. Databases are `replicationgroup:`, `serverlesscache:`, `cluster:` (AWS), `instance/` (Tencent, Alibaba).";
     UnknownConditionKey "W024" Warning "a condition key that no request here has":
         "Keyward does not fill in this key, so a request never has it: a positive operator never holds, a negated one always (AWS). Check the spelling and the case, or leave the condition to the vendor's cloud.";
-    SizeQuota "I015" Suggestion "longer than the vendor accepts":
+    SizeQuota "I014" Suggestion "longer than the vendor accepts":
         "The vendor limits policies by their characters without white space (AWS: 6,144 of a managed policy, 2,048 of a trust policy; Alibaba: 6,144). Keyward reads it, but it cannot be carried back.";
-    DeprecatedKey "W025" Warning "an element that the vendor no longer documents":
+    Outdated "W025" Warning "an element that the vendor no longer documents":
         "The vendor replaced it, or lists it only in older copies of its reference. It is read as it was documented; prefer the current form.";
     ConnectNeedsBoth "W026" Warning "`elasticache:Connect` without the cache or without the user":
         "Connecting is decided on two resources at once, the cache (`replicationgroup:` or `serverlesscache:`) and the user (`user:`). The statements of this document allow it on one of them only, so nobody gets in by it.";
-    PartialServiceWildcard "I016" Suggestion "a wildcard in the name of a service":
+    PartialServiceWildcard "I015" Suggestion "a wildcard in the name of a service":
         "A wildcard before the colon covers services that nobody thought of. Name the service.";
-    TagOperator "W027" Warning "tags compared in a form that the vendor does not check":
-        "Tencent checks tags only as `for_any_value:string_equal` on `qcs:resource_tag` with values of the form `key&value`. Other forms never match.";
+    NotOffered "I016" Suggestion "an operation of the vendor that is not offered here":
+        "The vendor has the operation, Keyward has none like it: the action never occurs in a request here. Nothing is wrong with it in a document that also serves the vendor's cloud.";
 }
 
 /// Explanations of errors, by code.
@@ -341,23 +342,23 @@ static ERRORS: &[(&str, &str)] = &[
     ),
     (
         "E025",
-        "Condition operators are those of the dialect, spelled as it spells them, and each compares one kind of thing: text, numbers, dates, addresses, truth values. The message names the nearest.",
+        "Operators are those of the dialect, letter case included, with `IfExists` behind and `ForAllValues:` or `ForAnyValue:` before, where the dialect has them; in native documents the operator must compare what the key holds. The message has the nearest names.",
     ),
     (
         "E026",
-        "Condition keys of Keyward's own are known one by one, so that a mistyped one cannot make a Deny that never holds. Keys of a vendor need the vendor's form.",
+        "A condition key that is not in the catalogue would never be part of a request, and its condition would silently hold always or never. Native keys are `keyward:…` and `kvdb:…`; letter case counts. The message has the nearest names.",
     ),
     (
         "E027",
-        "The value cannot be compared by its operator: no number, date, address, or whatever it compares. Such a condition would never hold.",
+        "The value is none that the operator can compare with: a number, a date (ISO 8601 or seconds since 1970), an address or a network, `true` or `false`, base64.",
     ),
     (
         "E028",
-        "A variable is written `${key}` or `${key, 'default'}`, in the places where its dialect allows one.",
+        "Variables are `${<condition key>}` or `${<condition key>, 'default'}`, in resources, keys, channels and values of operators that compare text; `${*}`, `${?}` and `${$}` stand for these characters. They speak of who asks, from where and of what, not of the command's own keys and arguments.",
     ),
     (
         "E029",
-        "AWS refuses policies with characters beyond U+00FF, so such a document cannot have come from there.",
+        "The vendor takes only some characters in a policy (AWS: tab, line ends and U+0020 to U+00FF). A document with others could not have come from there.",
     ),
 ];
 

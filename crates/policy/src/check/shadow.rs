@@ -262,6 +262,9 @@ impl<'s, 'd> Search<'s, 'd> {
             };
             let path = draft.actions.path(&draft.path, item);
             let allowed = self.allowed_where(at, &left);
+            if allowed.is_empty() && effect.set.is_none() {
+                continue;
+            }
             let (kind, message) = if allowed.is_empty() {
                 let message = format!(
                     "denies {} and not the other ways to {}: {}",
