@@ -326,11 +326,11 @@ fn the_manual_is_the_code() {
 }
 
 /// Documents of 1 MB that are made to hurt: with `KEYWARD_CHECK_TIMES` in a release build each must
-/// take less than a second; else only that they end is checked, on a twentieth of the size.
+/// take less than a second; else only that they end is checked, on small ones.
 #[test]
 fn large_documents() {
     let measured = std::env::var_os("KEYWARD_CHECK_TIMES").is_some();
-    let size = if measured { 1_000_000 } else { 50_000 };
+    let size = if measured { 1_000_000 } else { 12_000 };
     let repeat = |before: &str, after: &str, part: &dyn Fn(usize) -> String| {
         let mut text = before.to_owned();
         for at in 0.. {
@@ -411,15 +411,11 @@ fn large_documents() {
         ),
         (
             "a vendor's statements",
-            repeat(
-                r#"{"Version":"2012-10-17","Statement":["#,
-                "]}",
-                &|at| {
-                    format!(
-                        r#"{{"Effect":"Allow","Action":"kvdb:ExecuteGet","Resource":"arn:aws:elasticache:*:123456789012:cluster:{at}"}}"#
-                    )
-                },
-            ),
+            repeat(r#"{"Version":"2012-10-17","Statement":["#, "]}", &|at| {
+                format!(
+                    r#"{{"Effect":"Allow","Action":"kvdb:ExecuteGet","Resource":"arn:aws:elasticache:*:123456789012:cluster:{at}"}}"#
+                )
+            }),
         ),
         (
             "a vendor's lists",

@@ -10,30 +10,27 @@ pub(crate) fn glob_covers(outer: &str, inner: &str) -> bool {
     if outer == inner || outer == "*" {
         return true;
     }
-    // A variable may become anything that is literal, and may be missing.
-    if outer.contains("${") || inner.contains("${") {
-        return match outer.strip_suffix('*') {
-            Some(prefix) => is_plain(prefix) && before_variable(inner).starts_with(prefix),
-            None => false,
-        };
+    // The common case, without compiling anything. A variable may become anything that is literal,
+    // and may be missing: what stands before it is all that is known.
+    if let Some(prefix) = outer.strip_suffix('*')
+        && is_plain(prefix)
+    {
+        return before_variable(inner).starts_with(prefix);
     }
-    let (outer, inner) = (Glob::new(outer.as_bytes()), Glob::new(inner.as_bytes()));
+    if is_plain(outer) || outer.contains("${") || inner.contains("${") {
+        return false;
+    }
+    let outer = Glob::new(outer.as_bytes());
     if outer.is_everything() {
         return true;
     }
+    let inner = Glob::new(inner.as_bytes());
     if let Some(exact) = inner.as_exact() {
         return outer.matches(exact);
     }
     outer
         .as_prefix()
         .is_some_and(|prefix| inner.literal_prefix().starts_with(prefix))
-}
-
-/// Is there a pattern among these for each of those?
-pub(crate) fn globs_cover(outer: &[&str], inner: &[&str]) -> bool {
-    inner
-        .iter()
-        .all(|inner| outer.iter().any(|outer| glob_covers(outer, inner)))
 }
 
 /// No character that means something in a glob, and no variable.

@@ -3,7 +3,7 @@
 
 use keyward_commands::{ActionBits, CommandScope};
 
-use crate::check::cover::{globs_cover, resource_covers, resources_may_overlap};
+use crate::check::cover::{glob_covers, resource_covers, resources_may_overlap};
 use crate::check::draft::{Draft, token_end};
 use crate::check::effects::effects;
 use crate::check::native::names;
@@ -14,7 +14,7 @@ use crate::finding::quoted;
 use crate::{Effect, PolicyKind};
 
 /// Pairs of statements that are compared, at most: what a second allows.
-const MAX_PAIRS: usize = 4_000_000;
+const MAX_PAIRS: usize = 1_000_000;
 
 /// All of it.
 pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {
@@ -47,6 +47,9 @@ struct Search<'s, 'd> {
     /// its rarest action too.
     allows: Vec<Vec<u32>>,
     denies: Vec<Vec<u32>>,
+    /// All statements that deny, and that allow.
+    all_denies: Vec<u32>,
+    all_allows: Vec<u32>,
     /// How many comparisons are left.
     pairs: usize,
     /// What all Allows name together.
@@ -60,6 +63,8 @@ impl<'s, 'd> Search<'s, 'd> {
             document,
             allows: empty(),
             denies: empty(),
+            all_denies: Vec::new(),
+            all_allows: Vec::new(),
             pairs: MAX_PAIRS,
             allowed: ActionBits::EMPTY,
         };
@@ -67,16 +72,21 @@ impl<'s, 'd> Search<'s, 'd> {
             if !meaning.is_whole {
                 continue;
             }
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
             let lists = match draft.effect {
                 Some(Effect::Allow) => {
                     search.allowed = search.allowed.union(&meaning.actions);
+                    search.all_allows.push(at);
                     &mut search.allows
                 }
-                Some(Effect::Deny) => &mut search.denies,
+                Some(Effect::Deny) => {
+                    search.all_denies.push(at);
+                    &mut search.denies
+                }
                 None => continue,
             };
             for action in meaning.actions.iter() {
-                lists[action.index()].push(u32::try_from(at).unwrap_or(u32::MAX));
+                lists[action.index()].push(at);
             }
         }
         search
@@ -103,6 +113,30 @@ impl<'s, 'd> Search<'s, 'd> {
         self.pairs > 0
     }
 
+    /// What Denies deny wherever a statement matches, and the last of them; `None` if it was not
+    /// possible to look at all.
+    fn denied_beside(&mut self, at: usize) -> Option<(ActionBits, Option<usize>)> {
+        let document = self.document;
+        let (mut denied, mut last) = (ActionBits::EMPTY, None);
+        for place in 0..self.all_denies.len() {
+            let other = self.all_denies[place] as usize;
+            if other == at {
+                continue;
+            }
+            if !self.spend() {
+                return None;
+            }
+            let actions = &document.meanings[other].actions;
+            let news = actions.intersects(&document.meanings[at].actions)
+                || document.drafts[at].is(Effect::Deny);
+            if news && covers_all_but_actions(document, other, at) {
+                denied = denied.union(actions);
+                last = Some(other);
+            }
+        }
+        Some((denied, last))
+    }
+
     /// A Deny, or several, cover all of an Allow, or all of one of its action patterns.
     fn shadowed(&mut self, at: usize, out: &mut Reporter<'_>) -> bool {
         if out.is_full(Kind::Shadowed) {
@@ -110,30 +144,9 @@ impl<'s, 'd> Search<'s, 'd> {
         }
         let document = self.document;
         let (draft, meaning) = (&document.drafts[at], &document.meanings[at]);
-        let mut denied = ActionBits::EMPTY;
-        let mut last = None;
-        let mut seen: Vec<u32> = Vec::new();
-        for action in meaning.actions.iter() {
-            if self.denies[action.index()].is_empty() || denied.contains(action) {
-                continue;
-            }
-            for other in self.denies[action.index()].clone() {
-                if seen.contains(&other) {
-                    continue;
-                }
-                if !self.spend() {
-                    return false;
-                }
-                if seen.len() < 64 {
-                    seen.push(other);
-                }
-                let other = other as usize;
-                if covers_all_but_actions(document, other, at) {
-                    denied = denied.union(&document.meanings[other].actions);
-                    last = Some(other);
-                }
-            }
-        }
+        let Some((denied, last)) = self.denied_beside(at) else {
+            return false;
+        };
         let Some(other) = last else {
             return false;
         };
@@ -222,26 +235,23 @@ impl<'s, 'd> Search<'s, 'd> {
                 by_name = by_name.union(bits);
             }
         }
+        let mut beside: Option<ActionBits> = None;
         for effect in effects() {
             let named = by_name.intersect(&effect.triggers);
             if named.is_empty() || effect.ways.is_subset_of(&meaning.actions) {
                 continue;
             }
-            let mut denied = meaning.actions.clone();
-            for action in effect.ways.iter() {
-                if denied.contains(action) {
-                    continue;
-                }
-                for other in self.denies[action.index()].clone() {
-                    if !self.spend() {
+            let others = match &beside {
+                Some(others) => others.clone(),
+                None => {
+                    let Some((others, _)) = self.denied_beside(at) else {
                         return;
-                    }
-                    if covers_all_but_actions(document, other as usize, at) {
-                        denied = denied.union(&document.meanings[other as usize].actions);
-                        break;
-                    }
+                    };
+                    beside = Some(others.clone());
+                    others
                 }
-            }
+            };
+            let denied = meaning.actions.union(&others);
             let left = effect.ways.subtract(&denied);
             if left.is_empty() {
                 continue;
@@ -317,16 +327,13 @@ impl<'s, 'd> Search<'s, 'd> {
         let document = self.document;
         let denied = &document.meanings[deny];
         let mut found = ActionBits::EMPTY;
-        for action in some.iter() {
-            for other in self.allows[action.index()].clone() {
-                if !self.spend() {
-                    return found;
-                }
-                if may_meet(document, denied, &document.meanings[other as usize]) {
-                    found =
-                        found.union(&document.meanings[other as usize].actions.intersect(&some));
-                    break;
-                }
+        for place in 0..self.all_allows.len() {
+            if !self.spend() || some.is_subset_of(&found) {
+                break;
+            }
+            let other = &document.meanings[self.all_allows[place] as usize];
+            if other.actions.intersects(&some) && may_meet(document, denied, other) {
+                found = found.union(&other.actions.intersect(&some));
             }
         }
         found
@@ -387,10 +394,21 @@ fn covers_where(document: &Document<'_>, outer: usize, inner: usize) -> bool {
     }
 }
 
-fn globs<'d>(draft: &Draft<'d>, name: &str) -> Vec<&'d str> {
-    let list = draft.keys.iter().find(|list| list.name == name);
-    list.map_or_else(Vec::new, |list| {
-        list.items.iter().map(|item| item.text).collect()
+/// The patterns of some of the key fields.
+fn globs<'a>(draft: &'a Draft<'_>, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let lists = draft.keys.iter();
+    let lists = lists.filter(|list| names.contains(&list.name));
+    lists.flat_map(|list| list.items.iter().map(|item| item.text))
+}
+
+/// Is each pattern of these fields of `inner` covered by one of those fields of `outer`?
+fn fields_cover(outer: &Draft<'_>, wider: &[&str], inner: &Draft<'_>, fields: &[&str]) -> bool {
+    const MOST: usize = 64;
+    globs(inner, fields).enumerate().all(|(at, text)| {
+        at < MOST
+            && globs(outer, wider)
+                .take(MOST)
+                .any(|wide| glob_covers(wide, text))
     })
 }
 
@@ -402,52 +420,27 @@ fn covers_keys(outer: &Draft<'_>, inner: &Draft<'_>, meaning: &Meaning) -> bool 
     if inner.keys.is_empty() {
         return false;
     }
-    let (x, y) = (|name| globs(outer, name), |name| globs(inner, name));
-    let (keys, reads, writes) = (x("Keys"), x("ReadKeys"), x("WriteKeys"));
-    let either = |more: &[&'_ str]| -> Vec<String> {
-        keys.iter()
-            .chain(more)
-            .map(|text| (*text).to_owned())
-            .collect()
-    };
-    let (reads, writes) = (either(&reads), either(&writes));
-    let texts = |owned: &[String]| -> Vec<String> { owned.to_vec() };
-    let cover = |wider: Vec<String>, inner: Vec<&str>| {
-        let wider: Vec<&str> = wider.iter().map(String::as_str).collect();
-        wider.len() * inner.len() <= 10_000 && globs_cover(&wider, &inner)
-    };
     match (outer.effect, inner.effect) {
         // A Deny matches on any key; an Allow only if all of its keys fit: what the Allow touches
         // must be keys, and each of them denied.
         (Some(Effect::Deny), Some(Effect::Allow)) => {
-            let keyed = meaning.actions.iter().all(|action| {
-                let command = action.command().map(|command| command.command());
-                command.is_some_and(|command| {
-                    let needs = keyward_commands::Flags::NO_MANDATORY_KEYS;
-                    command.scope == CommandScope::Keyed && !command.flags.contains(needs)
+            let keyed = || {
+                meaning.actions.iter().all(|action| {
+                    let command = action.command().map(|command| command.command());
+                    command.is_some_and(|command| {
+                        let needs = keyward_commands::Flags::NO_MANDATORY_KEYS;
+                        command.scope == CommandScope::Keyed && !command.flags.contains(needs)
+                    })
                 })
-            });
-            keyed
-                && cover(x("Keys").iter().map(|text| (*text).to_owned()).collect(), {
-                    let mut all = y("Keys");
-                    all.extend(y("ReadKeys"));
-                    all.extend(y("WriteKeys"));
-                    all
-                })
+            };
+            let fields = ["Keys", "ReadKeys", "WriteKeys"];
+            fields_cover(outer, &["Keys"], inner, &fields) && keyed()
         }
         (Some(a), Some(b)) if a == b => {
-            cover(
-                keys.iter().map(|text| (*text).to_owned()).collect(),
-                y("Keys"),
-            ) && cover(texts(&reads), y("ReadKeys"))
-                && cover(texts(&writes), y("WriteKeys"))
-                && cover(
-                    x("Channels")
-                        .iter()
-                        .map(|text| (*text).to_owned())
-                        .collect(),
-                    y("Channels"),
-                )
+            fields_cover(outer, &["Keys"], inner, &["Keys"])
+                && fields_cover(outer, &["Keys", "ReadKeys"], inner, &["ReadKeys"])
+                && fields_cover(outer, &["Keys", "WriteKeys"], inner, &["WriteKeys"])
+                && fields_cover(outer, &["Channels"], inner, &["Channels"])
         }
         _ => false,
     }

@@ -20,7 +20,7 @@ use crate::vendor::{actions_of_name, fold_action, is_without_resource, unknown_v
 use crate::{Dialect, Effect, PolicyKind};
 
 /// Pairs of statements that are compared, at most.
-const MAX_PAIRS: usize = 2_000_000;
+const MAX_PAIRS: usize = 300_000;
 
 /// Elements of one list that are compared with each other, at most.
 const MAX_COMPARED: usize = 500;
@@ -61,7 +61,7 @@ fn services(dialect: Dialect) -> (&'static str, &'static str) {
 }
 
 /// The service and the call of an action.
-fn parts<'d>(dialect: Dialect, text: &'d str) -> Option<(&'d str, &'d str)> {
+fn parts(dialect: Dialect, text: &str) -> Option<(&str, &str)> {
     let name = match dialect {
         Dialect::Tencent => text.strip_prefix("name/").unwrap_or(text),
         _ => text,
