@@ -50,6 +50,11 @@ impl Bounds {
     }
 
     fn add_allow(&mut self, statement: &Statement, weight: Weight, facts: &dyn Facts) {
+        if let Some(user) = &statement.acl {
+            self.sure = self.sure.union(&user.sure());
+            self.maybe = self.maybe.union(&statement.actions);
+            return;
+        }
         let fields = statement.key_fields(facts);
         let (mut sure, maybe) = match &fields {
             KeyFields::Unrestricted => (statement.actions.clone(), statement.actions.clone()),
@@ -102,9 +107,17 @@ pub(crate) fn statements(documents: &[Arc<Policy>]) -> impl Iterator<Item = (&Po
 }
 
 /// What the documents of one list allow and deny.
-fn read_list(documents: &[Arc<Policy>], grounds: &Grounds, facts: &dyn Facts) -> (Bounds, Bounds) {
+fn read_list(
+    documents: &[Arc<Policy>],
+    grounds: &Grounds,
+    facts: &dyn Facts,
+    acl: bool,
+) -> (Bounds, Bounds) {
     let (mut allows, mut denies) = (Bounds::none(), Bounds::none());
     for (policy, statement) in statements(documents) {
+        if statement.acl.is_some() && !acl {
+            continue;
+        }
         if let Some(weight) = grounds.weigh(policy, statement, facts) {
             match statement.effect {
                 Effect::Allow => allows.add_allow(statement, weight, facts),
@@ -123,17 +136,29 @@ pub(crate) struct Bits {
     /// whole database is not held, without those that need it.
     pub(crate) runnable: Bounds,
     whole_database: bool,
+    implies_connect_only: bool,
 }
 
 impl Bits {
     pub(crate) fn of(grounds: &Grounds, administration: bool) -> Self {
+        let mut bits = Self::with(grounds, administration, true);
+        // ACL rules name all that they allow: what they allow implies nothing.
+        bits.implies_connect_only = !grounds.has_acl()
+            || Self::with(grounds, administration, false)
+                .first_possible_command()
+                .is_some();
+        bits
+    }
+
+    /// With what ACL rules allow, or without.
+    fn with(grounds: &Grounds, administration: bool, acl: bool) -> Self {
         let facts = &grounds.early();
         let mut denied = Bounds::none();
         let layers: Vec<Bounds> = grounds
             .layers
             .iter()
             .map(|layer| {
-                let (mut allows, denies) = read_list(&layer.documents, grounds, facts);
+                let (mut allows, denies) = read_list(&layer.documents, grounds, facts, acl);
                 allows.but_not(&denies);
                 if layer.binding {
                     denied.or(&denies);
@@ -152,7 +177,7 @@ impl Bits {
                 let mut through = match &edge.grant {
                     Grant::Everything => Bounds::all(),
                     Grant::Documents(documents) => {
-                        let (mut allows, denies) = read_list(documents, grounds, facts);
+                        let (mut allows, denies) = read_list(documents, grounds, facts, acl);
                         allows.but_not(&denies);
                         if edge.binding {
                             denied.or(&denies);
@@ -222,7 +247,14 @@ impl Bits {
             denied,
             runnable,
             whole_database,
+            implies_connect_only: true,
         }
+    }
+
+    /// Whether what needs only Connect is implied by some command that a policy allows, or by
+    /// Connect itself: ACL rules do not imply it.
+    pub(crate) fn implies_connect_only(&self) -> bool {
+        self.implies_connect_only
     }
 
     /// Whether every command that is not administrative is allowed, on all keys and channels, and

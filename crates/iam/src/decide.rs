@@ -166,6 +166,12 @@ impl Grounds {
         if own.outcome != Outcome::ImplicitDeny {
             return own;
         }
+        if self.has_acl()
+            && !Bits::of(self, administration).implies_connect_only()
+            && !self.evaluate_connect().is_allow()
+        {
+            return own;
+        }
         let connect = self.decide_connect(administration);
         if !connect.is_allow() {
             return Decision {
@@ -196,6 +202,35 @@ impl Grounds {
         implied.statements = connect.statements;
         implied.chain = connect.chain;
         implied
+    }
+
+    /// Decides a command by ACL rules alone, as `ACL DRYRUN` does: nothing is implied, no command
+    /// is refused for what it is, and a call that fails when it runs is decided as any other.
+    pub(crate) fn decide_by_acl<W: Words + ?Sized>(&self, words: &W, call: &Call<'_>) -> Decision {
+        let command = match keyward_commands::resolve(words) {
+            Ok(command) => command,
+            Err(error) => return self.refused("", unknown_command(words, &error)),
+        };
+        let info = command.command();
+        if !info.arity_fits(words.len()) {
+            let text = format!("wrong number of arguments for `{}`", info.name);
+            return self.refused(info.action, text);
+        }
+        let mut touched = Touched::default();
+        if keyward_commands::touched(command, words, &mut touched).is_err() {
+            touched = Touched::default();
+        }
+        let touch = CommandTouch::new(command, &touched, words);
+        let of_call = CallWords {
+            command,
+            words,
+            touched: &touched,
+        };
+        self.evaluate(&Question {
+            action: command.action(),
+            touch: touch.touch(),
+            request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
+        })
     }
 
     /// Decides a command as a client sends it.
@@ -273,7 +308,8 @@ impl Grounds {
         let count = |documents: &[std::sync::Arc<Policy>]| -> usize {
             documents
                 .iter()
-                .map(|policy| policy.statements().len())
+                .flat_map(|policy| policy.statements())
+                .map(|statement| statement.acl.as_ref().map_or(1, |user| user.weight()))
                 .sum()
         };
         let edges = self

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    ConditionKey, Dialect, Effect, Facts, Found, IdentityPattern, Match, Policy, Statement, Touch,
-    VendorRequest,
+    AclCall, ConditionKey, Dialect, Effect, Facts, Found, IdentityPattern, Match, Policy,
+    Statement, Touch, VendorRequest,
 };
 
 use crate::decision::{Decision, Outcome, StatementRef, Subject};
@@ -32,6 +32,10 @@ impl Facts for Question<'_> {
             Touch::None => keyward_policy::touched(key.fact(), &Touch::of_action(self.action)),
             touch => keyward_policy::touched(key.fact(), touch),
         }
+    }
+
+    fn call(&self) -> Option<AclCall<'_>> {
+        self.request.call()
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use keyward_commands::{Argument, CommandId, Limit, Touched, Words};
 use keyward_policy::{
-    Clause, Conditions, Dialect, Fact, Facts, Found, ListedFacts, Number, Operator, Policy, Value,
+    AclCall, Clause, Conditions, DEFAULT_DATABASES, Dialect, Fact, Facts, Found, ListedFacts,
+    Number, Operator, Policy, Value,
 };
 use sha2::{Digest, Sha256};
 
@@ -307,6 +308,22 @@ impl<W: Words + ?Sized> Facts for RequestFacts<'_, W> {
             _ => self.session.find(key, self.call.now),
         }
     }
+
+    fn call(&self) -> Option<AclCall<'_>> {
+        let of_call = self.words.as_ref()?;
+        // How many databases a server has is not known here, so that every number counts.
+        let databases = if self.session.complete {
+            DEFAULT_DATABASES
+        } else {
+            u32::MAX
+        };
+        Some(AclCall {
+            command: of_call.command,
+            words: &of_call.words,
+            db_index: self.call.database_index,
+            databases,
+        })
+    }
 }
 
 /// What is known before a call: the session's facts, and the moment, by whose end what was
@@ -360,6 +377,10 @@ const TEXTUAL_TIME: u64 = 1000;
 impl Inputs {
     pub(crate) fn read(&mut self, policy: &Policy, facts: &SessionFacts, now: UnixMillis) {
         for statement in policy.statements() {
+            self.database_index |= statement
+                .acl
+                .as_ref()
+                .is_some_and(|user| user.reads_database_index());
             let clauses = statement
                 .conditions
                 .as_ref()

@@ -104,6 +104,32 @@ pub(crate) struct Grounds {
 }
 
 impl Grounds {
+    fn documents(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        let edges = self.nodes.iter().flat_map(|node| &node.edges);
+        let lists = edges.filter_map(|edge| match &edge.grant {
+            Grant::Everything => None,
+            Grant::Documents(documents) => Some(documents),
+        });
+        lists
+            .chain(self.layers.iter().map(|layer| &layer.documents))
+            .chain([&self.resource_policy])
+            .flatten()
+    }
+
+    /// Whether ACL rules have a say.
+    pub(crate) fn has_acl(&self) -> bool {
+        self.documents()
+            .any(|policy| policy.dialect() == Dialect::Acl)
+    }
+
+    /// Whether nothing but ACL rules has a say.
+    pub(crate) fn is_of_acl_alone(&self) -> bool {
+        self.has_acl()
+            && self
+                .documents()
+                .all(|policy| policy.dialect() == Dialect::Acl)
+    }
+
     /// What is known before a command comes.
     pub(crate) fn early(&self) -> EarlyFacts<'_> {
         EarlyFacts {

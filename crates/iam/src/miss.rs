@@ -1,7 +1,7 @@
 //! What came nearest to an allow, and what it lacked.
 
 use keyward_policy::{
-    ChannelUse, Conditions, Facts, Found, KeyFields, KeyUse, Match, Statement, Touch,
+    AclDenial, ChannelUse, Conditions, Facts, Found, KeyFields, KeyUse, Match, Statement, Touch,
 };
 
 use crate::decision::{StatementRef, Subject};
@@ -64,6 +64,9 @@ impl Stop {
         };
         let statement = at.reference(source);
         let (subject, text) = match rank {
+            _ if at.statement.acl.is_some() => {
+                explain_acl(at.statement, question, &statement.describe(), action)
+            }
             Match::Resource => (
                 Subject::Command,
                 format!(
@@ -124,6 +127,37 @@ fn failed_clause(statement: &Statement, question: &Question<'_>) -> String {
         clause.key.name(),
         wanted.join(", ")
     )
+}
+
+/// Why ACL rules that give the command do not allow this call of it.
+fn explain_acl(
+    statement: &Statement,
+    question: &Question<'_>,
+    described: &str,
+    action: &str,
+) -> (Subject, String) {
+    let (Some(user), Some(call)) = (&statement.acl, question.call()) else {
+        let text = format!("{described} allows {action}, but not with whatever arguments");
+        return (Subject::Command, text);
+    };
+    let shown = |word: u32| String::from_utf8_lossy(call.words.word(word as usize)).into_owned();
+    let denial = user.allows_among(call.command, &call.words, call.db_index, call.databases);
+    let (subject, what) = match denial {
+        Err(AclDenial::Key { word }) => (Subject::Key, format!("on key `{}`", shown(word))),
+        Err(AclDenial::Channel { word }) => {
+            (Subject::Channel, format!("on channel `{}`", shown(word)))
+        }
+        Err(AclDenial::Database { word: 0 }) => {
+            let text = format!("in database {}", call.db_index);
+            (Subject::Command, text)
+        }
+        Err(AclDenial::Database { word }) => {
+            (Subject::Command, format!("with database {}", shown(word)))
+        }
+        _ => (Subject::Command, "with these arguments".to_owned()),
+    };
+    let text = format!("{described} allows {action}, but not {what}; selectors do not add up");
+    (subject, text)
 }
 
 /// Why an `Allow` that fits otherwise does not cover the keys or channels.

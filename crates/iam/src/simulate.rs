@@ -73,6 +73,8 @@ pub enum CaseRequest {
         words: Vec<Vec<u8>>,
         /// The database, shorthand or full.
         database: String,
+        /// The number of the database that the connection has selected: what ACL rules read.
+        db_index: u32,
     },
     /// An action by name.
     Action {
@@ -341,7 +343,11 @@ impl Case {
     /// A document that validation refuses, an action outside the catalogue, a malformed path.
     pub fn decide(&self) -> Result<Decision, CaseError> {
         match &self.request {
-            CaseRequest::Command { words, database } => {
+            CaseRequest::Command {
+                words,
+                database,
+                db_index,
+            } => {
                 if words.is_empty() {
                     return Err(CaseError("`command` is empty".to_owned()));
                 }
@@ -349,8 +355,15 @@ impl Case {
                     Some(asking) => asking,
                     None => self.own_terms("database", database)?,
                 };
-                let call = Call::default();
-                Ok(self.grounds(asking)?.decide_words(words, false, &call))
+                let call = Call {
+                    database_index: *db_index,
+                    ..Call::default()
+                };
+                let grounds = self.grounds(asking)?;
+                if grounds.is_of_acl_alone() {
+                    return Ok(grounds.decide_by_acl(words, &call));
+                }
+                Ok(grounds.decide_words(words, false, &call))
             }
             CaseRequest::Action {
                 action,
@@ -508,6 +521,7 @@ mod tests {
         CaseRequest::Command {
             words: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
             database: "kvdb/x".into(),
+            db_index: 0,
         }
     }
 

@@ -91,6 +91,8 @@ struct Compiled {
     grounds: Grounds,
     administration: bool,
     connect: Connect,
+    /// Whether what needs only Connect is allowed with it.
+    implied: bool,
     whole_database: bool,
     /// Keys that one command may name.
     most_keys: usize,
@@ -119,6 +121,8 @@ impl DecisionTable {
             Outcome::ImplicitDeny if bits.first_possible_command().is_some() => Connect::Allowed,
             Outcome::ImplicitDeny => Connect::ImplicitDeny,
         };
+        let implied = connect == Connect::Allowed
+            && (bits.implies_connect_only() || grounds.evaluate_connect().is_allow());
         let (mut sure, mut maybe) = (bits.runnable.sure.clone(), bits.runnable.maybe.clone());
         let reads_everything = readers
             .iter()
@@ -127,7 +131,7 @@ impl DecisionTable {
             let (action, command) = (id.action(), id.command());
             match command.class {
                 CommandClass::Always => sure.insert(action),
-                CommandClass::ConnectOnly if connect == Connect::Allowed => {
+                CommandClass::ConnectOnly if implied => {
                     maybe.insert(action);
                     let untouched = keyless_commands().contains(action) || reads_everything;
                     if untouched && !bits.denied.maybe.contains(action) {
@@ -147,6 +151,7 @@ impl DecisionTable {
         let compiled = Compiled {
             administration,
             connect,
+            implied,
             whole_database: bits.holds_whole_database(),
             denied: bits.denied.maybe.clone(),
             most_keys: grounds.most_keys(),
@@ -301,7 +306,7 @@ impl Compiled {
         if self.denied.contains(action) && own.denies(&self.grounds, asked) {
             return false;
         }
-        self.connect == Connect::Allowed
+        self.implied
             && (!touches_keys(&asked.touch)
                 || self.readers.iter().any(|command| {
                     let action = command.action();

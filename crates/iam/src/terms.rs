@@ -155,6 +155,9 @@ impl Grounds {
         statement: &Statement,
         facts: &dyn Facts,
     ) -> Option<Weight> {
+        if statement.acl.is_some() && self.terms.own.is_none() {
+            return Some(Weight::Conditional);
+        }
         let concerns = match &statement.vendor {
             Some(vendor) => {
                 let request = self.command_request(vendor.dialect())?;

@@ -9,15 +9,21 @@
 
 mod check;
 mod commands;
+mod from_policies;
 mod keys;
+mod policy;
 mod print;
 mod rules;
 mod selector;
+mod to_native;
 
 use keyward_commands::{ActionBits, CommandId, Words};
 
 pub use check::AclDenial;
+pub use from_policies::AclExport;
+pub(crate) use policy::read;
 use selector::Selector;
+pub use to_native::Translation;
 
 /// How many databases a server has that nobody configured otherwise.
 ///
@@ -35,6 +41,8 @@ pub struct AclUser {
     /// The rules outside parentheses, then one for each pair of them. Never empty.
     selectors: Box<[Selector]>,
     login: AclLogin,
+    possible: ActionBits,
+    sure: ActionBits,
 }
 
 /// How a server would let a user in. Decisions do not depend on it.
@@ -60,6 +68,21 @@ pub(crate) struct AclReach<'a> {
 }
 
 impl AclUser {
+    fn new(selectors: Vec<Selector>, login: AclLogin) -> Self {
+        let of = |test: &dyn Fn(&Selector, CommandId) -> bool| -> ActionBits {
+            CommandId::all()
+                .filter(|id| selectors.iter().any(|selector| test(selector, *id)))
+                .map(CommandId::action)
+                .collect()
+        };
+        Self {
+            possible: of(&Selector::may_allow),
+            sure: of(&Selector::always_allows),
+            selectors: selectors.into(),
+            login,
+        }
+    }
+
     /// How the server would let the user in.
     pub fn login(&self) -> AclLogin {
         self.login
@@ -67,22 +90,31 @@ impl AclUser {
 
     /// Commands that some selector allows for some arguments: no other is ever allowed.
     pub fn possible(&self) -> ActionBits {
-        self.of_commands(Selector::may_allow)
+        self.possible.clone()
     }
 
     /// Commands that one selector allows whatever the arguments and the database.
     pub fn sure(&self) -> ActionBits {
-        self.of_commands(Selector::always_allows)
+        self.sure.clone()
     }
 
-    fn of_commands(&self, of: impl Fn(&Selector, CommandId) -> bool) -> ActionBits {
-        let mut bits = ActionBits::EMPTY;
-        for command in CommandId::all() {
-            if self.selectors.iter().any(|selector| of(selector, command)) {
-                bits.insert(command.action());
-            }
-        }
-        bits
+    /// Whether the number of the connection's database matters.
+    pub fn reads_database_index(&self) -> bool {
+        self.selectors
+            .iter()
+            .any(|selector| selector.databases.is_some())
+    }
+
+    /// How many patterns and lists a decision may have to compare with, at least one.
+    pub fn weight(&self) -> usize {
+        let patterns = |selector: &Selector| {
+            selector.keys.as_ref().map_or(0, |keys| keys.len())
+                + selector.channels.as_ref().map_or(0, |globs| globs.len())
+        };
+        self.selectors
+            .iter()
+            .map(|selector| 1 + patterns(selector))
+            .sum()
     }
 
     /// Whether a selector gives all commands, those that a later catalogue or a module brings too.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use keyward_commands::{CommandId, Words};
+
 use crate::condition::{ConditionKey, Fact};
 use crate::number::Number;
 use crate::{ChannelUse, Dialect, KeyUse, Touch};
@@ -73,6 +75,24 @@ pub enum Found<'a> {
 pub trait Facts {
     /// What it says about a key.
     fn find(&self, key: &ConditionKey) -> Found<'_>;
+
+    /// The call itself, where it is known: what ACL rules decide on.
+    fn call(&self) -> Option<AclCall<'_>> {
+        None
+    }
+}
+
+/// A call as ACL rules see it.
+#[derive(Clone, Copy)]
+pub struct AclCall<'a> {
+    /// The command that the words name; they are as many as it takes.
+    pub command: CommandId,
+    /// The words, name first.
+    pub words: &'a dyn Words,
+    /// Number of the connection's database.
+    pub db_index: u32,
+    /// How many databases the server has; `u32::MAX` if that is not known.
+    pub databases: u32,
 }
 
 /// A request of which nothing is known.

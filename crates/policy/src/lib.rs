@@ -33,7 +33,9 @@ mod trie;
 mod vendor;
 mod wildcard;
 
-pub use acl::{AclDenial, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS};
+pub use acl::{
+    AclDenial, AclExport, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS, Translation,
+};
 pub use analysis::{
     Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
 };
@@ -42,7 +44,7 @@ pub use condition::{
     SetOperator, Wanted,
 };
 pub use dialect::{Dialect, detect};
-pub use facts::{Facts, Found, KeyAccess, ListedFacts, NoFacts, Value, touched};
+pub use facts::{AclCall, Facts, Found, KeyAccess, ListedFacts, NoFacts, Value, touched};
 pub use finding::{CODES, Finding, Findings, MAX_FINDINGS};
 pub use glob::{
     Glob, GlobError, MAX_COMPARED_PATTERN, MAX_PATTERN_LEN, MAX_PATTERN_STARS, check_pattern,

@@ -228,6 +228,7 @@ impl<'d> Reader<'d, '_> {
             templates: (!templates.is_empty()).then(|| Box::new(templates)),
             conditions,
             vendor: None,
+            acl: None,
             line: 0,
         })
     }

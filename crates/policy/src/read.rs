@@ -1,8 +1,7 @@
 //! One way into every dialect.
 
 use crate::dialect::detect;
-use crate::finding::{Code, Collector};
-use crate::{Dialect, Findings, Policy, PolicyKind, native, vendor};
+use crate::{Dialect, Findings, Policy, PolicyKind, acl, native, vendor};
 
 /// Parses and checks a document of any dialect; without one, the document's form tells it. A
 /// native document's shorthand is of `organisation` (an id).
@@ -27,11 +26,6 @@ pub fn read_as(
         Dialect::Aws | Dialect::Tencent | Dialect::Alibaba => {
             vendor::read(dialect, text, kind, organisation)
         }
-        Dialect::Acl => {
-            let mut findings = Collector::default();
-            let message = "documents of the `acl` dialect are not read as policies yet";
-            findings.add(0, Code::Dialect, "", message);
-            Err(findings.finish(text))
-        }
+        Dialect::Acl => acl::read(text, kind, organisation),
     }
 }

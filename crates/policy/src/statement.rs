@@ -1,6 +1,7 @@
 //! Policies and their statements, compiled.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, ChannelRule, CommandScope, Flags};
 
@@ -9,8 +10,8 @@ use crate::glob::check_pattern;
 use crate::keys::EVERY_KEY;
 use crate::template::{Expanded, Template, glob_text, plain};
 use crate::{
-    ChannelUse, Conditions, Dialect, Glob, IdentityPattern, KeyPatterns, ResourcePattern, Touch,
-    VendorStatement,
+    AclUser, ChannelUse, Conditions, Dialect, Glob, IdentityPattern, KeyPatterns, ResourcePattern,
+    Touch, VendorStatement,
 };
 
 /// What a statement that matches does.
@@ -101,6 +102,9 @@ pub struct Statement {
     /// [`Statement::matches_vendor`] and [`VendorStatement::names`]. The fields of native
     /// statements are empty then, but for the actions.
     pub vendor: Option<Box<VendorStatement>>,
+    /// Of a document of ACL rules, which is one statement: the user, who decides about whole calls.
+    /// Its actions are those that some rule may allow, and it covers every resource.
+    pub acl: Option<Arc<AclUser>>,
     /// The line of the document where it begins, from 1.
     pub line: u32,
 }
@@ -266,6 +270,9 @@ impl Statement {
         if !self.actions.contains(action) {
             return Match::Action;
         }
+        if let Some(user) = &self.acl {
+            return user.matches(action, facts.call());
+        }
         let named = self.names_resources();
         if named && !self.concerns(resource, facts).unwrap_or(unknown) {
             return Match::Resource;
@@ -289,6 +296,9 @@ impl Statement {
     /// Whether its `Resources` cover a path; `None` if that depends on a variable that is not
     /// known yet.
     pub fn concerns(&self, resource: &str, facts: &dyn Facts) -> Option<bool> {
+        if self.acl.is_some() {
+            return Some(true);
+        }
         if self
             .resources
             .iter()
@@ -304,6 +314,9 @@ impl Statement {
 
     /// Its key fields for a request.
     pub fn key_fields(&self, facts: &dyn Facts) -> KeyFields<'_> {
+        if self.acl.is_some() {
+            return KeyFields::Later;
+        }
         let Some(fixed) = &self.keys else {
             return KeyFields::Unrestricted;
         };
@@ -352,6 +365,7 @@ impl Statement {
             size_of::<Templates>() + texts.sum::<usize>()
         });
         self.sid.as_ref().map_or(0, |sid| sid.len())
+            + self.acl.as_ref().map_or(0, |user| user.heap_bytes())
             + templates.sum::<usize>()
             + self.conditions.as_ref().map_or(0, Conditions::heap_bytes)
             + self.vendor.as_ref().map_or(0, |vendor| vendor.heap_bytes())

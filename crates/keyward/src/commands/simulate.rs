@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use keyward_iam::{
     CaseDocument, CaseRequest, ContextNames, Decision, Outcome, PolicySource, StatementRef,
 };
+use keyward_policy::{Dialect, detect};
 use keyward_server::document_text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -49,6 +50,9 @@ pub(crate) struct Arguments {
     /// The database of the command.
     #[arg(long)]
     database: Option<String>,
+    /// The number of the database that the connection has selected: what ACL rules read.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    db_index: u32,
     /// What is known of the request; may be given several times.
     #[arg(long = "context", value_name = "KEY=VALUE")]
     context: Vec<String>,
@@ -68,7 +72,7 @@ struct Case<'a> {
     resource_policies: Vec<Document<'a>>,
     #[serde(borrow, default)]
     boundaries: Vec<Vec<Document<'a>>>,
-    principal: String,
+    principal: Option<String>,
     request: Asked,
 }
 
@@ -86,6 +90,8 @@ struct Asked {
     resource: Option<String>,
     command: Option<Vec<Word>>,
     database: Option<String>,
+    #[serde(default)]
+    db_index: u32,
     #[serde(default)]
     context: Context,
 }
@@ -142,6 +148,7 @@ impl Asked {
                     .map(Word::bytes)
                     .collect::<Result<_, _>>()?,
                 database,
+                db_index: self.db_index,
             }),
             _ => {
                 Err("a request has `action` and `resource`, or `command` and `database`".to_owned())
@@ -170,13 +177,28 @@ fn bytes_of(context: &Context, name: &str) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-fn decide(case: Case<'_>) -> Result<Decision, String> {
+fn decide(mut case: Case<'_>) -> Result<Decision, String> {
+    let policies = documents(case.policies)?;
+    let of_acl = |document: &CaseDocument| match &document.dialect {
+        Some(dialect) => dialect == "acl",
+        None => detect(&document.text) == Ok(Dialect::Acl),
+    };
+    // ACL rules know neither principals nor databases by name.
+    if !policies.is_empty() && policies.iter().all(of_acl) && case.request.command.is_some() {
+        case.principal
+            .get_or_insert_with(|| "programmatic_identity/user".to_owned());
+        case.request
+            .database
+            .get_or_insert_with(|| "kvdb/main".to_owned());
+    }
     let boundaries = case.boundaries.into_iter().map(documents);
     let case = keyward_iam::Case {
-        policies: documents(case.policies)?,
+        policies,
         resource_policies: documents(case.resource_policies)?,
         boundaries: boundaries.collect::<Result<_, _>>()?,
-        principal: case.principal,
+        principal: case
+            .principal
+            .ok_or("not a case: missing field `principal`")?,
         context: case.request.known()?,
         request: case.request.read()?,
     };
@@ -283,6 +305,7 @@ fn one(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
             "resource": arguments.resource,
             "command": (!command.is_empty()).then_some(command),
             "database": arguments.database,
+            "db_index": arguments.db_index,
             "context": decisions::context(&arguments.context)?,
         },
     })

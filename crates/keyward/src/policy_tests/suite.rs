@@ -128,6 +128,7 @@ impl Suite {
             Doing::Command(words) => CaseRequest::Command {
                 words: words.clone(),
                 database: test.on.clone(),
+                db_index: 0,
             },
             Doing::Action(action) => CaseRequest::Action {
                 action: action.clone(),

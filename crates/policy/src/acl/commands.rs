@@ -109,6 +109,14 @@ pub(super) fn has_keys(command: &Command) -> bool {
         .any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
 }
 
+/// Whether a call uses some key in a way that any pattern allows: it only tells about it.
+pub(super) fn needs_any_pattern(command: &Command) -> bool {
+    command.key_specs.iter().any(|spec| {
+        let flags = spec.flags;
+        !flags.contains(KeyFlags::NOT_KEY) && !flags.contains(KeyFlags::ACCESS) && !flags.writes()
+    })
+}
+
 /// Which channels of a call the server checks: the first word of them, and how.
 pub(super) fn channels(command: &Command) -> Option<(u16, bool, bool)> {
     match (command.channels, command.name) {

@@ -298,13 +298,11 @@ impl UserRules {
         let mut selectors = Vec::with_capacity(1 + self.others.len());
         selectors.push(self.root.finish());
         selectors.extend(self.others);
-        AclUser {
-            selectors: selectors.into(),
-            login: AclLogin {
-                passwords: self.passwords.len(),
-                ..self.login
-            },
-        }
+        let login = AclLogin {
+            passwords: self.passwords.len(),
+            ..self.login
+        };
+        AclUser::new(selectors, login)
     }
 
     /// Applies one rule that is no selector. An unknown word is not shown after a password, of

@@ -51,6 +51,18 @@ pub(super) fn matches(glob: &Glob, text: &[u8]) -> bool {
 }
 
 impl Selector {
+    /// What a new user has: nothing, in all databases.
+    pub(super) fn nothing() -> Self {
+        Self {
+            commands: ActionBits::EMPTY,
+            future: false,
+            first_arguments: Box::default(),
+            keys: Some(Box::default()),
+            channels: Some(Box::default()),
+            databases: None,
+        }
+    }
+
     /// The first arguments with which it allows a command.
     pub(super) fn first_arguments(&self, command: CommandId) -> &[Box<str>] {
         match self

@@ -404,6 +404,7 @@ impl<'d> Reader<'d, '_> {
             keys: None,
             templates: None,
             conditions: conditions?,
+            acl: None,
             vendor: Some(Box::new(vendor)),
             line: 0,
         })

@@ -1,0 +1,214 @@
+//! Translations between ACL rules and native documents, held against the decisions on both sides;
+//! exported rules also against a live server.
+//!
+//! Users, documents and calls are made at random; the seed is printed, and `KEYWARD_SEED` repeats a
+//! run. `KEYWARD_ACL_USERS` sets how many are tried, each with `KEYWARD_ACL_CALLS` calls.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says by panicking what went wrong"
+)]
+
+#[expect(
+    dead_code,
+    reason = "shared with the tests of `commands`, which use the rest"
+)]
+#[path = "../../../commands/tests/live/calls.rs"]
+mod calls;
+#[path = "../../../policy/tests/acl_of_servers/corpus.rs"]
+mod corpus;
+mod documents;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of `commands`, which use the rest"
+)]
+#[path = "../../../commands/tests/live/server.rs"]
+mod server;
+#[path = "../../../policy/tests/acl_of_servers/users.rs"]
+mod users;
+
+use calls::{Calls, Mode, as_text};
+use keyward_commands::{Touched, execute_actions, resolve, touched};
+use keyward_iam::{Case, CaseDocument, CaseRequest};
+use keyward_policy::{AclUser, Policy, PolicyKind, read};
+use server::{Reply, Server, ServerKind};
+use users::Random;
+
+fn setting(name: &str, usual: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .map_or(usual, |text| text.parse().expect(name))
+}
+
+/// A command in a world with these documents on the one trust.
+fn case(dialect: &str, texts: &[&str], call: &[Vec<u8>], db_index: u32) -> Case {
+    let document = |text: &&str| CaseDocument {
+        dialect: Some(dialect.into()),
+        text: (*text).into(),
+    };
+    let number = db_index.to_string().into_bytes();
+    Case {
+        policies: texts.iter().map(document).collect(),
+        resource_policies: Vec::new(),
+        boundaries: Vec::new(),
+        principal: "programmatic_identity/ci".into(),
+        request: CaseRequest::Command {
+            words: call.to_vec(),
+            database: "kvdb/main".into(),
+            db_index,
+        },
+        context: vec![("kvdb:DatabaseIndex".into(), vec![number])],
+    }
+}
+
+/// Whether native documents let this call pass.
+fn allows(texts: &[&str], call: &[Vec<u8>], db_index: u32) -> bool {
+    let decision = case("native", texts, call, db_index).decide();
+    decision
+        .unwrap_or_else(|error| panic!("{texts:?}: {error}"))
+        .is_allow()
+}
+
+/// Documents of the dialect `acl` are decided as the server decides.
+#[test]
+fn the_corpus_is_simulated_as_the_server_decides() {
+    for expected in corpus::cases() {
+        let texts = [&*expected.user];
+        let decision = case("acl", &texts, &expected.call, expected.db_index);
+        let allowed = match decision.decide() {
+            Ok(decision) => decision.is_allow(),
+            Err(_) => {
+                assert_eq!(expected.expected, "refused", "{}", expected.place);
+                continue;
+            }
+        };
+        assert_eq!(allowed, expected.expected == "ok", "{}", expected.place);
+    }
+}
+
+/// A call at random that has the right number of words and whose keys can be found.
+fn call(calls: &mut Calls, random: &mut Random, commands: &[String], mode: Mode) -> Vec<Vec<u8>> {
+    loop {
+        let command = &commands[random.below(commands.len())];
+        let call = calls.call(command, mode);
+        let id = resolve(&call).unwrap();
+        if touched(id, &call, &mut Touched::default()).is_ok() {
+            return call;
+        }
+    }
+}
+
+/// A native document that was made of ACL rules never allows more; where nothing is said to be lost,
+/// it allows the same.
+#[test]
+fn rules_become_documents_that_are_no_wider() {
+    let mut calls = Calls::new(ServerKind::Valkey);
+    let mut random = Random::new(calls.seed());
+    let commands = calls.commands();
+    let (mut decided, mut allowed, mut kept, mut faithful, mut users) = (0, 0, 0, 0, 0);
+    for _ in 0..setting("KEYWARD_ACL_USERS", 40) {
+        let rules = users::user(&mut random, true).join(" ");
+        let db_index = [0, 0, 1, 2, 5][random.below(5)];
+        let Ok(user) = AclUser::parse(&rules) else {
+            continue;
+        };
+        let translation = user.to_native("kvdb/main");
+        let text = &translation.text;
+        users += 1;
+        faithful += usize::from(translation.losses.is_empty());
+        for _ in 0..setting("KEYWARD_ACL_CALLS", 40) {
+            let call = call(&mut calls, &mut random, &commands, Mode::Plain);
+            let id = resolve(&call).unwrap();
+            let before = user.allows(id, &call, db_index).is_ok();
+            let after = allows(&[text], &call, db_index);
+            let context = || {
+                format!(
+                    "`{rules}`: {}: {before}, then {after}: {text}",
+                    as_text(&call)
+                )
+            };
+            assert!(before || !after, "wider: {}", context());
+            assert!(
+                !before || after || !translation.losses.is_empty(),
+                "lost: {}",
+                context()
+            );
+            decided += 1;
+            allowed += usize::from(before);
+            kept += usize::from(after);
+        }
+    }
+    println!(
+        "seed {}: {users} users, {faithful} faithful; of {decided} calls {allowed} allowed, then {kept}",
+        calls.seed()
+    );
+    assert!(kept * 4 > allowed);
+}
+
+/// ACL rules that were made of native documents never allow more, as a live server reads them.
+#[test]
+fn documents_become_rules_that_are_no_wider() {
+    let mut server = Server::start(ServerKind::Valkey);
+    let mut calls = Calls::new(ServerKind::Valkey);
+    let mut random = Random::new(calls.seed());
+    let commands = calls.commands();
+    let (mut decided, mut allowed, mut kept) = (0, 0, 0);
+    for _ in 0..setting("KEYWARD_ACL_USERS", 40) {
+        let texts: Vec<String> = (0..1 + random.below(2))
+            .map(|_| documents::document(&mut random))
+            .collect();
+        let policies: Vec<Policy> = texts
+            .iter()
+            .map(|text| {
+                read(text, PolicyKind::Identity, "test").unwrap_or_else(|e| panic!("{text}: {e}"))
+            })
+            .collect();
+        let export = AclUser::of_policies(&policies, "org/test/kvdb/main", execute_actions());
+        let rules = export.user.to_string();
+        let read_back = AclUser::parse(&rules).unwrap();
+        assert!(read_back == export.user, "{rules}");
+        let words: Vec<&[u8]> = rules.split(' ').map(str::as_bytes).collect();
+        let set = [&b"acl"[..], b"setuser", b"u", b"reset"].into_iter();
+        let reply = server.call(&set.chain(words).collect::<Vec<_>>());
+        assert!(matches!(reply, Reply::Simple(_)), "{rules}: {reply:?}");
+
+        let called: Vec<Vec<Vec<u8>>> = (0..setting("KEYWARD_ACL_CALLS", 40))
+            .map(|_| call(&mut calls, &mut random, &commands, Mode::Plain))
+            .collect();
+        let dryruns = called.iter().map(|call| {
+            let words = [&b"acl"[..], b"dryrun", b"u"].into_iter();
+            words.chain(call.iter().map(Vec::as_slice)).collect()
+        });
+        let replies = server.pipeline(dryruns.collect());
+        for (call, reply) in called.iter().zip(replies) {
+            if matches!(reply, Reply::Error(_)) {
+                continue; // not a command of this server
+            }
+            let after = reply.bytes() == b"OK";
+            let before = allows(
+                &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+                call,
+                0,
+            );
+            assert!(
+                before || !after,
+                "wider: {}: {texts:?}: `{rules}`",
+                as_text(call)
+            );
+            let lost = before && !after;
+            assert!(
+                !lost || !export.losses.is_empty(),
+                "lost: {}: {texts:?}: `{rules}`",
+                as_text(call)
+            );
+            decided += 1;
+            allowed += usize::from(before);
+            kept += usize::from(after);
+        }
+    }
+    println!(
+        "seed {}: of {decided} calls {allowed} allowed, then {kept}",
+        calls.seed()
+    );
+    assert!(kept * 4 > allowed);
+}
