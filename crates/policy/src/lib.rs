@@ -37,7 +37,9 @@ pub use acl::{
     AclDenial, AclExport, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS, Translation,
 };
 pub use analysis::{
-    Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
+    Change, Covers, Difference, FactValue, Inclusion, KeyWitness, MAX_DIFFERENCES, Overlap,
+    PolicyDiff, Request, Undecided, UndecidedReason, allows, covers, diff, glob_included,
+    glob_overlap, meets_all,
 };
 pub use condition::{
     Clause, ClauseError, ConditionKey, Conditions, Fact, FactKind, MAX_VALUES, Operator,

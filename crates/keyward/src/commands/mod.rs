@@ -12,6 +12,7 @@ mod limits;
 mod organisations;
 mod policies;
 mod policy_check;
+mod policy_diff;
 mod questions;
 mod resource_policies;
 mod sarif;
@@ -166,6 +167,9 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Trust(command) => trusts::run(command, &context()?)?,
         Command::Policy(policies::Command::Check(arguments)) => {
             policy_check::run(&arguments, global, output)?
+        }
+        Command::Policy(policies::Command::Diff(arguments)) => {
+            return policy_diff::run(&arguments, global, output);
         }
         Command::Policy(command) => policies::run(command, &context()?)?,
         Command::Boundary(command) => limits::boundary(command, &context()?)?,

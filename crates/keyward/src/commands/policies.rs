@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, DryRun, policy_check};
+use super::{Context, DryRun, policy_check, policy_diff};
 use crate::failure::{Exit, Failure};
 use crate::output::{entity_text, printable};
 use crate::policy_argument;
@@ -13,6 +13,7 @@ const KIND: &str = "policy";
 #[command(after_help = "Example:\n  keyward policy check policy.json")]
 pub(crate) enum Command {
     Check(policy_check::Arguments),
+    Diff(policy_diff::Arguments),
     /// Create a named policy.
     #[command(after_help = "Examples:
   keyward policy create read-only read-only.json
@@ -165,8 +166,8 @@ impl Document {
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        // Runs without a server: see `policy_check`.
-        Command::Check(_) => Ok(()),
+        // These run without a server: see `policy_check` and `policy_diff`.
+        Command::Check(_) | Command::Diff(_) => Ok(()),
         Command::Create {
             id,
             document,

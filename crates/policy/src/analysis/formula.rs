@@ -21,6 +21,14 @@ pub(crate) enum Formula {
 }
 
 impl Formula {
+    pub(crate) fn always() -> Self {
+        Self::All(Box::default())
+    }
+
+    pub(crate) fn never() -> Self {
+        Self::Any(Box::default())
+    }
+
     pub(crate) fn negated(self) -> Self {
         match self {
             Self::Not(inner) => *inner,
@@ -29,7 +37,7 @@ impl Formula {
     }
 
     /// Whether it holds, given which languages accept.
-    pub(crate) fn holds(&self, accepts: &impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn holds(&self, accepts: &dyn Fn(usize) -> bool) -> bool {
         match self {
             Self::Any(languages) => languages.iter().any(|language| accepts(*language)),
             Self::All(parts) => parts.iter().all(|part| part.holds(accepts)),
@@ -175,13 +183,13 @@ impl Languages {
     }
 
     /// Whether the formula holds for a string.
-    pub(crate) fn holds(&self, formula: &Formula, string: &[u8]) -> bool {
+    fn holds(&self, formula: &Formula, string: &[u8]) -> bool {
         formula.holds(&|language| self.all[language].accepts(string))
     }
 
     /// A longer string for which it holds, too, made from one of its patterns: `session:1` rather
     /// than `session:`.
-    fn more_readable(&self, formula: &Formula, shortest: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn more_readable(&self, formula: &Formula, shortest: Vec<u8>) -> Vec<u8> {
         let mut used = Vec::new();
         formula.languages(&mut used);
         used.dedup();
@@ -189,6 +197,7 @@ impl Languages {
             .iter()
             .take(16)
             .map(|language| self.all[*language].example())
+            .chain([b"key".to_vec(), b"key:1".to_vec()])
             .find(|example| self.holds(formula, example));
         match example {
             Some(example) if example.len() <= shortest.len() + 32 => example,

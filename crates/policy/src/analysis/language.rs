@@ -77,3 +77,13 @@ impl From<&Glob> for Language {
         }
     }
 }
+
+impl Language {
+    /// The one string.
+    pub(crate) fn literal(text: &[u8]) -> Self {
+        Self {
+            steps: text.iter().map(|byte| Step::Byte(*byte)).collect(),
+            empty: text.is_empty(),
+        }
+    }
+}

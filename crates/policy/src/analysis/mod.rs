@@ -3,11 +3,20 @@
 //! Answers are exact or say that they are not; a difference comes with a witness, a request on
 //! which it can be seen, which was tried before it is told.
 
+mod call;
 mod covers;
+mod diff;
 mod formula;
+mod grain;
 mod language;
+mod place;
 mod product;
+mod request;
+mod solve;
+mod values;
 
 pub use covers::{
     Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
 };
+pub use diff::{Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason, diff};
+pub use request::{FactValue, Request, allows};

@@ -24,6 +24,16 @@ impl Work {
         Self(units)
     }
 
+    /// As much, but no more than that.
+    pub(crate) fn at_most(self, units: u64) -> Self {
+        Self(self.0.min(units))
+    }
+
+    /// What was spent since.
+    pub(crate) fn used(self, left: &Self) -> usize {
+        self.0.saturating_sub(left.0) as usize
+    }
+
     pub(crate) fn spend(&mut self, units: usize) -> Result<(), Exhausted> {
         match self.0.checked_sub(units as u64) {
             Some(left) => {

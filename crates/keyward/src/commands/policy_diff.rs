@@ -1,0 +1,273 @@
+//! `keyward policy diff`: what one document allows and another does not, without a server.
+
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyward_policy::{
+    Change, Difference, Policy, PolicyDiff, PolicyKind, Request, Undecided, diff,
+};
+use serde_json::{Map, Value, json};
+
+use crate::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::{Format, Output, printable};
+use crate::policy_argument;
+
+/// What a changed document allows that the old one did not, and no longer. Runs without a server.
+///
+/// Documents are compared as sets of requests, over actions, resources, keys, channels and
+/// conditions, whatever words they use. Each difference comes with a request that was tried on
+/// both. What cannot be decided is said to be undecided.
+///
+/// Exit code 0 if both mean the same, 1 if they differ or it is undecided whether they do. With
+/// --no-new-access: 0 if the new one allows nothing that the old one does not, 7 if it does, or if
+/// that is undecided.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward policy diff old.json new.json
+  keyward policy diff --no-new-access old.json new.json
+  git show HEAD:policy.json | keyward policy diff - policy.json")]
+pub(crate) struct Arguments {
+    /// A file, `-`, or JSON.
+    old: String,
+    /// A file, `-`, or JSON.
+    new: String,
+    /// They are resource policies: with `Identities` in place of `Resources`.
+    #[arg(long)]
+    resource: bool,
+    /// Look only for what is newly allowed; exit code 7 if there is any, or if that is undecided.
+    #[arg(long)]
+    no_new_access: bool,
+}
+
+pub(crate) fn run(
+    arguments: &Arguments,
+    global: &Global,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    if arguments.old == "-" && arguments.new == "-" {
+        let text = "only one of the documents can come from standard input";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let kind = match arguments.resource {
+        true => PolicyKind::Resource,
+        false => PolicyKind::Identity,
+    };
+    let organisation = global.profile.organisation.as_deref().unwrap_or("dev");
+    let names = [&arguments.old, &arguments.new].map(|argument| name(argument));
+    let read = |argument: &str, name: &str| -> Result<Policy, Failure> {
+        let text = policy_argument::document(argument)?;
+        keyward_policy::read(&text, kind, organisation).map_err(|findings| {
+            let found: Vec<String> = findings.0.iter().map(|f| format!("{name}:{f}")).collect();
+            Failure::new(Exit::Findings, printable(&found.join("\n")))
+        })
+    };
+    let old = read(&arguments.old, &names[0])?;
+    let new = read(&arguments.new, &names[1])?;
+    let mut found = diff(&old, &new);
+    if arguments.no_new_access {
+        let is_new = |change: Change| change == Change::NowAllowed;
+        found
+            .differences
+            .retain(|difference| is_new(difference.change));
+        found.undecided.retain(|undecided| is_new(undecided.change));
+    }
+    match output.format() {
+        Format::Json => output.line(&in_json(&found, organisation).to_string())?,
+        _ => output.line(in_words(&found, organisation, &names, arguments).trim_end())?,
+    }
+    Ok(match (found.is_empty(), arguments.no_new_access) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(Exit::Findings as u8),
+        (false, false) => ExitCode::from(Exit::Failed as u8),
+    })
+}
+
+fn name(argument: &str) -> String {
+    match argument {
+        "-" => "stdin".to_owned(),
+        text if text.trim_start().starts_with(['[', '{']) => "policy".to_owned(),
+        file => file.to_owned(),
+    }
+}
+
+fn in_words(
+    found: &PolicyDiff,
+    organisation: &str,
+    names: &[String; 2],
+    arguments: &Arguments,
+) -> String {
+    let mut out = String::new();
+    for difference in &found.differences {
+        out += &format!(
+            "{}: {}\n",
+            verb(difference.change),
+            printable(&difference.witness.describe(organisation))
+        );
+        if let Some(words) = difference.witness.words() {
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            out += &format!("    as in: {}\n", printable(&words.join(" ")));
+        }
+        if !difference.also.is_empty() {
+            let also = difference.also.iter().map(|action| action.name());
+            out += &format!("    also: {}\n", shortened(also, 8));
+        }
+        out += &format!("    by: {}\n", place(difference, names));
+    }
+    for undecided in &found.undecided {
+        let actions = undecided.actions.iter().map(|action| action.name());
+        let actions = match undecided.actions.is_empty() {
+            true => String::new(),
+            false => format!(" for {}", shortened(actions, 4)),
+        };
+        let what = match undecided.change {
+            Change::NowAllowed => "whether more is allowed",
+            Change::NoLongerAllowed => "whether less is allowed",
+        };
+        let (line, reason) = (undecided.line, printable(&undecided.reason.to_string()));
+        let name = of(undecided, names);
+        out += &format!("undecided: {what}{actions}: {reason} ({name}:{line})\n");
+    }
+    if found.more {
+        out += "and more\n";
+    }
+    if found.is_empty() {
+        out += match arguments.no_new_access {
+            true => "no new access\n",
+            false => "no difference\n",
+        };
+    }
+    out
+}
+
+fn verb(change: Change) -> &'static str {
+    match change {
+        Change::NowAllowed => "now allowed",
+        Change::NoLongerAllowed => "no longer allowed",
+    }
+}
+
+/// The statement that makes the difference.
+fn place(difference: &Difference, names: &[String; 2]) -> String {
+    let name = &names[usize::from(difference.in_new)];
+    format!("{}:{}", printable(name), difference.line)
+}
+
+fn of(undecided: &Undecided, names: &[String; 2]) -> String {
+    printable(&names[usize::from(undecided.in_new)])
+}
+
+/// The first of some names, and how many more there are.
+fn shortened<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
+    let count = names.len();
+    let first: Vec<&str> = names.take(most).collect();
+    match count.checked_sub(most) {
+        None | Some(0) => first.join(", "),
+        Some(more) => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// A word as a shell and `redis-cli` read it.
+fn quoted(word: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b":-_./,@%+=".contains(byte);
+    match std::str::from_utf8(word) {
+        Ok(text) if !text.is_empty() && word.iter().all(plain) => text.to_owned(),
+        _ => format!("\"{}\"", word.escape_ascii()),
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
+    }
+}
+
+fn in_json(found: &PolicyDiff, organisation: &str) -> Value {
+    let of = |change: Change| -> Vec<Value> {
+        let own = found.differences.iter().filter(|d| d.change == change);
+        own.map(|difference| difference_in_json(difference, organisation))
+            .collect()
+    };
+    let undecided: Vec<Value> = found
+        .undecided
+        .iter()
+        .map(|undecided| {
+            json!({
+                "about": verb(undecided.change).replace(' ', "_"),
+                "actions": undecided.actions.iter().map(|action| action.name()).collect::<Vec<_>>(),
+                "document": document(undecided.in_new),
+                "line": undecided.line,
+                "reason": undecided.reason.to_string(),
+            })
+        })
+        .collect();
+    json!({
+        "same": found.is_empty(),
+        "no_new_access": found.has_no_new_access(),
+        "now_allowed": of(Change::NowAllowed),
+        "no_longer_allowed": of(Change::NoLongerAllowed),
+        "undecided": undecided,
+        "more": found.more,
+    })
+}
+
+fn document(in_new: bool) -> &'static str {
+    if in_new { "new" } else { "old" }
+}
+
+fn difference_in_json(difference: &Difference, organisation: &str) -> Value {
+    json!({
+        "text": difference.witness.describe(organisation),
+        "request": request_in_json(&difference.witness),
+        "also": difference.also.iter().map(|action| action.name()).collect::<Vec<_>>(),
+        "document": document(difference.in_new),
+        "line": difference.line,
+    })
+}
+
+/// The request in the fields of a case of `keyward simulate`, of both forms.
+fn request_in_json(request: &Request) -> Value {
+    let mut shown = Map::new();
+    shown.insert("action".into(), request.action().name().into());
+    if !request.resource().is_empty() {
+        shown.insert("resource".into(), request.resource().into());
+    }
+    if let Some(identity) = request.identity() {
+        shown.insert("principal".into(), identity.into());
+    }
+    if let Some(words) = request.words() {
+        let words: Vec<Value> = words.iter().map(|word| text_of(word)).collect();
+        shown.insert("command".into(), words.into());
+    }
+    let mut context = Map::new();
+    for (name, value) in request.facts() {
+        let values: Vec<Value> = value.texts().iter().map(|text| text_of(text)).collect();
+        context.insert(name.into(), values.into());
+    }
+    let mut names: [(&str, Vec<Value>); 4] = [
+        ("kvdb:ReadKey", Vec::new()),
+        ("kvdb:WriteKey", Vec::new()),
+        ("kvdb:Key", Vec::new()),
+        ("kvdb:Channel", Vec::new()),
+    ];
+    for (key, reads, writes) in request.keys() {
+        let key = text_of(key);
+        if reads {
+            names[0].1.push(key.clone());
+        }
+        if writes {
+            names[1].1.push(key.clone());
+        }
+        names[2].1.push(key);
+    }
+    names[3]
+        .1
+        .extend(request.channels().map(|(channel, _)| text_of(channel)));
+    for (name, values) in names.into_iter().filter(|(_, values)| !values.is_empty()) {
+        context.insert(name.into(), values.into());
+    }
+    shown.insert("context".into(), context.into());
+    shown.into()
+}

@@ -1,0 +1,491 @@
+//! Differences between documents: the corpus, and properties held against brute force.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use keyward_policy::{
+    Change, ConditionKey, Dialect, FactValue, PolicyKind, Request, allows, diff, read,
+};
+use proptest::prelude::*;
+
+fn lines(old: &str, new: &str, kind: PolicyKind) -> Vec<String> {
+    let [old, new] = [old, new].map(|text| match read(text, kind, "acme") {
+        Ok(policy) => policy,
+        Err(findings) => panic!("{text}: {findings}"),
+    });
+    let found = diff(&old, &new);
+    let of = |change| match change {
+        Change::NowAllowed => "now allowed",
+        Change::NoLongerAllowed => "no longer allowed",
+    };
+    let mut lines = Vec::new();
+    for difference in &found.differences {
+        let (from, to) = match difference.change {
+            Change::NowAllowed => (&old, &new),
+            Change::NoLongerAllowed => (&new, &old),
+        };
+        assert!(allows(to, &difference.witness) && !allows(from, &difference.witness));
+        let also = match difference.also.len() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let request = difference.witness.describe("acme");
+        lines.push(format!("{}: {request}{also}", of(difference.change)));
+    }
+    for undecided in &found.undecided {
+        let action = undecided.actions.first().map_or("", |action| action.name());
+        lines.push(format!(
+            "undecided: {} {action}: {}",
+            of(undecided.change),
+            undecided.reason
+        ));
+    }
+    lines
+}
+
+/// A case of the corpus: its place, what it shows, the documents, the expected lines.
+struct Case {
+    place: String,
+    kind: PolicyKind,
+    documents: [String; 2],
+    expected: Vec<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus/diff");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "txt"))
+        .collect();
+    files.sort();
+    let mut cases = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let mut which = None;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_end();
+            if line.starts_with('#') || line.is_empty() {
+                continue;
+            }
+            if let Some(shows) = line.strip_prefix("case: ") {
+                cases.push(Case {
+                    place: format!("{name}:{}: {shows}", number + 1),
+                    kind: PolicyKind::Identity,
+                    documents: Default::default(),
+                    expected: Vec::new(),
+                });
+                continue;
+            }
+            let case: &mut Case = cases.last_mut().unwrap();
+            if line == "resource" {
+                case.kind = PolicyKind::Resource;
+            } else if let Some(rest) = line.strip_prefix("old ") {
+                which = Some(0);
+                case.documents[0].push_str(rest);
+            } else if let Some(rest) = line.strip_prefix("new ") {
+                which = Some(1);
+                case.documents[1].push_str(rest);
+            } else if line.starts_with(' ') {
+                case.documents[which.unwrap()].push_str(line);
+            } else {
+                case.expected.push(line.to_owned());
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn corpus() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let [old, new] = &case.documents;
+        let found = lines(old, new, case.kind);
+        if found != case.expected {
+            wrong.push(format!("{}\n{}", case.place, found.join("\n")));
+        }
+        let back = lines(new, old, case.kind);
+        assert_eq!(
+            back.len(),
+            found.len(),
+            "{} the other way: {back:?}",
+            case.place
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Requests that random small documents can tell apart.
+fn requests() -> Vec<Request> {
+    let words = |line: &str| -> Vec<Vec<u8>> {
+        let word = |word: &str| word.trim_matches('_').as_bytes().to_vec();
+        line.split(' ').map(word).collect()
+    };
+    let keys = ["a", "b", "ab", "_", "c", "aa", "ba"];
+    let mut lines: Vec<String> = ["PING", "TIME", "FLUSHALL", "SCAN 0", "DBSIZE", "EVAL 1 0"]
+        .map(str::to_owned)
+        .to_vec();
+    for a in keys {
+        for one in [
+            "GET",
+            "DEL",
+            "MGET",
+            "WATCH",
+            "SUBSCRIBE",
+            "PSUBSCRIBE",
+            "SORT",
+        ] {
+            lines.push(format!("{one} {a}"));
+        }
+        lines.extend([
+            format!("SET {a} 1"),
+            format!("SET {a} 1 GET"),
+            format!("PUBLISH {a} m"),
+        ]);
+        lines.push(format!("EVAL s 1 {a}"));
+        for b in keys {
+            for two in ["DEL", "MGET", "COPY", "SUBSCRIBE", "WATCH"] {
+                lines.push(format!("{two} {a} {b}"));
+            }
+            lines.push(format!("MGET {a} {b} c"));
+        }
+    }
+    lines.extend(["*", "a*", "?", "[ab]"].map(|pattern| format!("PSUBSCRIBE {pattern}")));
+    let key = |name: &str| ConditionKey::new(Dialect::Native, name);
+    let address = |text: &str| FactValue::Address(text.parse().unwrap());
+    let team = |text: &str| FactValue::Texts(vec![text.as_bytes().to_vec()]);
+    let mut facts = vec![Vec::new()];
+    for (ip, tag) in [
+        (Some("10.0.0.1"), None),
+        (Some("10.200.0.1"), Some("blue")),
+        (Some("10.0.0.1"), Some("blue")),
+        (Some("192.168.1.1"), Some("red")),
+        (Some("10.200.0.1"), Some("")),
+        (None, Some("red")),
+    ] {
+        let ip = ip.map(|ip| (key("keyward:SourceIp"), address(ip)));
+        let tag = tag.map(|tag| (key("keyward:PrincipalTag/team"), team(tag)));
+        facts.push(ip.into_iter().chain(tag).collect());
+    }
+    let mut all = Vec::new();
+    for facts in &facts {
+        for path in ["org/acme/kvdb/a", "org/acme/kvdb/b", "org/acme/kvdb/z"] {
+            for line in &lines {
+                all.extend(Request::of_command(words(line), path, None, facts.clone()));
+            }
+            let named = ["kvdb:Connect", "kvdb:Delete"];
+            for name in named {
+                let action = keyward_commands::action(name).unwrap();
+                all.push(Request::of_action(action, path, None, facts.clone()));
+            }
+        }
+        let action = keyward_commands::action("kvdb:Create").unwrap();
+        all.push(Request::of_action(action, "org/acme", None, facts.clone()));
+    }
+    all
+}
+
+/// A list of some of these, as JSON.
+fn some(of: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(of), 1..=most)
+        .prop_map(|chosen| format!("{chosen:?}"))
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    const ACTIONS: &[&str] = &[
+        "kvdb:ExecuteGet",
+        "kvdb:ExecuteMget",
+        "kvdb:ExecuteSet",
+        "kvdb:ExecuteDel",
+        "kvdb:ExecuteCopy",
+        "kvdb:ExecutePing",
+        "kvdb:ExecuteTime",
+        "kvdb:ExecuteFlushall",
+        "kvdb:ExecuteScan",
+        "kvdb:ExecutePublish",
+        "kvdb:ExecuteSubscribe",
+        "kvdb:ExecutePsubscribe",
+        "kvdb:ExecuteWatch",
+        "kvdb:ExecuteEval",
+        "kvdb:Connect",
+        "kvdb:Create",
+        "kvdb:*",
+        "kvdb:Execute*",
+        "kvdb:@read",
+        "kvdb:@write",
+        "kvdb:ExecuteSort",
+    ];
+    const RESOURCES: &[&str] = &[
+        "kvdb/a",
+        "kvdb/b",
+        "kvdb/*",
+        "**",
+        "kvdb/**",
+        "org/acme/kvdb/a",
+    ];
+    const PATTERNS: &[&str] = &[
+        "*", "a*", "b", "a", "?", "[ab]*", "*a", "a?", "[^a]", "", "*b*", "ab",
+    ];
+    const CONDITIONS: &[&str] = &[
+        r#"{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
+        r#"{"IpAddress":{"keyward:SourceIp":["10.0.0.0/9","10.128.0.0/9"]}}"#,
+        r#"{"NotIpAddress":{"keyward:SourceIp":"10.128.0.0/9"}}"#,
+        r#"{"IpAddressIfExists":{"keyward:SourceIp":"10.0.0.0/9"}}"#,
+        r#"{"StringEquals":{"keyward:PrincipalTag/team":"blue"}}"#,
+        r#"{"StringLike":{"keyward:PrincipalTag/team":["b*","r*"]}}"#,
+        r#"{"StringNotEquals":{"keyward:PrincipalTag/team":["blue",""]}}"#,
+        r#"{"Null":{"keyward:PrincipalTag/team":"true"}}"#,
+        r#"{"StringEquals":{"keyward:PrincipalTag/team":"red"},"IpAddress":{"keyward:SourceIp":"192.168.0.0/16"}}"#,
+        r#"{"StringLike":{"kvdb:Key":"a*"}}"#,
+        r#"{"StringNotEquals":{"kvdb:Key":["b","ab"]}}"#,
+        r#"{"GlobLike":{"kvdb:ReadKey":"[ab]*"}}"#,
+        r#"{"NumericLessThan":{"kvdb:KeyCount":"2"}}"#,
+    ];
+    let field = |name: &'static str| {
+        prop::option::weighted(0.3, some(PATTERNS, 2))
+            .prop_map(move |list| list.map(|list| format!(r#","{name}":{list}"#)))
+    };
+    (
+        prop::sample::select(&["Allow", "Allow", "Deny"][..]),
+        some(ACTIONS, 3),
+        some(RESOURCES, 2),
+        (field("Keys"), field("ReadKeys"), field("WriteKeys"), field("Channels")),
+        prop::option::weighted(0.35, prop::sample::select(CONDITIONS)),
+    )
+        .prop_map(|(effect, actions, resources, (a, b, c, d), conditions)| {
+            let fields: String = [a, b, c, d].into_iter().flatten().collect();
+            // Fields beside actions that use none are refused.
+            let actions = match fields.is_empty() {
+                true => actions,
+                false => actions.replacen('[', r#"["kvdb:ExecuteGet","#, 1),
+            };
+            let conditions = conditions.map_or(String::new(), |c| format!(r#","Conditions":{c}"#));
+            format!(
+                r#"{{"Effect":"{effect}","Actions":{actions},"Resources":{resources}{fields}{conditions}}}"#
+            )
+        })
+}
+
+fn document() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(statement(), 1..4)
+}
+
+/// Cases of each property: more by an environment variable.
+fn cases_of(few: u32) -> ProptestConfig {
+    let many = std::env::var("KEYWARD_DIFF_CASES").ok();
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(many.and_then(|text| text.parse().ok()).unwrap_or(few))
+    }
+}
+
+fn agrees(old: &[String], new: &[String]) -> Result<usize, TestCaseError> {
+    let text = |statements: &[String]| format!("[{}]", statements.join(","));
+    let read = |text: String| {
+        read(&text, PolicyKind::Identity, "acme").map_err(|e| TestCaseError::fail(e.to_string()))
+    };
+    let (old, new) = (read(text(old))?, read(text(new))?);
+    let found = diff(&old, &new);
+    for difference in &found.differences {
+        let (from, to) = match difference.change {
+            Change::NowAllowed => (&old, &new),
+            Change::NoLongerAllowed => (&new, &old),
+        };
+        let witness = &difference.witness;
+        prop_assert!(allows(to, witness) && !allows(from, witness), "{witness:?}");
+    }
+    let seen = |change| {
+        found
+            .differences
+            .iter()
+            .any(|difference| difference.change == change)
+            || found
+                .undecided
+                .iter()
+                .any(|undecided| undecided.change == change)
+    };
+    for request in REQUESTS.iter() {
+        // What may be watched follows from what may be read, and is not told by itself.
+        if request.action().name() == "kvdb:ExecuteWatch" {
+            continue;
+        }
+        let (before, after) = (allows(&old, request), allows(&new, request));
+        if before != after {
+            let change = if after {
+                Change::NowAllowed
+            } else {
+                Change::NoLongerAllowed
+            };
+            prop_assert!(
+                seen(change),
+                "missed {change:?} {}",
+                request.describe("acme")
+            );
+        }
+    }
+    Ok(found.undecided.len())
+}
+
+static REQUESTS: std::sync::LazyLock<Vec<Request>> = std::sync::LazyLock::new(requests);
+
+proptest! {
+    #![proptest_config(cases_of(60))]
+
+    #[test]
+    fn differences_are_what_brute_force_finds(old in document(), new in document()) {
+        agrees(&old, &new)?;
+    }
+
+    /// Documents that differ little: no difference is often the right answer.
+    #[test]
+    fn small_changes(old in document(), more in statement(), drop: bool) {
+        let mut new = old.clone();
+        if drop && new.len() > 1 {
+            new.remove(0);
+        } else {
+            new.push(more);
+        }
+        agrees(&old, &new)?;
+    }
+
+    #[test]
+    fn order_makes_no_difference(old in document()) {
+        let text = |statements: Vec<String>| format!("[{}]", statements.join(","));
+        let turned = old.iter().rev().cloned().collect();
+        let [a, b] = [text(old), text(turned)]
+            .map(|text| read(&text, PolicyKind::Identity, "acme").unwrap());
+        prop_assert!(diff(&a, &b).is_empty());
+    }
+}
+
+#[test]
+fn few_questions_stay_open() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut pairs, mut open) = (0, 0);
+    for _ in 0..60 {
+        let [old, new] = [(); 2].map(|()| document().new_tree(&mut runner).unwrap().current());
+        let undecided = agrees(&old, &new).unwrap() > 0;
+        if undecided {
+            println!("undecided: {old:#?} {new:#?}");
+        }
+        open += usize::from(undecided);
+        pairs += 1;
+    }
+    assert!(open * 6 <= pairs, "{open} of {pairs} pairs undecided");
+}
+
+/// Large documents get an answer in a second; without optimisation smaller ones are compared.
+#[test]
+fn large_documents() {
+    let size: usize = if cfg!(debug_assertions) {
+        1_000
+    } else {
+        10_000
+    };
+    let statement = |effect: &str, action: &str, resource: &str, rest: &str| {
+        format!(
+            r#"{{"Effect":"{effect}","Actions":["{action}"],"Resources":["{resource}"]{rest}}}"#
+        )
+    };
+    let document = |one: &dyn Fn(usize) -> String| -> String {
+        let all: Vec<String> = (0..size).map(one).collect();
+        format!("[{}]", all.join(","))
+    };
+    let read = |text: &str| match read(text, PolicyKind::Identity, "acme") {
+        Ok(policy) => policy,
+        Err(findings) => panic!("{findings}"),
+    };
+    let keys = |prefix: &'static str| {
+        move |n: usize| {
+            let fields = format!(r#","Keys":["{prefix}:{n}:*"]"#);
+            statement("Allow", "kvdb:@read", "kvdb/a", &fields)
+        }
+    };
+    let users = read(&document(&keys("user")));
+    let turned = read(&document(&|n| keys("user")(size - 1 - n)));
+    let accounts = read(&document(&keys("account")));
+    let one_more = read(&document(&|n| match n {
+        500 => statement(
+            "Allow",
+            "kvdb:@read",
+            "kvdb/a",
+            r#","Keys":["user:500:*","x"]"#,
+        ),
+        n => keys("user")(n),
+    }));
+    let wide = read(&document(&|n| match n {
+        500 => statement("Allow", "kvdb:*", "**", ""),
+        n => keys("user")(n),
+    }));
+    let databases = |action: &'static str| {
+        move |n: usize| statement("Allow", action, &format!("kvdb/d{n}"), "")
+    };
+    let gets = read(&document(&databases("kvdb:ExecuteGet")));
+    let sets = read(&document(&databases("kvdb:ExecuteSet")));
+    let ends = |byte: &'static str| {
+        move |n: usize| {
+            let fields = format!(r#","Keys":["*{n}{byte}"]"#);
+            statement("Allow", "kvdb:@read", "kvdb/a", &fields)
+        }
+    };
+    let ends_a = read(&document(&ends("a")));
+    let ends_b = read(&document(&ends("b")));
+    let networks = |second: usize| {
+        move |n: usize| {
+            let fields = format!(
+                r#","Conditions":{{"IpAddress":{{"keyward:SourceIp":"10.{second}.{}.{}"}}}}"#,
+                n / 256,
+                n % 256
+            );
+            statement("Allow", "kvdb:@read", "kvdb/a", &fields)
+        }
+    };
+    let many = |one: &dyn Fn(usize) -> String| -> String {
+        let all: Vec<String> = (0..size * 7 / 10).map(one).collect();
+        format!("[{}]", all.join(","))
+    };
+    let networks_1 = read(&many(&networks(1)));
+    let networks_2 = read(&many(&networks(2)));
+    let denies = read(&document(&|n| match n {
+        0 => statement("Allow", "kvdb:*", "kvdb/*", ""),
+        n => statement(
+            "Deny",
+            "kvdb:@write",
+            &format!("kvdb/d{n}"),
+            r#","Keys":["x*"]"#,
+        ),
+    }));
+    let fewer_denies = read(&document(&|n| match n {
+        0 | 7 => statement("Allow", "kvdb:*", "kvdb/*", ""),
+        n => statement(
+            "Deny",
+            "kvdb:@write",
+            &format!("kvdb/d{n}"),
+            r#","Keys":["x*"]"#,
+        ),
+    }));
+    for (what, old, new) in [
+        ("order", &users, &turned),
+        ("one more key", &users, &one_more),
+        ("one wide statement", &users, &wide),
+        ("other keys", &users, &accounts),
+        ("other actions", &gets, &sets),
+        ("other ends", &ends_a, &ends_b),
+        ("other networks", &networks_1, &networks_2),
+        ("fewer denies", &denies, &fewer_denies),
+        ("nothing in common", &denies, &ends_b),
+    ] {
+        let start = std::time::Instant::now();
+        let found = diff(old, new);
+        let took = start.elapsed();
+        println!(
+            "{what}: {took:?}, {} differences, {} undecided {:?}",
+            found.differences.len(),
+            found.undecided.len(),
+            found.undecided.first().map(|u| u.reason.to_string()),
+        );
+        assert!(took.as_secs() < 20, "{what}: {took:?}");
+    }
+}
