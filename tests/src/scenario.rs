@@ -70,6 +70,15 @@ pub struct Case {
 pub enum Request {
     /// A command's words.
     Command(Vec<String>),
+    /// An allowed command that tells the names of keys.
+    Listing {
+        /// Its words.
+        words: Vec<String>,
+        /// Keys that there are.
+        keys: Vec<String>,
+        /// Those of them that it shows.
+        shown: Vec<String>,
+    },
     /// An action of the control plane on a resource.
     Action {
         /// `iam:CreateAccessKey`
@@ -179,6 +188,26 @@ fn case(line: usize, text: &str) -> Case {
         .trim()
         .split_once(char::is_whitespace)
         .unwrap_or((text, ""));
+    if expected == "shows" {
+        let parts = rest.split_once(" of ").and_then(|(command, rest)| {
+            let (keys, shown) = rest
+                .split_once(" -> ")
+                .or(rest.strip_suffix(" ->").zip(Some("")))?;
+            Some((command, keys, shown))
+        });
+        let Some((command, keys, shown)) = parts else {
+            panic!("line {line}: `shows COMMAND of KEYS -> KEYS`");
+        };
+        return Case {
+            expected: "allow".to_owned(),
+            request: Request::Listing {
+                words: split(command.trim()),
+                keys: split(keys.trim()),
+                shown: split(shown.trim()),
+            },
+            line,
+        };
+    }
     assert!(
         ["allow", "explicit_deny", "implicit_deny"].contains(&expected),
         "line {line}: `{expected}` is no decision"

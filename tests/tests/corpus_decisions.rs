@@ -8,7 +8,7 @@ use keyward_iam::{
     Backend, Change, ChangeContext, ChangeError, Directory, Kind, Outcome, PathParts, PolicyInput,
     Session, UnixMillis,
 };
-use keyward_policy::Touch;
+use keyward_policy::{KeyUse, Touch};
 
 const NOW: UnixMillis = UnixMillis(1);
 
@@ -152,6 +152,56 @@ impl World {
                     .directory
                     .decide(&session, action, resource, &Touch::None, NOW);
                 assert_eq!(decision.outcome, expected, "{at}: {decision:#?}");
+            }
+            Request::Listing { words, keys, shown } => {
+                let command = resolve(words).expect("a command of the catalogue");
+                let decision = self.directory.decide_command(
+                    &session,
+                    ix,
+                    words,
+                    true,
+                    &keyward_iam::Call::at(NOW),
+                );
+                assert!(decision.is_allow(), "{at}: {decision:#?}");
+                let table = self.directory.table(&session, ix, true, NOW);
+                let request = keyward_iam::Request {
+                    command,
+                    words,
+                    bytes: b"",
+                    call: keyward_iam::Call::at(NOW),
+                };
+                let permit = table.authorize(&request, &mut Touched::default());
+                let permit = permit.expect("it is allowed");
+                let of_keys = |shows: &dyn Fn(&String) -> bool| -> Vec<String> {
+                    keys.iter().filter(|key| shows(key)).cloned().collect()
+                };
+                let by_table = of_keys(&|key| {
+                    permit
+                        .filter()
+                        .is_none_or(|filter| filter.shows(key.as_bytes()))
+                });
+                let by_evaluator = of_keys(&|key| {
+                    let key = KeyUse {
+                        key: key.as_bytes(),
+                        reads: true,
+                        writes: false,
+                    };
+                    let touch = Touch::Named {
+                        keys: &[key],
+                        channels: &[],
+                    };
+                    let action = command.action();
+                    self.directory
+                        .decide(&session, action, database, &touch, NOW)
+                        .is_allow()
+                });
+                assert_eq!(by_evaluator, *shown, "{at}");
+                assert_eq!(by_table, *shown, "{at}: the table disagrees");
+                assert_eq!(
+                    decision.message.contains("it shows only"),
+                    permit.filter().is_some(),
+                    "{at}: {decision:#?}"
+                );
             }
             Request::Command(words) => {
                 let decision = self.directory.decide_command(

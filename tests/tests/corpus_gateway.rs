@@ -170,7 +170,8 @@ fn every_scenario_is_decided_by_the_gateway_as_it_says() {
                     for case in cases {
                         let at = format!("{file}:{}: as {principal} on {database}", case.line);
                         match &case.request {
-                            Request::Command(words) => {
+                            // Which keys are shown is told by tests of their own.
+                            Request::Command(words) | Request::Listing { words, .. } => {
                                 world.command(&at, principal, database, case, words);
                             }
                             Request::Action { action, resource } => {

@@ -15,6 +15,7 @@ mod metrics;
 mod reply_queue;
 mod settings;
 mod shared;
+mod sieve;
 mod worker;
 
 pub use gateway::{Gateway, GatewayHandle, StartError};

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use keyward_resp::{Protocol, ReplyError, ReplyFramer};
 
 use crate::head::Head;
+use crate::sieve::Sieve;
 
 /// Longest reply that is held back to be changed: 4 MiB.
 const MOST_FILTERED: usize = 4 * 1024 * 1024;
@@ -36,6 +37,12 @@ enum Entry {
     Confirm { left: usize, active: bool },
     /// One reply that is changed.
     Filtered(Filter),
+    /// So many replies that a sieve makes one of.
+    Sieved {
+        sieve: Box<Sieve>,
+        left: u32,
+        mark: Option<Mark>,
+    },
 }
 
 /// What a reply was expected for, where the caller has to act on it.
@@ -162,6 +169,15 @@ impl ReplyQueue {
         self.entries.push_back(Entry::Filtered(filter));
     }
 
+    /// Replies to a command that tells the names of keys, or to an `EXEC` of such commands.
+    pub(crate) fn sieved(&mut self, sieve: Sieve, mark: Option<Mark>) {
+        self.entries.push_back(Entry::Sieved {
+            left: sieve.replies(),
+            sieve: Box::new(sieve),
+            mark,
+        });
+    }
+
     /// A reply of our own. It goes to `out` if nothing is before it, else it waits.
     #[inline]
     pub(crate) fn local(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -232,7 +248,12 @@ impl ReplyQueue {
             if self.passing != Passing::Answer {
                 self.head.push(&input[piece.clone()]);
             } else {
-                match self.entries.front() {
+                match self.entries.front_mut() {
+                    Some(Entry::Sieved { sieve, .. }) => {
+                        out.extend_from_slice(&input[run..piece.start]);
+                        run = at;
+                        sieve.push(&input[piece], out)?;
+                    }
                     Some(Entry::Drop(_) | Entry::Marked { forward: false, .. }) => {
                         out.extend_from_slice(&input[run..piece.start]);
                         run = at;
@@ -281,6 +302,9 @@ impl ReplyQueue {
         }
         let confirms = matches!(self.entries.front(), Some(Entry::Confirm { .. }));
         if first == b'*' && !self.pushes && (self.subscribed || confirms) {
+            if matches!(self.entries.front(), Some(Entry::Sieved { .. })) {
+                return Err(QueueError::Unexpected); // nobody can ask for keys while subscribed
+            }
             self.head.clear();
             return Ok(Passing::Either);
         }
@@ -326,6 +350,15 @@ impl ReplyQueue {
                 filter(&self.held, &mut changed);
                 self.held = Vec::new();
                 emit(&changed);
+            }
+            Entry::Sieved { left, .. } if *left > 1 => {
+                *left -= 1;
+                return None;
+            }
+            Entry::Sieved { mark, .. } => {
+                let marked = mark.map(|mark| Marked { mark, kind });
+                self.pop();
+                return marked;
             }
             // One error answers a whole subscription.
             Entry::Confirm { .. } => {
@@ -373,7 +406,8 @@ impl ReplyQueue {
                 Entry::Forward(count) => (0..count).for_each(|_| out.extend_from_slice(error)),
                 Entry::Marked { forward: true, .. }
                 | Entry::Confirm { .. }
-                | Entry::Filtered(_) => out.extend_from_slice(error),
+                | Entry::Filtered(_)
+                | Entry::Sieved { .. } => out.extend_from_slice(error),
                 Entry::Local(bytes) => {
                     out.extend_from_slice(&self.local[self.local_at..self.local_at + bytes]);
                     self.local_at += bytes;

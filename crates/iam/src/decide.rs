@@ -2,7 +2,8 @@
 //! implied by Connect and what needs more than its own action.
 
 use keyward_commands::{
-    ActionId, CONNECT, ChannelRule, CommandClass, CommandId, ResolveError, Scope, Touched, Words,
+    ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope, ResolveError, Scope,
+    Touched, Words,
 };
 use keyward_policy::{ChannelUse, Facts, KeyUse, Policy, Touch};
 
@@ -204,6 +205,7 @@ impl Grounds {
         implied
     }
 
+<<<<<<< ours
     /// Decides a command by ACL rules alone, as `ACL DRYRUN` does: nothing is implied, no command
     /// is refused for what it is, and a call that fails when it runs is decided as any other.
     pub(crate) fn decide_by_acl<W: Words + ?Sized>(&self, words: &W, call: &Call<'_>) -> Decision {
@@ -231,6 +233,15 @@ impl Grounds {
             touch: touch.touch(),
             request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
         })
+=======
+    /// Whether an allowed command tells the names of some keys only.
+    fn is_filtered(&self, command: CommandId, administration: bool) -> bool {
+        command.command().scope == CommandScope::Enumeration
+            && !Bits::of(self, administration)
+                .runnable
+                .sure
+                .contains(command.action())
+>>>>>>> theirs
     }
 
     /// Decides a command as a client sends it.
@@ -270,12 +281,61 @@ impl Grounds {
             touch: touch.touch(),
             request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
         };
-        let decision = self.decide_action(&question, administration);
+        let mut decision = self.decide_action(&question, administration);
+        if decision.is_allow() && self.is_filtered(command, administration) {
+            for message in [&mut decision.message, &mut decision.public_message] {
+                message.push_str("; it shows only the keys that it would be allowed to read");
+            }
+        }
         let whole = touched.whole_database || info.class == CommandClass::WholeDatabase;
         if decision.is_allow() && whole && !Bits::of(self, administration).holds_whole_database() {
             return self.refused(info.action, whole_database_text(command));
         }
         decision
+    }
+}
+
+impl Directory {
+    /// Whether a command that tells the names of keys shows this one: the decision of the same call
+    /// if the key were an argument that it reads. [`crate::KeyFilter`] answers the same for many
+    /// keys. `None` for a command that is not one of those, or is not allowed at all.
+    #[must_use]
+    pub fn shows_key<W: Words + ?Sized>(
+        &self,
+        session: &Session,
+        database: DatabaseIx,
+        words: &W,
+        key: &[u8],
+        call: &Call<'_>,
+    ) -> Option<bool> {
+        let command = keyward_commands::resolve(words).ok()?;
+        let mut touched = Touched::default();
+        keyward_commands::touched(command, words, &mut touched).ok()?;
+        let enumeration = command.command().scope == CommandScope::Enumeration;
+        let allowed = self.decide_command(session, database, words, false, call);
+        if !enumeration || !allowed.is_allow() {
+            return None;
+        }
+        let grounds = self.grounds(session, &self.database(database)?.path, false, call.now);
+        let key = KeyUse {
+            key,
+            reads: true,
+            writes: false,
+        };
+        let of_call = CallWords {
+            command,
+            words,
+            touched: &touched,
+        };
+        let decision = grounds.evaluate(&Question {
+            action: command.action(),
+            touch: Touch::Named {
+                keys: &[key],
+                channels: &[],
+            },
+            request: &RequestFacts::new(&grounds.facts, *call, Some(of_call)),
+        });
+        Some(decision.is_allow())
     }
 }
 

@@ -179,8 +179,7 @@ fn explain_keys(
         } => (
             Subject::Key,
             format!(
-                "{described} allows {action} only on some keys, and an enumeration under a key \
-                 restriction is refused: it would show every key"
+                "{described} allows {action}, but no key to be read, which is all that it could show"
             ),
         ),
         Touch::EveryKey { .. } => (

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use keyward_commands::{
-    ACTION_COUNT, ActionBits, ActionId, CommandClass, CommandId, KeyRule, Scope, Touched, Words,
+    ACTION_COUNT, ActionBits, ActionId, CommandClass, CommandId, CommandScope, KeyRule, Scope,
+    Touched, Words,
 };
 use keyward_policy::{
     Clause, Conditions, Effect, Fact, KeyFields, KeyIndex, KeyPatterns, KeyUse, Match, NoFacts,
@@ -45,6 +46,7 @@ pub struct Request<'a, 'c, W: ?Sized> {
 pub struct Permit<'a> {
     command: CommandId, // private: no literal, no `Clone`
     bytes: &'a [u8],
+    filter: Option<Arc<KeyFilter>>,
 }
 
 impl<'a> Permit<'a> {
@@ -58,6 +60,60 @@ impl<'a> Permit<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Which keys the reply may tell the names of, if not all: of `SCAN`, `KEYS` and their like. A
+    /// reply must not pass without it.
+    #[must_use]
+    pub fn filter(&self) -> Option<&Arc<KeyFilter>> {
+        self.filter.as_ref()
+    }
+}
+
+/// Which keys an enumeration may show: those that the same call would be allowed to read if it
+/// named them.
+#[derive(Debug)]
+pub struct KeyFilter {
+    compiled: Arc<Compiled>,
+    command: CommandId,
+    words: Box<[Box<[u8]>]>,
+    touched: Touched,
+    database_index: u32,
+    client_name: Option<Box<[u8]>>,
+    now: UnixMillis,
+}
+
+impl KeyFilter {
+    /// Whether the name of a key may be shown.
+    #[must_use]
+    pub fn shows(&self, key: &[u8]) -> bool {
+        let call = Call {
+            database_index: self.database_index,
+            client_name: self.client_name.as_deref(),
+            now: self.now,
+        };
+        let of_call = CallWords {
+            command: self.command,
+            words: &*self.words,
+            touched: &self.touched,
+        };
+        let key = KeyUse {
+            key,
+            reads: true,
+            writes: false,
+        };
+        let action = self.command.action();
+        self.compiled.residual(action).allows(
+            &self.compiled.grounds,
+            &Question {
+                action,
+                touch: Touch::Named {
+                    keys: &[key],
+                    channels: &[],
+                },
+                request: &RequestFacts::new(&self.compiled.grounds.facts, call, Some(of_call)),
+            },
+        )
     }
 }
 
@@ -221,15 +277,34 @@ impl DecisionTable {
         touched: &mut Touched,
     ) -> Result<Permit<'a>, Refused> {
         let action = request.command.action();
-        if self.sure.contains(action)
-            || (self.maybe.contains(action) && self.allows_these(request, touched))
-        {
+        let sure = self.sure.contains(action);
+        if sure || (self.maybe.contains(action) && self.allows_these(request, touched)) {
+            let filtered = !sure && request.command.command().scope == CommandScope::Enumeration;
             return Ok(Permit {
                 command: request.command,
                 bytes: request.bytes,
+                filter: filtered.then(|| self.filter(request, touched)),
             });
         }
         Err(Refused)
+    }
+
+    #[cold]
+    fn filter<W: Words + ?Sized>(
+        &self,
+        request: &Request<'_, '_, W>,
+        touched: &Touched,
+    ) -> Arc<KeyFilter> {
+        let words = (0..request.words.len()).map(|at| request.words.word(at).into());
+        Arc::new(KeyFilter {
+            compiled: Arc::clone(&self.compiled),
+            command: request.command,
+            words: words.collect(),
+            touched: touched.clone(),
+            database_index: request.call.database_index,
+            client_name: request.call.client_name.map(Into::into),
+            now: request.call.now,
+        })
     }
 
     /// The part that depends on the words.
@@ -425,12 +500,12 @@ impl Conditional {
             (Some(fields), Effect::Allow) => fields.allows(&asked.touch),
             (Some(fields), Effect::Deny) => fields.denies(&asked.touch),
         };
+        let unknown = (effect == Effect::Deny) != asked.touch.is_enumeration();
         fields
-            && self.clauses.iter().all(|clause| {
-                clause
-                    .holds(effect, asked)
-                    .unwrap_or(effect == Effect::Deny)
-            })
+            && self
+                .clauses
+                .iter()
+                .all(|clause| clause.holds(effect, asked).unwrap_or(unknown))
     }
 }
 

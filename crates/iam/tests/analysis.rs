@@ -366,10 +366,15 @@ fn access_by_name() {
         told("writer"),
         ["x delete some user:*", "y delete some user:*"]
     );
-    // What would read and write at once, and what reads every key, is not among it.
+    // What would read and write at once, and what reads every key, is not among it; enumerations
+    // are, which show these keys.
     assert_eq!(
         told("reader"),
-        ["x connection some user:*", "x read all user:*"]
+        [
+            "x connection some user:*",
+            "x read all user:*",
+            "x whole_keyspace_read some user:*"
+        ]
     );
     assert!(told("all").contains(&"x whole_keyspace_write some ".to_owned()));
     assert!(told("all").contains(&"x scripts all ".to_owned()));

@@ -50,7 +50,8 @@ impl KeyAccess {
 /// What a request says about one key.
 #[derive(Clone, Copy, Debug)]
 pub enum Found<'a> {
-    /// Not known before the request comes: a partial evaluation leaves it open.
+    /// Not known before the request comes: a partial evaluation leaves it open. Of an enumeration:
+    /// the keys that it is going to show.
     Later,
     /// The request has no such key.
     Absent,
@@ -123,6 +124,13 @@ pub fn touched<'a>(fact: &Fact, touch: &Touch<'a>) -> Found<'a> {
     };
     match *touch {
         Touch::None | Touch::Keyless => Found::Absent,
+        // Asked again for each key, which is read.
+        Touch::EveryKey {
+            enumeration: true, ..
+        } => match access {
+            KeyAccess::Any | KeyAccess::Read => Found::Later,
+            KeyAccess::Write => Found::Absent,
+        },
         Touch::EveryKey { reads, writes, .. } => {
             let whole = KeyUse {
                 key: b"",

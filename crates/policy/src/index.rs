@@ -27,6 +27,8 @@ pub struct KeyIndex {
     statements: usize,
     /// Answers for every key, by access bits.
     every: [bool; 4],
+    /// The answer for enumerations.
+    enumeration: bool,
     /// Some statement speaks of reading or of writing alone.
     split: bool,
     keys: Table,
@@ -118,12 +120,12 @@ impl KeyIndex {
             .copied()
             .filter(|patterns| seen.insert(texts(patterns)))
             .collect();
-        let every = |bits: u8| {
+        let every = |bits: u8, enumeration| {
             let (reads, writes) = (bits & READ != 0, bits & WRITE != 0);
             let touch = Touch::EveryKey {
                 reads,
                 writes,
-                enumeration: false,
+                enumeration,
             };
             distinct.iter().any(|patterns| {
                 if deny {
@@ -162,7 +164,8 @@ impl KeyIndex {
         let mut index = Self {
             deny,
             statements: distinct.len(),
-            every: [0, READ, WRITE, BOTH].map(every),
+            every: [0, READ, WRITE, BOTH].map(|bits| every(bits, false)),
+            enumeration: every(READ, true),
             split: distinct
                 .iter()
                 .any(|patterns| !patterns.read_keys.is_empty() || !patterns.write_keys.is_empty()),
@@ -183,6 +186,9 @@ impl KeyIndex {
         match *touch {
             Touch::None => self.deny && self.statements > 0,
             Touch::Keyless => !self.deny && self.statements > 0,
+            Touch::EveryKey {
+                enumeration: true, ..
+            } => self.enumeration,
             Touch::EveryKey { reads, writes, .. } => self.every[usize::from(bits(reads, writes))],
             Touch::Named {
                 keys: [],

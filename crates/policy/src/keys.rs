@@ -17,7 +17,9 @@ pub enum Touch<'a> {
         reads: bool,
         /// Changes what is there.
         writes: bool,
-        /// Lists keys (`SCAN`, `KEYS`, `RANDOMKEY`). Decided here as any other read of every key.
+        /// Tells the names of keys (`SCAN`, `KEYS`, `RANDOMKEY`), and those only that the same
+        /// command would be allowed to read as an argument: an Allow on some keys covers it, and a
+        /// Deny on keys does not meet it. Which keys are shown is asked key by key.
         enumeration: bool,
     },
     /// Exactly these. Without any it counts as [`Touch::EveryKey`].
@@ -27,6 +29,19 @@ pub enum Touch<'a> {
         /// Channels in the order of the arguments.
         channels: &'a [ChannelUse<'a>],
     },
+}
+
+impl Touch<'_> {
+    /// Whether it stands for a call that tells the names of keys.
+    pub fn is_enumeration(&self) -> bool {
+        matches!(
+            self,
+            Self::EveryKey {
+                enumeration: true,
+                ..
+            }
+        )
+    }
 }
 
 /// One key of a call and what is done to it. Neither reading nor writing counts as both.
@@ -70,6 +85,9 @@ impl KeyPatterns {
         match *touch {
             Touch::None => false,
             Touch::Keyless => true,
+            Touch::EveryKey {
+                enumeration: true, ..
+            } => !self.keys.is_empty() || !self.read_keys.is_empty(),
             Touch::EveryKey { reads, writes, .. } => {
                 let (reads, writes) = access(reads, writes);
                 let has = |globs: &[Glob]| globs.iter().any(Glob::is_everything);
@@ -93,7 +111,10 @@ impl KeyPatterns {
     pub fn denies(&self, touch: &Touch<'_>) -> bool {
         match *touch {
             Touch::None => true,
-            Touch::Keyless => false,
+            Touch::Keyless
+            | Touch::EveryKey {
+                enumeration: true, ..
+            } => false,
             Touch::EveryKey { reads, writes, .. } => {
                 let (reads, writes) = access(reads, writes);
                 !self.keys.is_empty()

@@ -258,7 +258,8 @@ impl Statement {
     /// that names no key: see [`Touch::of_action`].
     ///
     /// What `facts` leaves open ([`crate::Found::Later`]) is decided against the caller: an Allow
-    /// does not match, a Deny does.
+    /// does not match, a Deny does. Not so where the call tells the names of keys: it is for its
+    /// keys, one by one, to be allowed and denied.
     pub fn matches(
         &self,
         action: ActionId,
@@ -266,7 +267,11 @@ impl Statement {
         touch: &Touch<'_>,
         facts: &dyn Facts,
     ) -> Match {
-        let unknown = self.effect == Effect::Deny;
+        let touch = match touch {
+            Touch::None => &Touch::of_action(action),
+            touch => touch,
+        };
+        let unknown = self.unknown(touch);
         if !self.actions.contains(action) {
             return Match::Action;
         }
@@ -285,6 +290,14 @@ impl Statement {
                 Match::Conditions
             }
             _ => Match::Full,
+        }
+    }
+
+    /// Whether it matches as far as that is not known.
+    fn unknown(&self, touch: &Touch<'_>) -> bool {
+        match self.effect {
+            Effect::Allow => touch.is_enumeration(),
+            Effect::Deny => !touch.is_enumeration(),
         }
     }
 
@@ -331,15 +344,15 @@ impl Statement {
 
     /// The key fields' part of [`Self::matches`].
     pub fn matches_keys(&self, action: ActionId, touch: &Touch<'_>, facts: &dyn Facts) -> bool {
-        let patterns = match self.key_fields(facts) {
-            KeyFields::Unrestricted => return true,
-            _ if !action.is_execute() => return self.effect == Effect::Allow,
-            KeyFields::Later => return self.effect == Effect::Deny,
-            KeyFields::Patterns(patterns) => patterns,
-        };
         let touch = match touch {
             Touch::None => &Touch::of_action(action),
             touch => touch,
+        };
+        let patterns = match self.key_fields(facts) {
+            KeyFields::Unrestricted => return true,
+            _ if !action.is_execute() => return self.effect == Effect::Allow,
+            KeyFields::Later => return self.unknown(touch),
+            KeyFields::Patterns(patterns) => patterns,
         };
         match self.effect {
             Effect::Allow => patterns.allows(touch),

@@ -58,19 +58,22 @@ impl Embedded {
         let _ = effects; // nothing is kept yet
     }
 
-    /// Runs a transaction of which every command was authorised.
-    pub(crate) fn transaction<W: Words>(
+    /// Runs a transaction of which every command was authorised, each so often.
+    pub(crate) fn transaction<W: Words + Copy>(
         &mut self,
-        commands: Vec<(Permit<'_>, W)>,
+        commands: Vec<(Permit<'_>, W, u32)>,
         now: UnixMillis,
         out: &mut Vec<u8>,
     ) {
+        let runs = commands.into_iter().flat_map(|(permit, words, times)| {
+            let command = permit.command();
+            (0..times).map(move |_| (command, words))
+        });
+        let runs: Vec<_> = runs.collect();
         let mut engine = lock(&self.engine);
         let effects = engine.transaction(
             &mut self.session,
-            commands
-                .into_iter()
-                .map(|(permit, words)| (permit.command(), words)),
+            runs.into_iter(),
             engine_time(now),
             &mut random,
             out,

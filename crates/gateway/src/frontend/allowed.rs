@@ -1,7 +1,9 @@
 //! What is done with a command that is allowed.
 
-use keyward_commands::Words as _;
-use keyward_iam::Permit;
+use std::sync::Arc;
+
+use keyward_commands::{CommandId, Words as _};
+use keyward_iam::{KeyFilter, Permit};
 use keyward_resp::{Protocol, encode};
 
 use super::catalogue;
@@ -13,6 +15,7 @@ use super::subscriptions::Subscriptions;
 use super::words::RequestWords;
 use crate::backend::Backend;
 use crate::reply_queue::Mark;
+use crate::sieve::{DRAWS, Item, Listing, Sieve};
 
 impl Client {
     /// A command that is allowed.
@@ -117,9 +120,28 @@ impl Client {
                     Protocol::Resp3 => secrets::without_secrets_resp3,
                 });
             }
+            Handling::Enumeration(_) => self.enumerate(permit, turn),
             _ => self.forward(permit),
         }
         Flow::Done
+    }
+
+    /// A command that tells the names of keys.
+    fn enumerate(&mut self, permit: &Permit<'_>, turn: &Turn<'_>) {
+        let draws = draws(permit);
+        match item(permit.command(), filters(permit), draws) {
+            Item::Plain => self.forward(permit),
+            item => {
+                (0..draws).for_each(|_| self.send(permit));
+                if self.quiet {
+                    (0..draws).for_each(|_| self.queue.drop_one());
+                } else {
+                    let limit = turn.settings.limits.unsent;
+                    let sieve = Sieve::of_command(item, self.protocol, limit);
+                    self.queue.sieved(sieve, None);
+                }
+            }
+        }
     }
 
     fn allowed_on_engine(
@@ -168,6 +190,17 @@ impl Client {
                 ) =>
             {
                 self.answer(turn, |out| encode::simple(out, "OK"));
+            }
+            Handling::Enumeration(_) if !self.quiet && permit.filter().is_some() => {
+                let draws = draws(permit);
+                let mut replies = Vec::new();
+                for _ in 0..draws {
+                    embedded.run(permit, &words, turn.now, &mut replies);
+                }
+                let limit = turn.settings.limits.unsent;
+                let item = item(permit.command(), filters(permit), draws);
+                let sieve = Sieve::of_command(item, self.protocol, limit);
+                self.answer(turn, |out| sieve.whole(&replies, out));
             }
             _ if self.quiet => embedded.run(permit, &words, turn.now, &mut Vec::new()),
             _ => {
@@ -233,6 +266,31 @@ impl Client {
         self.send(permit);
         self.queue.confirmations(confirmations, active);
     }
+}
+
+/// How often an allowed command is run: a random key that may not be shown is drawn again.
+pub(crate) fn draws(permit: &Permit<'_>) -> u32 {
+    match Handling::of(permit.command()) {
+        Handling::Enumeration(Listing::One) if permit.filter().is_some() => DRAWS,
+        _ => 1,
+    }
+}
+
+/// What becomes of the replies to an allowed command that is run so often: what every filter shows.
+pub(crate) fn item(command: CommandId, filters: Vec<Arc<KeyFilter>>, draws: u32) -> Item {
+    match Handling::of(command) {
+        // Of a random key that was drawn when less was allowed, there are several replies anyway.
+        Handling::Enumeration(listing) if draws > 1 || !filters.is_empty() => {
+            let shows = move |key: &[u8]| filters.iter().all(|filter| filter.shows(key));
+            Item::new(listing, draws, Box::new(shows))
+        }
+        _ => Item::Plain,
+    }
+}
+
+/// The filter of a permit as a list.
+fn filters(permit: &Permit<'_>) -> Vec<Arc<KeyFilter>> {
+    permit.filter().cloned().into_iter().collect()
 }
 
 /// The database number that `SELECT` names.

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use keyward_commands::{CommandId, Flags};
+use keyward_commands::{CommandId, CommandScope, Flags};
+
+use crate::sieve::Listing;
 
 /// What is done with a command once it is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,6 +21,8 @@ pub(crate) enum Handling {
     Unsubscribe(Namespace),
     /// Its reply may hold secrets of the server.
     ConfigGet,
+    /// Its reply tells the names of keys.
+    Enumeration(Listing),
     /// `SELECT`
     Select,
     /// `MULTI`
@@ -147,6 +151,9 @@ impl Handling {
             name if name == "command" || name.starts_with("command|") => Self::Catalogue,
             name if name.starts_with("client|") => Self::Sticky,
             "readonly" | "readwrite" | "asking" | "script|debug" => Self::Sticky,
+            "scan" | "clusterscan" => Self::Enumeration(Listing::Page),
+            "randomkey" => Self::Enumeration(Listing::One),
+            _ if command.scope == CommandScope::Enumeration => Self::Enumeration(Listing::Keys),
             _ if command.flags.contains(Flags::BLOCKING) => Self::Blocking,
             _ => Self::Plain,
         }

@@ -13,6 +13,7 @@ use keyward_resp::{Words, encode_request};
 use proptest::prelude::*;
 
 use super::client::{Client, Turn};
+use super::handling::Handling;
 use crate::backend::Backend;
 use crate::metrics::WorkerMetrics;
 use crate::settings::GatewaySettings;
@@ -27,6 +28,7 @@ struct Desk {
     words: Words,
     inline: Vec<u8>,
     input: Vec<u8>,
+    input_of_server: Vec<u8>,
     client: Client,
 }
 
@@ -112,6 +114,7 @@ impl Desk {
             words: Words::default(),
             inline: Vec::new(),
             input: Vec::new(),
+            input_of_server: Vec::new(),
             client,
         };
         assert_eq!(desk.asks(&[b"AUTH", secret.expose().as_bytes()]), "+OK ");
@@ -373,5 +376,89 @@ proptest! {
             replies = replies[end.unwrap()..].to_owned();
         }
         prop_assert_eq!(replies, "");
+    }
+}
+
+#[test]
+fn enumerations_show_what_may_be_read() {
+    let mut desk = Desk::new(SOME);
+    desk.asks(&[b"KEYS", b"*"]);
+    desk.asks(&[b"SCAN", b"0"]);
+    desk.asks(&[b"GET", b"app:1"]);
+    desk.asks(&[b"CLIENT", b"ID"]);
+    assert_eq!(
+        readable(&desk.sent()),
+        "*2 $4 KEYS $1 * *2 $4 SCAN $1 0 *2 $3 GET $5 app:1 "
+    );
+    let keys = "*3\r\n$5\r\napp:1\r\n$5\r\nother\r\n$5\r\napp:2\r\n";
+    let mut out = Vec::new();
+    let reply = format!("{keys}*2\r\n$2\r\n17\r\n{keys}$1\r\nx\r\n");
+    for byte in reply.bytes() {
+        // What is not dealt with comes again with what follows.
+        desk.input_of_server.push(byte);
+        let input = std::mem::take(&mut desk.input_of_server);
+        let (consumed, piece) =
+            desk.turn(|client, _, _, _, turn| client.deliver(&input, turn).unwrap());
+        desk.input_of_server = input[consumed..].to_vec();
+        out.extend(piece);
+    }
+    let shown = "*2 $5 app:1 $5 app:2 ";
+    assert_eq!(readable(&out), format!("{shown}*2 $2 17 {shown}$1 x :1 "));
+}
+
+#[test]
+fn a_random_key_is_drawn_until_it_may_be_shown() {
+    let draws = crate::sieve::DRAWS as usize;
+    let mut desk = Desk::new(SOME);
+    desk.asks(&[b"RANDOMKEY"]);
+    desk.asks(&[b"RANDOMKEY"]);
+    let sent = readable(&desk.sent());
+    assert_eq!(sent, "*1 $9 RANDOMKEY ".repeat(2 * draws));
+    let hidden = "$5\r\nother\r\n";
+    let reply = format!("{hidden}$5\r\napp:7\r\n{}", hidden.repeat(draws - 2));
+    assert_eq!(readable(&desk.server(reply.as_bytes())), "$5 app:7 ");
+    let reply = hidden.repeat(draws);
+    assert_eq!(readable(&desk.server(reply.as_bytes())), "$-1 ");
+    // Whoever may read all asks once.
+    let mut desk = Desk::new(FULL);
+    desk.asks(&[b"RANDOMKEY"]);
+    assert_eq!(readable(&desk.sent()), "*1 $9 RANDOMKEY ");
+    assert_eq!(readable(&desk.server(hidden.as_bytes())), "$5 other ");
+}
+
+#[test]
+fn enumerations_in_a_transaction_show_what_may_be_read() {
+    let draws = crate::sieve::DRAWS as usize;
+    let mut desk = Desk::new(SOME);
+    let requests: [&[&[u8]]; 6] = [
+        &[b"MULTI"],
+        &[b"SET", b"app:1", b"v"],
+        &[b"RANDOMKEY"],
+        &[b"KEYS", b"*"],
+        &[b"EXEC"],
+        &[b"PING"],
+    ];
+    for words in requests {
+        desk.asks(words);
+    }
+    let queued = "+QUEUED\r\n".repeat(draws + 2);
+    let out = desk.server(format!("+OK\r\n{queued}").as_bytes());
+    assert_eq!(readable(&out), "+OK +QUEUED +QUEUED +QUEUED ");
+    let other = "$5\r\nother\r\n";
+    let reply = format!(
+        "*{}\r\n+OK\r\n{}$5\r\napp:1\r\n*2\r\n{other}$5\r\napp:1\r\n+PONG\r\n",
+        draws + 2,
+        other.repeat(draws - 1)
+    );
+    let out = desk.server(reply.as_bytes());
+    assert_eq!(readable(&out), "*3 +OK $5 app:1 *1 $5 app:1 +PONG ");
+}
+
+#[test]
+fn every_enumeration_is_filtered() {
+    for command in keyward_commands::CommandId::all() {
+        let tells = command.command().scope == keyward_commands::CommandScope::Enumeration;
+        let filtered = matches!(Handling::of(command), Handling::Enumeration(_));
+        assert_eq!(tells, filtered, "{}", command.command().name);
     }
 }

@@ -4,11 +4,12 @@ use keyward_commands::{CommandId, Touched, resolve};
 use keyward_iam::{Call, DecisionTable, Permit, Request};
 use keyward_resp::{Decoded, RequestDecoder, RequestLimits, Words, encode};
 
-use super::allowed::number as selected;
+use super::allowed::{draws, item, number as selected};
 use super::client::{Access, Client, Flow, Turn};
 use super::words::RequestWords;
 use crate::backend::Backend;
 use crate::reply_queue::Mark;
+use crate::sieve::{DRAWS, Item, Sieve};
 
 /// The server's words for a transaction in which something was refused.
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
@@ -20,6 +21,10 @@ pub(crate) struct Transaction {
     requests: Vec<u8>,
     /// Something was refused: `EXEC` runs nothing.
     refused: bool,
+    /// How many requests are queued.
+    count: usize,
+    /// Which of them were sent several times, to draw again.
+    drawn: Vec<usize>,
     /// The keyspace that the last `SELECT` in it names.
     pub(crate) select: Option<u8>,
 }
@@ -29,17 +34,31 @@ impl Transaction {
     pub(crate) fn refuse(&mut self) {
         self.refused = true;
         self.requests = Vec::new();
+        self.drawn = Vec::new();
     }
 
     /// Keeps a request to be decided again; false if there would be too much.
-    pub(crate) fn queue(&mut self, request: &[u8], limit: usize) -> bool {
-        if self.requests.len() + request.len() > limit {
+    pub(crate) fn queue(&mut self, request: &[u8], draws: u32, limit: usize) -> bool {
+        let more = request.len() * draws as usize;
+        if self.requests.len() + more > limit {
             return false;
         }
         if !self.refused {
             self.requests.extend_from_slice(request);
+            if draws > 1 {
+                self.drawn.push(self.count);
+            }
+            self.count += 1;
         }
         true
+    }
+
+    /// How often the request at `at` was sent.
+    fn draws(&self, at: usize) -> u32 {
+        match self.drawn.binary_search(&at) {
+            Ok(_) => DRAWS,
+            Err(_) => 1,
+        }
     }
 }
 
@@ -152,6 +171,7 @@ impl Client {
         };
         let mut numbers = vec![u32::from(number)];
         let mut permits = Vec::with_capacity(views.len());
+        let mut items = Vec::with_capacity(views.len());
         let mut refused = None;
         'all: for (words, bytes) in &views {
             let on = |database_index: u32, touched: &mut Touched| {
@@ -161,15 +181,25 @@ impl Client {
                 };
                 permit(words, bytes, &open.table, call, touched)
             };
-            let mut last = Err(None);
+            let mut last = None;
+            let mut filters = Vec::new();
             for number in &numbers {
-                last = on(*number, turn.touched);
-                if let Err(command) = last {
-                    refused = Some((*words, command));
-                    break 'all;
+                match on(*number, turn.touched) {
+                    Ok(permit) => {
+                        filters.extend(permit.filter().cloned());
+                        last = Some(permit);
+                    }
+                    Err(command) => {
+                        refused = Some((*words, command));
+                        break 'all;
+                    }
                 }
             }
-            permits.extend(last.ok().map(|permit| (permit, *words)));
+            if let Some(permit) = last {
+                let draws = transaction.draws(permits.len());
+                items.push(item(permit.command(), filters, draws));
+                permits.push((permit, *words, draws));
+            }
             if open.table.reads_database_index()
                 && words.is(0, "SELECT")
                 && let Some(number) = selected(*words)
@@ -182,18 +212,32 @@ impl Client {
             self.record_denied(words, command, turn);
             return self.abort(turn);
         }
+        let plain = items.iter().all(|item| matches!(item, Item::Plain));
+        let limit = turn.settings.limits.unsent;
+        let sieve = || Sieve::of_transaction(items, self.protocol, limit);
         match &mut self.backend {
             Backend::Embedded(embedded) => {
                 let mut reply = Vec::new();
                 embedded.transaction(permits, turn.now, &mut reply);
-                self.answer(turn, |out| out.extend_from_slice(&reply));
+                if plain {
+                    self.answer(turn, |out| out.extend_from_slice(&reply));
+                } else {
+                    let sieve = sieve();
+                    self.answer(turn, |out| sieve.whole(&reply, out));
+                }
             }
-            _ => self.forward_marked(
-                exec,
-                Mark::Exec {
+            _ => {
+                let mark = Mark::Exec {
                     select: transaction.select,
-                },
-            ),
+                };
+                if plain || self.quiet {
+                    self.forward_marked(exec, mark);
+                } else {
+                    let sieve = sieve();
+                    self.send(exec);
+                    self.queue.sieved(sieve, Some(mark));
+                }
+            }
         }
         Flow::Done
     }
@@ -217,11 +261,18 @@ impl Client {
         let Some(transaction) = &mut self.transaction else {
             return Flow::Done;
         };
-        if !transaction.queue(permit.bytes(), turn.settings.limits.transaction) {
+        let draws = draws(permit);
+        if !transaction.queue(permit.bytes(), draws, turn.settings.limits.transaction) {
             return self.refuse("ERR keyward: too many bytes queued by MULTI", turn);
         }
         match &self.backend {
-            Backend::Server(_) => self.forward(permit),
+            Backend::Server(_) => {
+                self.forward(permit);
+                for _ in 1..draws {
+                    self.send(permit);
+                    self.queue.drop_one();
+                }
+            }
             _ => self.answer(turn, |out| encode::simple(out, "QUEUED")),
         }
         Flow::Done

@@ -153,19 +153,23 @@ fn keyless_and_every_key() {
     let write_all = patterns(&[], &["r"], &["*"], &[]);
     let each = patterns(&[], &["*"], &["*"], &[]);
     let channels = patterns(&[], &[], &[], &["*"]);
+    let write_only = patterns(&[], &[], &["*"], &[]);
     let reads_only = patterns(&[], &["r"], &[], &[]);
     let cases: &[(&KeyPatterns, &Touch<'_>, bool, bool)] = &[
         (&app, &keyless, true, false),
         (&channels, &keyless, true, false),
         (&app, &none, false, true),
         (&app, &both, false, true),
-        (&app, &scan, false, true),
+        (&app, &scan, true, false),
+        (&channels, &scan, false, false),
+        (&write_only, &scan, false, false),
+        (&reads_only, &scan, true, false),
         (&stars, &read, false, true),
         (&star, &both, true, true),
-        (&star, &scan, true, true),
+        (&star, &scan, true, false),
         (&star, &unsaid, true, true),
         (&read_all, &read, true, true),
-        (&read_all, &scan, true, true),
+        (&read_all, &scan, true, false),
         (&read_all, &write, false, true),
         (&read_all, &both, false, true),
         (&read_all, &unsaid, false, true),
