@@ -59,6 +59,24 @@ fn who_can() {
     assert!(has_worker(&["DEL", "on", "main", "user:1"]));
     assert!(!has_worker(&["FLUSHALL", "on", "main"]));
     assert!(has_worker(&["ping", "on", "main"]));
+    let office = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/main"],"Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}}]"#;
+    keyward.cli(&["identity", "create", "office"]).success();
+    keyward
+        .cli(&["trust", "create", "office", "--policy", office])
+        .success();
+    let has_office = |context: &str| {
+        let line = ["GET", "on", "main", "k", "--context", context];
+        identities(&ask(&line)).contains(&"office".to_owned())
+    };
+    assert!(has_office("keyward:SourceIp=10.1.2.3"));
+    assert!(!has_office("keyward:SourceIp=192.0.2.1"));
+    let text = keyward
+        .cli(&["who-can", "GET", "on", "main", "k"])
+        .success();
+    assert!(
+        text.contains("if IpAddress keyward:SourceIp 10.0.0.0/8"),
+        "{text}"
+    );
     for admin in ["admin", "app"] {
         assert!(identities(&ask(&["FLUSHALL", "on", "org/dev/kvdb/main"])).contains(&admin.into()));
     }

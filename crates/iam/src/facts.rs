@@ -328,6 +328,7 @@ impl<W: Words + ?Sized> Facts for RequestFacts<'_, W> {
 
 /// What is known before a call: the session's facts, and the moment, by whose end what was
 /// compiled is no longer valid.
+#[derive(Clone, Debug)]
 pub(crate) struct EarlyFacts<'a> {
     pub(crate) session: &'a SessionFacts,
     pub(crate) now: UnixMillis,

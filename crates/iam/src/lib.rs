@@ -39,7 +39,7 @@ pub use aliases::{
 };
 pub use analysis::{
     Access, AccessGroup, Asked, AskedAbout, Escalation, EscalationStep, Escalations, Exception,
-    Gain, Holder, Means, ResourceAccess, Risk, Way, WhoCan,
+    Gain, Holder, Means, OpenCondition, ResourceAccess, Risk, Way, WhoCan,
 };
 pub use apply::{
     Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    Dialect, Effect, Facts, Match, Policy, Statement, VendorPlace, VendorPrincipal, VendorRequest,
-    render,
+    Dialect, Effect, Facts, KeyFields, Match, Policy, Statement, VendorPlace, VendorPrincipal,
+    VendorRequest, render,
 };
 
 use crate::bits::Weight;
 use crate::evaluate::Question;
-use crate::grounds::Grounds;
+use crate::grounds::{Grant, Grounds};
 
 /// What the vendors call the organisations, and what a request says in a vendor's terms itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -188,6 +188,70 @@ impl Grounds {
         self.vendor_requests(dialect, action).into_iter().next()
     }
 
+    /// Whether any document that has a say is of a vendor's dialect.
+    pub(crate) fn has_vendor_documents(&self) -> bool {
+        let edges = self.nodes.iter().flat_map(|node| &node.edges);
+        let granted = edges.filter_map(|edge| match &edge.grant {
+            Grant::Everything => None,
+            Grant::Documents(documents) => Some(documents),
+        });
+        let layers = self.layers.iter().map(|layer| &layer.documents);
+        granted
+            .chain(layers)
+            .chain([&self.resource_policy])
+            .flatten()
+            .any(|policy| policy.dialect() != Dialect::Native)
+    }
+
+    /// Whether a statement of any dialect matches a call; `None` if that depends on facts that are
+    /// not known yet. Of the requests that the call is in a vendor's terms, an Allow has to match
+    /// all.
+    pub(crate) fn says(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        question: &Question<'_>,
+    ) -> Option<bool> {
+        if !statement.actions.contains(question.action) {
+            return Some(false);
+        }
+        let holds = match &statement.conditions {
+            Some(conditions) => conditions.holds(statement.effect, question),
+            None => Some(true),
+        };
+        let Some(vendor) = &statement.vendor else {
+            let (action, touch) = (question.action, &question.touch);
+            let concerns = match (&self.terms.own, statement.names_resources()) {
+                (Some(_), _) => Some(false),
+                (None, true) => statement.concerns(&self.resource, question),
+                (None, false) => Some(true),
+            };
+            let later = matches!(statement.key_fields(question), KeyFields::Later);
+            let keys = match later && action.is_execute() {
+                true => None,
+                false => Some(statement.matches_keys(action, touch, question)),
+            };
+            return both(both(concerns, keys), holds);
+        };
+        let requests = self.vendor_requests(vendor.dialect(), question.action);
+        let found = requests.iter().map(|request| {
+            if !vendor.matches_action(&request.action) {
+                return Some(false);
+            }
+            vendor.matches_resource(request, self.owner(policy), question)
+        });
+        let found = match statement.effect {
+            Effect::Allow if !requests.is_empty() => found.fold(Some(true), both),
+            Effect::Allow => Some(false),
+            Effect::Deny => found.fold(Some(false), |a, b| match (a, b) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            }),
+        };
+        both(found, holds)
+    }
+
     /// Whether a statement's resources are known to cover the resource, whatever the call.
     pub(crate) fn concerns_surely(
         &self,
@@ -219,6 +283,15 @@ impl Grounds {
             Some(action) => Cow::Borrowed(action),
             None => Cow::Borrowed(question.action.name()),
         }
+    }
+}
+
+/// Whether both hold, as far as that is known.
+fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
     }
 }
 

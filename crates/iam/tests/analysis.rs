@@ -69,6 +69,7 @@ fn who_can_agrees_with_the_decisions() {
                         resource: resource.into(),
                         about: AskedAbout::Names(names(keys)),
                         administration: false,
+                        known: Vec::new(),
                     };
                     let answer = directory.who_can(&asked, NOW);
                     for principal in PRINCIPALS {
@@ -118,7 +119,7 @@ fn access_agrees_with_the_decisions() {
         let (directory, _) = World::random(&mut random).build();
         for principal in PRINCIPALS {
             let session = Session::of_path(&directory, principal).unwrap();
-            let access = directory.access(&session, false, NOW);
+            let access = directory.access(&session, &[], false, NOW);
             for resource in DATABASES {
                 let found = access
                     .databases
@@ -296,6 +297,7 @@ fn who_can_by_name() {
             resource: "org/acme/kvdb/x".into(),
             about,
             administration: false,
+            known: Vec::new(),
         };
         let answer = directory.who_can(&asked, NOW);
         let found: Vec<String> = answer
@@ -320,6 +322,7 @@ fn who_can_by_name() {
         resource: "org/acme/kvdb/x".into(),
         about: AskedAbout::AnyCall,
         administration: true,
+        known: Vec::new(),
     };
     let answer = directory.who_can(&asked, NOW);
     assert!(answer.holders.is_empty());
@@ -337,7 +340,7 @@ fn access_by_name() {
     let told = |id: &str| {
         let session =
             Session::of_path(&directory, &format!("org/acme/programmatic_identity/{id}")).unwrap();
-        let access = directory.access(&session, false, NOW);
+        let access = directory.access(&session, &[], false, NOW);
         assert_eq!(access.others, [], "{id}");
         let lines = access.databases.iter().flat_map(|database| {
             assert_eq!(database.connects, Some(true));
@@ -380,4 +383,84 @@ fn access_by_name() {
     assert!(told("all").contains(&"x scripts all ".to_owned()));
     // A Deny on one key is enough to take the whole database away.
     assert!(!told("careful").iter().any(|line| line.contains("scripts")));
+}
+
+#[test]
+fn what_is_not_known_is_told_as_a_condition() {
+    let mut changes = organisation("acme");
+    changes.extend([database("x"), identity("office"), identity("own")]);
+    let office = r#"[{"Sid":"Office","Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"],
+        "Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}},
+        {"Sid":"Plain","Effect":"Deny","Actions":["kvdb:*"],"Resources":["kvdb/x"],
+        "Conditions":{"Bool":{"keyward:SecureTransport":"false"}}},
+        {"Sid":"Past","Effect":"Allow","Actions":["kvdb:@write"],"Resources":["kvdb/x"],
+        "Conditions":{"DateLessThan":{"keyward:CurrentTime":"1970-01-01T00:00:00Z"}}}]"#;
+    let own = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/x"],
+        "Keys":["${keyward:PrincipalId}:*"]}]"#;
+    for (id, document) in [("office", office), ("own", own)] {
+        changes.push(trust(
+            id,
+            "",
+            &format!("/programmatic_identity/{id}"),
+            document,
+        ));
+    }
+    let directory = build(changes);
+    let ask = |name: &str, key: &str, known: &[(&str, &str)]| {
+        let asked = Asked {
+            action: action(name),
+            resource: "org/acme/kvdb/x".into(),
+            about: AskedAbout::Names(names(&[key])),
+            administration: false,
+            known: known
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), vec![value.as_bytes().to_vec()]))
+                .collect(),
+        };
+        let holders = directory.who_can(&asked, NOW).holders.into_iter();
+        let programs = holders.filter(|holder| holder.identity.starts_with("org/"));
+        programs.collect::<Vec<_>>()
+    };
+    let (inside, outside) = (
+        ("keyward:SourceIp", "10.1.1.1"),
+        ("keyward:SourceIp", "192.0.2.1"),
+    );
+    let (tls, plain) = (
+        ("keyward:SecureTransport", "true"),
+        ("keyward:SecureTransport", "false"),
+    );
+    // (known, whether `office` may read for sure, under conditions, or not)
+    let cases: [(&[(&str, &str)], Option<bool>); 6] = [
+        (&[], Some(false)),
+        (&[inside], Some(false)),
+        (&[inside, tls], Some(true)),
+        (&[inside, plain], None),
+        (&[outside], None),
+        (&[tls], Some(false)),
+    ];
+    for (known, expected) in cases {
+        let found = ask("kvdb:ExecuteGet", "a", known);
+        assert_eq!(
+            found.first().map(|h| h.always),
+            expected,
+            "{known:?}: {found:?}"
+        );
+    }
+    let open = &ask("kvdb:ExecuteGet", "a", &[])[0].ways[0];
+    assert_eq!(open.conditions[0].operator, "IpAddress");
+    assert_eq!(&*open.conditions[0].values[0], "10.0.0.0/8");
+    assert_eq!(
+        &*open.exceptions[0].conditions[0].key,
+        "keyward:SecureTransport"
+    );
+    // What is over is over.
+    assert!(ask("kvdb:ExecuteSet", "a", &[]).is_empty());
+    // The moment is not known where anything is said.
+    assert_eq!(ask("kvdb:ExecuteSet", "a", &[tls]).len(), 1);
+    // A variable of the principal is known.
+    let own = ask("kvdb:ExecuteGet", "own:1", &[]);
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(own[1].always);
+    let text = String::from_utf8_lossy(own[1].ways[0].keys[0].keys[0].text()).into_owned();
+    assert_eq!(text, "own:*");
 }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, CommandClass};
-use keyward_policy::Touch;
+use keyward_policy::{ListedFacts, Touch};
 
+use super::open::OpenFacts;
 use super::risk::Risk;
 use super::ways::{Way, Ways};
-use super::who_can::way_leaves_any;
+use super::who_can::{of_known, said, way_leaves_any};
 use crate::bits::Bits;
 use crate::directory::Directory;
 use crate::evaluate::Question;
@@ -52,9 +53,19 @@ pub struct AccessGroup {
 }
 
 impl Directory {
-    /// Everything that a session could do now, on all resources that exist.
+    /// Everything that a session could do now, on all resources that exist. `known`: condition keys
+    /// and their values; what connection, session and call would bring beside is left open.
     #[must_use]
-    pub fn access(&self, session: &Session, administration: bool, at: UnixMillis) -> Access {
+    pub fn access(
+        &self,
+        session: &Session,
+        known: &[(String, Vec<Vec<u8>>)],
+        administration: bool,
+        at: UnixMillis,
+    ) -> Access {
+        let session = &of_known(session.clone(), known);
+        let said = said(known);
+        let said = said.as_ref();
         let mut access = Access::default();
         let organisations = self.organisations_reached(session);
         let concerns = |organisation: Option<IdentityIx>, has_policy: bool| {
@@ -68,7 +79,7 @@ impl Directory {
                 continue;
             }
             let administration = administration && database.administration;
-            let found = self.access_to(session, &database.path, administration, at);
+            let found = self.access_to(session, said, &database.path, administration, at);
             if let Some(found) = found {
                 access.databases.push(found);
             }
@@ -92,7 +103,7 @@ impl Directory {
             .filter(|(_, policy)| concerns(self.organisation_of(&policy.path), false))
             .map(|(_, policy)| Arc::clone(&policy.path));
         for path in identities.chain(policies) {
-            let Some(found) = self.access_to(session, &path, false, at) else {
+            let Some(found) = self.access_to(session, said, &path, false, at) else {
                 continue;
             };
             let same = access
@@ -132,6 +143,7 @@ impl Directory {
     fn access_to(
         &self,
         session: &Session,
+        said: Option<&Arc<ListedFacts>>,
         path: &Arc<str>,
         administration: bool,
         at: UnixMillis,
@@ -139,7 +151,7 @@ impl Directory {
         let is_database = self.database_at(path).is_some();
         let grounds = self.grounds(session, path, false, at);
         let source = PolicySource::ResourcePolicy(Arc::clone(path));
-        let ways = Ways::of(&grounds, &source);
+        let ways = Ways::of(&grounds, &source, OpenFacts::open(&grounds, said.cloned()));
         if ways.ways.is_empty() {
             return None;
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use keyward_commands::{ActionBits, ActionId, CommandClass};
 use keyward_policy::{Effect, IdentityPattern, KeyUse, Policy, Touch};
 
+use super::open::OpenFacts;
 use super::risk::Risk;
 use super::ways::{Ways, all_actions};
 use crate::apply::{ChangeContext, ChangeError};
@@ -345,12 +346,12 @@ impl<'a> Search<'a> {
         for ix in &state.controlled {
             let session = Session::of_identity(*ix);
             let grounds = state.directory.grounds(&session, resource, false, self.at);
-            let ways = Ways::of(&grounds, &source);
+            let ways = Ways::of(&grounds, &source, OpenFacts::early(&grounds));
             for way in &ways.ways {
                 for action in way.actions.iter() {
                     if counts(action)
                         && !power.every.contains(action)
-                        && ways.permits(way, action, &Touch::of_action(action))
+                        && ways.permits(way, action, &Touch::of_action(action)) == Some(true)
                     {
                         power.every.insert(action);
                     }
@@ -370,7 +371,9 @@ impl<'a> Search<'a> {
                     let Some(touch) = touch else { return };
                     for way in &ways.ways {
                         for action in way.actions.iter().filter(|a| is_keyed(*a)) {
-                            if !power.some[n].contains(action) && ways.permits(way, action, touch) {
+                            if !power.some[n].contains(action)
+                                && ways.permits(way, action, touch) == Some(true)
+                            {
                                 power.some[n].insert(action);
                             }
                         }

@@ -6,6 +6,7 @@
 
 mod access;
 mod escalation;
+mod open;
 mod risk;
 mod ways;
 mod who_can;
@@ -13,5 +14,5 @@ mod who_can;
 pub use access::{Access, AccessGroup, ResourceAccess};
 pub use escalation::{Escalation, EscalationStep, Escalations, Gain, Means};
 pub use risk::Risk;
-pub use ways::{Exception, Way};
+pub use ways::{Exception, OpenCondition, Way};
 pub use who_can::{Asked, AskedAbout, Holder, WhoCan};

@@ -4,8 +4,13 @@
 use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT};
-use keyward_policy::{Effect, IdentityPattern, KeyPatterns, Match, Policy, Statement, Touch};
+use keyward_policy::{
+    Conditions, Effect, Glob, IdentityPattern, KeyFields, KeyPatterns, Policy, Statement, Template,
+    Touch,
+};
 
+use super::open::OpenFacts;
+use crate::bits::Weight;
 use crate::decision::StatementRef;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
@@ -21,6 +26,8 @@ pub(crate) struct Place<'a> {
     index: usize,
     policy: &'a Policy,
     pub(crate) statement: &'a Statement,
+    /// How much is known of it before the call.
+    weight: Weight,
 }
 
 impl Place<'_> {
@@ -35,16 +42,66 @@ impl Place<'_> {
 
     /// Whether it says the same of every call of its actions.
     fn is_free(&self) -> bool {
-        self.statement.keys.is_none() && self.statement.conditions.is_none()
+        self.statement.keys.is_none()
+            && self.statement.vendor.is_none()
+            && self.weight == Weight::Sure
     }
 
-    fn matches(&self, action: ActionId, grounds: &Grounds, touch: &Touch<'_>) -> bool {
+    /// Whether it matches a call; `None` if that depends on what is left open.
+    fn says(
+        &self,
+        action: ActionId,
+        grounds: &Grounds,
+        touch: &Touch<'_>,
+        facts: &OpenFacts<'_>,
+    ) -> Option<bool> {
         let question = Question {
             action,
             touch: *touch,
-            request: &grounds.early(),
+            request: facts,
         };
-        grounds.matches(self.policy, self.statement, &question) == Match::Full
+        grounds.says(self.policy, self.statement, &question)
+    }
+
+    /// Its key fields as they are shown: variables that are not known stand as they were written.
+    pub(crate) fn keys(&self, facts: &OpenFacts<'_>) -> Option<KeyPatterns> {
+        match self.statement.key_fields(facts) {
+            KeyFields::Unrestricted => None,
+            KeyFields::Patterns(patterns) => Some(patterns.into_owned()),
+            KeyFields::Later => {
+                let fixed = self.statement.keys.as_ref()?;
+                let written = |globs: &[Glob], templates: &[Template]| -> Box<[Glob]> {
+                    let texts = templates.iter().map(|t| Glob::new(t.text().as_bytes()));
+                    globs.iter().cloned().chain(texts).collect()
+                };
+                let none = Box::default();
+                let templates = self.statement.templates.as_ref().unwrap_or(&none);
+                Some(KeyPatterns {
+                    keys: written(&fixed.keys, &templates.keys),
+                    read_keys: written(&fixed.read_keys, &templates.read_keys),
+                    write_keys: written(&fixed.write_keys, &templates.write_keys),
+                    channels: written(&fixed.channels, &templates.channels),
+                })
+            }
+        }
+    }
+
+    /// The conditions that depend on what is left open.
+    fn conditions(&self, facts: &OpenFacts<'_>) -> Vec<OpenCondition> {
+        let clauses = self
+            .statement
+            .conditions
+            .as_ref()
+            .map_or(&[][..], Conditions::clauses);
+        clauses
+            .iter()
+            .filter(|clause| clause.holds(self.statement.effect, facts) != Some(true))
+            .map(|clause| OpenCondition {
+                operator: clause.operator_name(),
+                key: clause.key.name().into(),
+                values: clause.values().iter().map(|v| v.text().into()).collect(),
+            })
+            .collect()
     }
 }
 
@@ -101,7 +158,7 @@ struct Allow<'a> {
 fn read_list<'a>(
     documents: &'a [Arc<Policy>],
     source: &'a PolicySource,
-    concerns: impl Fn(&Policy, &Statement) -> bool,
+    concerns: impl Fn(&Policy, &Statement) -> Option<(ActionBits, Weight)>,
 ) -> (Vec<Allow<'a>>, Vec<Place<'a>>) {
     let mut allows: Vec<Allow<'a>> = Vec::new();
     let mut denies = Vec::new();
@@ -109,31 +166,33 @@ fn read_list<'a>(
     let mut free = ActionBits::EMPTY;
     for (document, policy) in documents.iter().enumerate() {
         for (index, statement) in policy.statements().iter().enumerate() {
-            if !concerns(policy, statement) {
+            let Some((actions, weight)) = concerns(policy, statement) else {
                 continue;
-            }
+            };
             let place = Place {
                 source,
                 document,
                 index,
                 policy,
                 statement,
+                weight,
             };
             match statement.effect {
                 Effect::Deny => denies.push(place),
                 Effect::Allow if place.is_free() => {
-                    let actions = statement.actions.subtract(&free);
-                    free = free.union(&statement.actions);
-                    if !actions.is_empty() {
+                    let more = actions.subtract(&free);
+                    free = free.union(&actions);
+                    if !more.is_empty() {
+                        let actions = more;
                         allows.push(Allow { actions, place });
                     }
                 }
-                Effect::Allow => limited.push(place),
+                Effect::Allow => limited.push((actions, place)),
             }
         }
     }
-    for place in limited {
-        let actions = place.statement.actions.subtract(&free);
+    for (actions, place) in limited {
+        let actions = actions.subtract(&free);
         if !actions.is_empty() {
             allows.push(Allow { actions, place });
         }
@@ -145,6 +204,7 @@ fn read_list<'a>(
 #[derive(Debug)]
 pub(crate) struct Ways<'a> {
     grounds: &'a Grounds,
+    pub(crate) facts: OpenFacts<'a>,
     pub(crate) ways: Vec<OpenWay<'a>>,
     /// `Deny` statements that nothing overrides, with the actions that each denies here.
     pub(crate) denies: Vec<(ActionBits, Place<'a>)>,
@@ -154,16 +214,20 @@ pub(crate) struct Ways<'a> {
 
 impl<'a> Ways<'a> {
     /// `resource_policy` is where the statements of the resource's policy are said to stand.
-    pub(crate) fn of(grounds: &'a Grounds, resource_policy: &'a PolicySource) -> Self {
+    pub(crate) fn of(
+        grounds: &'a Grounds,
+        resource_policy: &'a PolicySource,
+        facts: OpenFacts<'a>,
+    ) -> Self {
         let mut found = Self {
             grounds,
+            facts: facts.clone(),
             ways: Vec::new(),
             denies: Vec::new(),
             truncated: false,
         };
-        let concerns = |policy: &Policy, statement: &Statement| {
-            grounds.weigh(policy, statement, &grounds.early()).is_some()
-        };
+        let concerns =
+            |policy: &Policy, statement: &Statement| weigh(grounds, policy, statement, &facts);
         let layers: Vec<(Vec<Allow<'a>>, Vec<Place<'a>>)> = grounds
             .layers
             .iter()
@@ -265,7 +329,10 @@ impl<'a> Ways<'a> {
     /// What the resource accepts of which node, and what its policy denies.
     fn accept(&mut self, reached: &[Vec<OpenWay<'a>>], source: &'a PolicySource) {
         let grounds = self.grounds;
-        let (_, denies) = read_list(&grounds.resource_policy, source, |_, _| true);
+        let facts = self.facts.clone();
+        let weighed =
+            |policy: &Policy, statement: &Statement| weigh(grounds, policy, statement, &facts);
+        let (_, denies) = read_list(&grounds.resource_policy, source, weighed);
         // A Deny for everyone leaves only the owner accepted for changing this very policy.
         let mut owner_only = ActionBits::EMPTY;
         for deny in denies {
@@ -297,7 +364,9 @@ impl<'a> Ways<'a> {
                 accepted.extend(ways.iter().cloned());
                 continue;
             }
-            let named = |_: &Policy, statement: &Statement| grounds.names(statement, position);
+            let named = |policy: &Policy, statement: &Statement| {
+                weighed(policy, statement).filter(|_| grounds.names(statement, position))
+            };
             let (mut allows, _) = read_list(&grounds.resource_policy, source, named);
             for allow in &mut allows {
                 allow.actions = allow.actions.subtract(&owner_only);
@@ -344,23 +413,49 @@ impl<'a> Ways<'a> {
         self.ways.retain(|way| !way.actions.is_empty());
     }
 
-    /// Whether a way allows exactly this call, and nothing denies it.
-    pub(crate) fn permits(&self, way: &OpenWay<'a>, action: ActionId, touch: &Touch<'_>) -> bool {
-        let matches = |place: &Place<'_>| place.matches(action, self.grounds, touch);
-        way.actions.contains(action)
-            && way.allows.iter().all(matches)
-            && !way.breaks.iter().any(matches)
-            && !self
-                .denies
-                .iter()
-                .any(|(actions, deny)| actions.contains(action) && matches(deny))
+    /// Whether a way allows exactly this call, and nothing denies it; `None` if that depends on
+    /// what is left open.
+    pub(crate) fn permits(
+        &self,
+        way: &OpenWay<'a>,
+        action: ActionId,
+        touch: &Touch<'_>,
+    ) -> Option<bool> {
+        if !way.actions.contains(action) {
+            return Some(false);
+        }
+        let says = |place: &Place<'_>| place.says(action, self.grounds, touch, &self.facts);
+        let denies = self
+            .denies
+            .iter()
+            .filter(|(actions, _)| actions.contains(action))
+            .map(|(_, deny)| deny);
+        let breaks = way
+            .breaks
+            .iter()
+            .filter(|deny| deny.statement.actions.contains(action));
+        let mut known = Some(true);
+        for (place, wanted) in way
+            .allows
+            .iter()
+            .map(|place| (place, true))
+            .chain(denies.chain(breaks).map(|place| (place, false)))
+        {
+            match says(place) {
+                Some(said) if said == wanted => {}
+                Some(_) => return Some(false),
+                None => known = None,
+            }
+        }
+        known
     }
 
-    /// The first way by which exactly this call is allowed; the same answer as the evaluator's.
+    /// The first way by which exactly this call is allowed, whatever is left open; the same answer
+    /// as the evaluator's.
     pub(crate) fn allowing(&self, action: ActionId, touch: &Touch<'_>) -> Option<&OpenWay<'a>> {
         self.ways
             .iter()
-            .find(|way| self.permits(way, action, touch))
+            .find(|way| self.permits(way, action, touch) == Some(true))
     }
 
     /// A way as it is shown.
@@ -372,7 +467,12 @@ impl<'a> Ways<'a> {
             keys: way
                 .allows
                 .iter()
-                .filter_map(|place| place.statement.keys.clone())
+                .filter_map(|place| place.keys(&self.facts))
+                .collect(),
+            conditions: way
+                .allows
+                .iter()
+                .flat_map(|place| place.conditions(&self.facts))
                 .collect(),
             exceptions: way
                 .breaks
@@ -385,11 +485,23 @@ impl<'a> Ways<'a> {
                 )
                 .map(|deny| Exception {
                     statement: deny.reference(),
-                    keys: deny.statement.keys.clone(),
+                    keys: deny.keys(&self.facts),
+                    conditions: deny.conditions(&self.facts),
                 })
                 .collect(),
         }
     }
+}
+
+/// A condition that a decision depends on, as it was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenCondition {
+    /// `IpAddress`, `ForAllValues:StringLikeIfExists`
+    pub operator: String,
+    /// `keyward:SourceIp`
+    pub key: Box<str>,
+    /// The values that are wanted.
+    pub values: Vec<Box<str>>,
 }
 
 /// One way by which an identity may do something.
@@ -401,6 +513,8 @@ pub struct Way {
     pub statements: Vec<StatementRef>,
     /// The key fields of these statements: every key and channel must fit all of them.
     pub keys: Vec<KeyPatterns>,
+    /// What must hold besides.
+    pub conditions: Vec<OpenCondition>,
     /// Statements that deny some of the calls.
     pub exceptions: Vec<Exception>,
 }
@@ -409,7 +523,7 @@ impl Way {
     /// Whether it allows every call of its actions.
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
-        self.keys.is_empty() && self.exceptions.is_empty()
+        self.keys.is_empty() && self.conditions.is_empty() && self.exceptions.is_empty()
     }
 }
 
@@ -420,12 +534,33 @@ pub struct Exception {
     pub statement: StatementRef,
     /// The keys and channels that it denies; `None`: all.
     pub keys: Option<KeyPatterns>,
+    /// Under what conditions.
+    pub conditions: Vec<OpenCondition>,
 }
 
 pub(super) fn all_actions() -> ActionBits {
     let mut bits = ActionBits::EMPTY;
     ActionId::all().for_each(|action| bits.insert(action));
     bits
+}
+
+/// What a statement may speak of on the resource, and how much of that is known.
+fn weigh(
+    grounds: &Grounds,
+    policy: &Policy,
+    statement: &Statement,
+    facts: &OpenFacts<'_>,
+) -> Option<(ActionBits, Weight)> {
+    let weight = grounds.weigh(policy, statement, facts);
+    if statement.vendor.is_none() {
+        return weight.map(|weight| (statement.actions.clone(), weight));
+    }
+    // In a vendor's terms the resource of other actions than commands is another one.
+    let mut actions = statement.actions.clone();
+    if weight.is_none() {
+        actions = actions.subtract(keyward_commands::execute_actions());
+    }
+    (!actions.is_empty()).then_some((actions, Weight::Conditional))
 }
 
 fn resource_policy_actions() -> impl Iterator<Item = ActionId> {

@@ -4,10 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use keyward_commands::{ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope};
-use keyward_policy::{ChannelUse, Effect, IdentityPattern, KeyPatterns, KeyUse, Touch};
+use keyward_policy::{
+    ChannelUse, Dialect, Effect, IdentityPattern, KeyPatterns, KeyUse, ListedFacts, Touch,
+};
 
+use super::open::OpenFacts;
 use super::ways::{OpenWay, Way, Ways};
 use crate::bits::Bits;
+use crate::decision::Outcome;
 use crate::directory::Directory;
 use crate::evaluate::Question;
 use crate::grounds::{Grounds, PolicySource};
@@ -26,6 +30,9 @@ pub struct Asked {
     pub about: AskedAbout,
     /// Whether the operator permits commands that administer the server.
     pub administration: bool,
+    /// What is known of connection, session and moment: condition keys and their values. What is
+    /// not said is left open.
+    pub known: Vec<(String, Vec<Vec<u8>>)>,
 }
 
 /// Of which calls a question speaks.
@@ -43,7 +50,8 @@ pub struct Holder {
     /// Its path, or `unauthenticated`. Of another organisation: the identity that the resource's
     /// organisation knows, by which others of that organisation may act.
     pub identity: Arc<str>,
-    /// Whether every call that was asked about is allowed; otherwise those that the ways tell.
+    /// Whether every call that was asked about is allowed, whatever is left open; otherwise those
+    /// that the ways tell.
     pub always: bool,
     /// What the calls that are allowed do to the keys, if they may not do all: `read` or `write`.
     pub only: Option<&'static str>,
@@ -117,14 +125,14 @@ fn has_one_call(action: ActionId) -> bool {
 /// Whether one of the ways leaves any call at all to an action.
 pub(super) fn way_leaves_any(action: ActionId, way: &OpenWay<'_>, ways: &Ways<'_>) -> bool {
     if has_one_call(action) {
-        return ways.permits(way, action, &Touch::of_action(action));
+        return ways.permits(way, action, &Touch::of_action(action)) != Some(false);
     }
     way.actions.contains(action)
         && way
             .allows
             .iter()
-            .filter_map(|place| place.statement.keys.as_ref())
-            .all(|keys| leaves_any(action, keys))
+            .filter_map(|place| place.keys(&ways.facts))
+            .all(|keys| leaves_any(action, &keys))
 }
 
 impl Asked {
@@ -163,8 +171,14 @@ impl Asked {
     }
 
     /// What of it the principal of these grounds can do.
-    fn holder(&self, grounds: &Grounds, source: &PolicySource) -> Option<Holder> {
+    fn holder(
+        &self,
+        grounds: &Grounds,
+        source: &PolicySource,
+        said: Option<&Arc<ListedFacts>>,
+    ) -> Option<Holder> {
         let action = self.action;
+        let facts = OpenFacts::open(grounds, said.cloned());
         let class = action.command().map(|id| id.command().class);
         let implied = action == CONNECT
             || matches!(
@@ -198,21 +212,34 @@ impl Asked {
                 };
                 grounds.decide_action(&question, self.administration)
             });
-            if !decision.is_allow() {
-                return None;
-            }
+            let ways = Ways::of(grounds, source, facts);
             // What is implied by another command stands on that command's way.
-            let ways = Ways::of(grounds, source);
             let bits = Bits::of(grounds, self.administration);
-            let by = bits.first_possible_command().map(CommandId::action);
+            let by = match bits.first_possible_command().map(CommandId::action) {
+                Some(by) => Some(by),
+                // Only under conditions, then.
+                None => ways
+                    .ways
+                    .iter()
+                    .flat_map(|way| way.actions.iter())
+                    .find(|by| is_reason_to_connect(*by)),
+            };
             let mut open = ways.ways.iter();
             let way = open.find(|way| by.is_some_and(|by| way.actions.contains(by)));
-            holder.ways.push(match way {
+            let named = ways.ways.iter().find(|way| way.actions.contains(action));
+            if decision.outcome == Outcome::ExplicitDeny
+                || (!decision.is_allow() && way.or(named).is_none())
+            {
+                return None;
+            }
+            holder.always = decision.is_allow();
+            holder.ways.push(match way.or(named) {
                 Some(way) if decision.chain.is_empty() => ways.shown(way),
                 _ => Way {
                     chain: decision.chain,
                     statements: decision.statements,
                     keys: Vec::new(),
+                    conditions: Vec::new(),
                     exceptions: Vec::new(),
                 },
             });
@@ -223,7 +250,7 @@ impl Asked {
         {
             return None;
         }
-        let ways = Ways::of(grounds, source);
+        let ways = Ways::of(grounds, source, facts);
         holder.more_ways = ways.truncated;
         let names = match &self.about {
             AskedAbout::Names(names) => names,
@@ -234,7 +261,7 @@ impl Asked {
                     .filter(|way| way_leaves_any(action, way, &ways))
                     .collect::<Vec<_>>();
                 if open.is_empty() {
-                    return None;
+                    return self.by_several(grounds, &ways, &ContextNames::default(), holder);
                 }
                 let touch = Touch::of_action(action);
                 holder.always = ways.allowing(action, &touch).is_some();
@@ -242,16 +269,68 @@ impl Asked {
                 return Some(holder);
             }
         };
-        accesses(action)
-            .into_iter()
-            .find_map(|(only, reads, writes)| {
-                let way = self.touch(names, reads, writes, |touch| ways.allowing(action, touch))?;
-                let mut holder = holder.clone();
-                (holder.always, holder.only) = (only.is_none(), only);
-                holder.ways.push(ways.shown(way));
-                Some(holder)
-            })
+        let accesses = accesses(action);
+        for wanted in [Some(true), None] {
+            for (only, reads, writes) in &accesses {
+                let permitted = |way: &&OpenWay<'_>| {
+                    self.touch(names, *reads, *writes, |touch| {
+                        ways.permits(way, action, touch) == wanted
+                    })
+                };
+                let mut found = ways.ways.iter().filter(permitted).peekable();
+                if found.peek().is_none() {
+                    continue;
+                }
+                // One way that holds is enough; of those that may hold, all are told.
+                let most = if wanted.is_some() { 1 } else { usize::MAX };
+                holder.always = wanted.is_some() && only.is_none();
+                holder.only = *only;
+                holder.ways = found.take(most).map(|way| ways.shown(way)).collect();
+                return Some(holder);
+            }
+        }
+        self.by_several(grounds, &ways, names, holder)
     }
+
+    /// What no single statement of each list allows: a vendor's documents decide the requests that
+    /// an action is in its terms together.
+    fn by_several(
+        &self,
+        grounds: &Grounds,
+        ways: &Ways<'_>,
+        names: &ContextNames,
+        mut holder: Holder,
+    ) -> Option<Holder> {
+        if !grounds.has_vendor_documents() {
+            return None;
+        }
+        let action = self.action;
+        let decision = self.touch(names, true, true, |touch| {
+            grounds.decide_action(
+                &Question {
+                    action,
+                    touch: *touch,
+                    request: &ways.facts,
+                },
+                self.administration,
+            )
+        });
+        holder.ways = vec![Way {
+            chain: decision.chain.clone(),
+            statements: decision.statements.clone(),
+            keys: Vec::new(),
+            conditions: Vec::new(),
+            exceptions: Vec::new(),
+        }];
+        decision.is_allow().then_some(holder)
+    }
+}
+
+/// Whether a command is one for whose sake a connection is allowed.
+fn is_reason_to_connect(action: ActionId) -> bool {
+    action
+        .command()
+        .is_some_and(|id| id.command().class == CommandClass::Ordinary)
 }
 
 impl Directory {
@@ -315,10 +394,11 @@ impl Directory {
         let organisation = self.organisation_of(&asked.resource);
         let candidates = self.reaching(&ends);
         let source = PolicySource::ResourcePolicy(asked.resource.as_str().into());
+        let said = said(&asked.known);
         let mut holders: HashMap<Arc<str>, Holder> = HashMap::new();
         let mut ask = |session: &Session, own: bool| {
             let grounds = self.grounds(session, &asked.resource, false, at);
-            if let Some(holder) = asked.holder(&grounds, &source) {
+            if let Some(holder) = asked.holder(&grounds, &source, said.as_ref()) {
                 let holder = if own {
                     holder
                 } else {
@@ -336,11 +416,11 @@ impl Directory {
             let own = identity.organisation.is_none() || identity.organisation == organisation;
             let everyone = answer.everyone && own;
             if acts(identity.kind) && (everyone || candidates.contains(&ix)) {
-                ask(&Session::of_identity(ix), own);
+                ask(&of_known(Session::of_identity(ix), &asked.known), own);
             }
         }
         if unauthenticated {
-            ask(&Session::unauthenticated(), true);
+            ask(&of_known(Session::unauthenticated(), &asked.known), true);
         }
         answer.holders = holders.into_values().collect();
         answer.holders.sort_by(|a, b| a.identity.cmp(&b.identity));
@@ -365,6 +445,21 @@ impl Directory {
             holder.identity = Arc::clone(first);
         }
         holder
+    }
+}
+
+/// What a question says, if anything.
+pub(super) fn said(known: &[(String, Vec<Vec<u8>>)]) -> Option<Arc<ListedFacts>> {
+    let listed = || ListedFacts::new(Dialect::Native, known.iter().cloned());
+    (!known.is_empty()).then(|| Arc::new(listed()))
+}
+
+/// A session of which that much is known.
+pub(super) fn of_known(session: Session, known: &[(String, Vec<Vec<u8>>)]) -> Session {
+    if known.is_empty() {
+        session
+    } else {
+        session.simulating(known.iter().cloned())
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct WhoCan {
     /// channels, if only calls with these are meant.
     #[arg(required = true, num_args = 1.., value_name = "WORDS")]
     words: Vec<String>,
+    /// What is known of the request; may be given several times. What is not given is left open.
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    context: Vec<String>,
 }
 
 /// Shows everything that an identity can do: by database, risk and key pattern.
@@ -32,6 +35,9 @@ pub(crate) struct WhoCan {
 pub(crate) struct Access {
     /// The identity, or `unauthenticated`.
     identity: String,
+    /// What is known of the request; may be given several times. What is not given is left open.
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    context: Vec<String>,
 }
 
 /// Lists identities that can become more than they are: by making keys, changing trusts or policies,
@@ -57,6 +63,20 @@ fn encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// `--context` arguments as parameters.
+fn known(arguments: &[String]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for argument in arguments {
+        if !argument.contains('=') {
+            let text = format!("--context {argument}: expected KEY=VALUE");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        text.push_str("&context=");
+        text.push_str(&encoded(argument));
+    }
+    Ok(text)
 }
 
 /// The organisation that a full path is in, or the one of short names.
@@ -107,9 +127,8 @@ fn who_can_url(words: &[String], context: &Context<'_>) -> Result<String, Failur
 }
 
 pub(crate) fn who_can(arguments: &WhoCan, context: &Context<'_>) -> Result<(), Failure> {
-    let answer = context
-        .client
-        .get(&who_can_url(&arguments.words, context)?)?;
+    let url = who_can_url(&arguments.words, context)? + &known(&arguments.context)?;
+    let answer = context.client.get(&url)?;
     show(context.output, &answer, who_can_text)
 }
 
@@ -121,7 +140,7 @@ pub(crate) fn access(arguments: &Access, context: &Context<'_>) -> Result<(), Fa
         "/v1/org/{}/access?identity={}",
         encoded(&organisation),
         encoded(&identity)
-    );
+    ) + &known(&arguments.context)?;
     show(context.output, &client.get(&url)?, access_text)
 }
 
@@ -173,7 +192,25 @@ fn patterns(keys: &Value) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// On what a way allows: `every key`, or its patterns and exceptions.
+/// `if IpAddress keyward:SourceIp 10.0.0.0/8`
+fn conditions(of: &Value) -> String {
+    let one = |condition: &Value| {
+        let values = list(condition, "values").iter().filter_map(Value::as_str);
+        let (operator, key) = (text(condition, "operator"), text(condition, "key"));
+        format!(
+            "{operator} {key} {}",
+            values.collect::<Vec<_>>().join(" or ")
+        )
+    };
+    let all: Vec<String> = list(of, "conditions").iter().map(one).collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!(" if {}", all.join(" and "))
+    }
+}
+
+/// On what a way allows: its patterns, conditions and exceptions.
 fn extent(way: &Value) -> String {
     let mut limits: Vec<String> = list(way, "keys").iter().map(patterns).collect();
     limits.dedup();
@@ -182,8 +219,12 @@ fn extent(way: &Value) -> String {
     } else {
         limits.join(" and ")
     };
+    text.push_str(&conditions(way));
     for exception in list(way, "exceptions") {
-        let keys = exception.get("keys").map(patterns).unwrap_or_default();
+        let keys = match exception.get("keys") {
+            Some(keys) if keys.is_object() => patterns(keys),
+            _ => "any".to_owned(),
+        } + &conditions(exception);
         let by = exception
             .get("statement")
             .map_or("", |s| self::text(s, "text"));

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use keyward_commands::{ActionId, ChannelRule};
 use keyward_iam::{
     AccessGroup, Asked, AskedAbout, ContextNames, Escalation, EscalationStep, Exception, Holder,
-    PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
+    OpenCondition, PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
 };
 use keyward_policy::{Glob, KeyPatterns};
 use serde_json::{Value, json};
@@ -16,6 +16,12 @@ use super::{Endpoint, Target, get};
 use crate::api::Call;
 use crate::problem::Problem;
 use crate::show::{self, Detail};
+
+const CONTEXT: (&str, &str, &str) = (
+    "context",
+    "string",
+    "`key=value` of connection, session or moment; may be given several times. What is not given is left open",
+);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -29,13 +35,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("action", "string", "name of an action"),
                 ("resource", "string", "the database, or what the action is on"),
                 ("key", "string", "a key, or a channel, of the command; may be given several times"),
+                CONTEXT,
             ]),
         get("/v1/org/{organisation}/access", access)
             .tells(
                 "Shows everything that an identity can do, by resource, risk and key pattern.",
                 "iam:Simulate on the identity",
             )
-            .asks(&[("identity", "string", "the identity, or `unauthenticated`")]),
+            .asks(&[("identity", "string", "the identity, or `unauthenticated`"), CONTEXT]),
         get("/v1/org/{organisation}/escalation", escalation).tells(
             "Lists the identities that can become more than they are, each step with what allows it.",
             "iam:Simulate on the organisation",
@@ -67,6 +74,24 @@ fn known(parameters: &[(String, String)], names: &[&str]) -> Result<(), Problem>
             Err(Problem::malformed(format!("unknown parameter `{shown}`")))
         }
     }
+}
+
+/// What is known of the request: `context=key=value`.
+fn context(parameters: &[(String, String)]) -> Result<Vec<(String, Vec<Vec<u8>>)>, Problem> {
+    let mut known: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+    for (_, text) in parameters.iter().filter(|(name, _)| name == "context") {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Problem::malformed(
+                "`context` is given as `key=value`".to_owned(),
+            ));
+        };
+        let value = value.as_bytes().to_vec();
+        match known.iter_mut().find(|(name, _)| name == key) {
+            Some((_, values)) => values.push(value),
+            None => known.push((key.to_owned(), vec![value])),
+        }
+    }
+    Ok(known)
 }
 
 /// The action that was asked about.
@@ -116,7 +141,10 @@ async fn who_can(
     target: Target,
     Query(parameters): Parameters,
 ) -> Result<Response, Problem> {
-    known(&parameters, &["command", "action", "resource", "key"])?;
+    known(
+        &parameters,
+        &["command", "action", "resource", "key", "context"],
+    )?;
     let organisation = target.of("who_can").to_owned();
     call.list("iam:Simulate", &organisation)?;
     let action = action(&parameters)?;
@@ -153,6 +181,7 @@ async fn who_can(
             AskedAbout::Names(names)
         },
         administration: call.api.allow_administration,
+        known: context(&parameters)?,
     };
     let (directory, now) = (Arc::clone(&call.directory), call.now);
     let answer = blocking(move || directory.who_can(&asked, now)).await?;
@@ -171,7 +200,7 @@ async fn access(
     target: Target,
     Query(parameters): Parameters,
 ) -> Result<Response, Problem> {
-    known(&parameters, &["identity"])?;
+    known(&parameters, &["identity", "context"])?;
     let organisation = target.of("access").to_owned();
     let identity = one(&parameters, "identity")?
         .ok_or_else(|| Problem::invalid("a question has an `identity`"))?;
@@ -186,7 +215,8 @@ async fn access(
     let (directory, now) = (Arc::clone(&call.directory), call.now);
     let administration = call.api.allow_administration;
     let asked = session.clone();
-    let found = blocking(move || directory.access(&asked, administration, now)).await?;
+    let context = context(&parameters)?;
+    let found = blocking(move || directory.access(&asked, &context, administration, now)).await?;
     let own = call.own_organisation();
     let show = |list: &[ResourceAccess]| -> Vec<Value> {
         list.iter()
@@ -296,6 +326,7 @@ fn way(found: &Way, detail: Detail<'_>) -> Value {
         json!({
             "statement": show::statement(&exception.statement),
             "keys": exception.keys.as_ref().map(key_patterns),
+            "conditions": conditions(&exception.conditions),
         })
     };
     let statements = found.statements.iter().filter(|s| told(s));
@@ -304,8 +335,20 @@ fn way(found: &Way, detail: Detail<'_>) -> Value {
         "chain": found.chain,
         "statements": statements.map(show::statement).collect::<Vec<_>>(),
         "keys": found.keys.iter().map(key_patterns).collect::<Vec<_>>(),
+        "conditions": conditions(&found.conditions),
         "exceptions": exceptions.map(exception).collect::<Vec<_>>(),
     })
+}
+
+fn conditions(found: &[OpenCondition]) -> Value {
+    let one = |condition: &OpenCondition| {
+        json!({
+            "operator": condition.operator,
+            "key": condition.key,
+            "values": condition.values,
+        })
+    };
+    found.iter().map(one).collect()
 }
 
 fn key_patterns(keys: &KeyPatterns) -> Value {
