@@ -205,7 +205,6 @@ impl Grounds {
         implied
     }
 
-<<<<<<< ours
     /// Decides a command by ACL rules alone, as `ACL DRYRUN` does: nothing is implied, no command
     /// is refused for what it is, and a call that fails when it runs is decided as any other.
     pub(crate) fn decide_by_acl<W: Words + ?Sized>(&self, words: &W, call: &Call<'_>) -> Decision {
@@ -233,7 +232,8 @@ impl Grounds {
             touch: touch.touch(),
             request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
         })
-=======
+    }
+
     /// Whether an allowed command tells the names of some keys only.
     fn is_filtered(&self, command: CommandId, administration: bool) -> bool {
         command.command().scope == CommandScope::Enumeration
@@ -241,7 +241,6 @@ impl Grounds {
                 .runnable
                 .sure
                 .contains(command.action())
->>>>>>> theirs
     }
 
     /// Decides a command as a client sends it.
