@@ -128,6 +128,7 @@ impl World {
                 b"WRONGPASS ",
                 b"ERR wrong number of arguments",
                 b"ERR unknown command",
+                b"ERR unknown subcommand",
             ]
             .iter()
             .any(|start| text.starts_with(start)),
