@@ -37,6 +37,13 @@ impl Facts for Question<'_> {
     fn call(&self) -> Option<AclCall<'_>> {
         self.request.call()
     }
+
+    fn is_enumeration(&self) -> bool {
+        match &self.touch {
+            Touch::None => Touch::of_action(self.action).is_enumeration(),
+            touch => touch.is_enumeration(),
+        }
+    }
 }
 
 /// The strongest thing that a list of documents says, and where.

@@ -103,17 +103,16 @@ impl KeyFilter {
             writes: false,
         };
         let action = self.command.action();
-        self.compiled.residual(action).allows(
-            &self.compiled.grounds,
-            &Question {
-                action,
-                touch: Touch::Named {
-                    keys: &[key],
-                    channels: &[],
-                },
-                request: &RequestFacts::new(&self.compiled.grounds.facts, call, Some(of_call)),
+        let grounds = &self.compiled.grounds;
+        let asked = Question {
+            action,
+            touch: Touch::Named {
+                keys: &[key],
+                channels: &[],
             },
-        )
+            request: &RequestFacts::new(&grounds.facts, call, Some(of_call)),
+        };
+        self.compiled.residual(action).allows(grounds, &asked)
     }
 }
 

@@ -397,6 +397,116 @@ fn table_and_evaluator_agree_under_conditions() {
     assert!(allowed > 1000, "the worlds must allow something: {allowed}");
 }
 
+/// Key fields and conditions that decide which keys an enumeration shows.
+const KEY_RULES: [&str; 16] = [
+    "",
+    r#""Keys":["a:*"]"#,
+    r#""Keys":["*"]"#,
+    r#""ReadKeys":["a:*","b"],"WriteKeys":["*"]"#,
+    r#""WriteKeys":["a:*"]"#,
+    r#""Channels":["*"]"#,
+    r#""Conditions":{"StringLike":{"kvdb:Key":["a:*","c"]}}"#,
+    r#""Conditions":{"StringEquals":{"kvdb:ReadKey":"b"}}"#,
+    r#""Conditions":{"GlobNotLike":{"kvdb:Key":"a:[12]"}}"#,
+    r#""Conditions":{"ForAllValues:StringLike":{"kvdb:ReadKey":"b*"}}"#,
+    r#""Conditions":{"ForAnyValue:StringLike":{"kvdb:Key":"a:1"}}"#,
+    r#""Conditions":{"Null":{"kvdb:Key":"false"}}"#,
+    r#""Conditions":{"Null":{"kvdb:WriteKey":"true"}}"#,
+    r#""Conditions":{"StringLikeIfExists":{"kvdb:WriteKey":"x"}}"#,
+    r#""Keys":["a:*"],"Conditions":{"NumericLessThanEquals":{"kvdb:Count":"100"}}"#,
+    r#""Keys":["${keyward:PrincipalName,'a'}:*"],"Conditions":{"NumericEquals":{"kvdb:DatabaseIndex":"0"}}"#,
+];
+
+const KEYS_SHOWN: [&str; 6] = ["a:1", "a:2", "b", "c", "", "a:*"];
+
+/// Which keys an enumeration shows: by the table's filter, and by the evaluator for each key. Where
+/// the evaluator shows one, the command is allowed.
+#[test]
+fn enumerations_show_what_they_could_read() {
+    let commands: [&[&str]; 5] = [
+        &["SCAN", "0"],
+        &["SCAN", "0", "COUNT", "1000"],
+        &["KEYS", "*"],
+        &["RANDOMKEY"],
+        &["CLUSTER", "GETKEYSINSLOT", "0", "5"],
+    ];
+    let (mut shown, mut hidden, mut unfiltered) = (0_u64, 0_u64, 0_u64);
+    for seed in 0..worlds() {
+        let mut random = Random::new(seed * 7 + 3);
+        let mut world = World::random(&mut random);
+        let lists = world.trusts.iter_mut().flat_map(|(_, _, lists)| lists);
+        let others = world
+            .resource_policies
+            .iter_mut()
+            .chain(&mut world.boundaries);
+        for list in lists.chain(others).chain(&mut world.guardrails) {
+            for line in list {
+                line.keys = random.pick(&KEY_RULES);
+            }
+        }
+        let (directory, _) = world.build();
+        let mut touched = Touched::default();
+        for session in sessions(&directory) {
+            for path in DATABASES {
+                let database = directory.database_at(path).unwrap();
+                let table = directory.table(&session, database, false, NOW);
+                for words in commands {
+                    let call = keyward_iam::Call {
+                        database_index: random.below(2) as u32,
+                        client_name: None,
+                        now: NOW,
+                    };
+                    let request = Request {
+                        command: resolve(words).unwrap(),
+                        words,
+                        bytes: b"",
+                        call,
+                    };
+                    let context = || {
+                        let who = directory.principal_path(session.principal);
+                        format!("seed {seed}: {words:?} on {path} by {who}: {world:#?}")
+                    };
+                    let permit = table.authorize(&request, &mut touched);
+                    let decision =
+                        directory.decide_command(&session, database, words, false, &call);
+                    assert_eq!(permit.is_ok(), decision.is_allow(), "{}", context());
+                    let Ok(permit) = permit else {
+                        for key in KEYS_SHOWN {
+                            let key = KeyUse {
+                                key: key.as_bytes(),
+                                reads: true,
+                                writes: false,
+                            };
+                            let touch = Touch::Named {
+                                keys: &[key],
+                                channels: &[],
+                            };
+                            let action = request.command.action();
+                            let alone = directory.decide(&session, action, path, &touch, NOW);
+                            assert!(!alone.is_allow(), "{key:?}: {}", context());
+                        }
+                        continue;
+                    };
+                    unfiltered += u64::from(permit.filter().is_none());
+                    for key in KEYS_SHOWN {
+                        let key = key.as_bytes();
+                        let by_table = permit.filter().is_none_or(|filter| filter.shows(key));
+                        let by_evaluator =
+                            directory.shows_key(&session, database, words, key, &call);
+                        assert_eq!(Some(by_table), by_evaluator, "{key:?}: {}", context());
+                        shown += u64::from(by_table);
+                        hidden += u64::from(!by_table);
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        shown > 200 && hidden > 200 && unfiltered > 10,
+        "{shown} shown, {hidden} hidden, {unfiltered} unfiltered"
+    );
+}
+
 #[test]
 fn rows_make_the_same_directory_again() {
     for seed in 0..worlds() / 4 {

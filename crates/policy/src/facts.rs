@@ -81,6 +81,12 @@ pub trait Facts {
     fn call(&self) -> Option<AclCall<'_>> {
         None
     }
+
+    /// Whether it tells the names of keys: what is left open then is for these keys, one by one,
+    /// to be allowed and denied.
+    fn is_enumeration(&self) -> bool {
+        false
+    }
 }
 
 /// A call as ACL rules see it.

@@ -208,7 +208,7 @@ impl Statement {
     /// `owner` is the account of whoever owns the policy. What `facts` leaves open is decided
     /// against the caller, as in [`Statement::matches`].
     pub fn matches_vendor(&self, request: &VendorRequest, owner: &str, facts: &dyn Facts) -> Match {
-        let unknown = self.effect == Effect::Deny;
+        let unknown = (self.effect == Effect::Deny) != facts.is_enumeration();
         let Some(vendor) = &self.vendor else {
             return Match::Action;
         };
