@@ -41,7 +41,9 @@ fn on_each_backend(policies: &[&str], test: impl Fn(&str, &mut [Client])) {
 }
 
 fn value(client: &mut Client) -> Value {
-    Value::decode(&client.read().unwrap()).unwrap().unwrap().0
+    let reply = client.read().expect("a reply");
+    let decoded = Value::decode(&reply).expect("a reply");
+    decoded.expect("all of it").0
 }
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -50,7 +52,7 @@ fn names(value: &Value) -> BTreeSet<String> {
     };
     keys.iter()
         .map(|key| match key {
-            Value::Bulk(key) => String::from_utf8(key.clone()).unwrap(),
+            Value::Bulk(key) => String::from_utf8_lossy(key).into_owned(),
             other => panic!("{other:?}"),
         })
         .collect()
@@ -68,7 +70,7 @@ fn scan(client: &mut Client, options: &[&str]) -> (BTreeSet<String>, Vec<String>
             panic!("{page:?}")
         };
         shown.extend(names(keys));
-        cursor = String::from_utf8(next.clone()).unwrap();
+        cursor = String::from_utf8_lossy(next).into_owned();
         cursors.push(cursor.clone());
         if cursor == "0" {
             return (shown, cursors);
