@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::basic::Caller;
 use crate::control::{Changed, ControlPlane, Refusal};
 use crate::problem::Problem;
-use crate::show;
+use crate::{checking, show};
 
 /// Adds lines in the Prometheus text format: what others than the API count.
 pub type Exposition = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -241,9 +241,13 @@ impl Call {
         path: &str,
         status: StatusCode,
     ) -> Result<Response, Problem> {
+        let warnings = checking::warnings(&change, self.now);
         let changed = self.change(change).await?;
         let mut shown = show::entity(&changed.directory, path)
             .unwrap_or_else(|| json!({ "path": path, "deleted": true }));
+        if !warnings.is_empty() {
+            show::insert(&mut shown, "warnings", warnings);
+        }
         let status = if self.dry_run {
             show::insert(&mut shown, "dry_run", true);
             StatusCode::OK

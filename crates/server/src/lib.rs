@@ -9,6 +9,7 @@ mod api;
 mod audit;
 mod basic;
 mod body;
+mod checking;
 mod clock;
 mod control;
 mod explain;

@@ -211,6 +211,8 @@ fn without_permissions_nothing_is_seen_or_done() {
         "/v1/policy/system",
         "/v1/policy/system/kvdb-read-only",
     ];
+    // Reads the document that it is given, and nothing else.
+    let asks = ["/v1/policy/check"];
     for endpoint in keyward_server::routes::endpoints() {
         let path = endpoint
             .path
@@ -269,7 +271,8 @@ fn without_permissions_nothing_is_seen_or_done() {
             }
         };
         let answer = world.call(&world.worker, method, &path, &body);
-        if !path.starts_with("/v1/") || (open.contains(&&*path) && method == "GET") {
+        let is_open = open.contains(&&*path) && method == "GET" || asks.contains(&&*path);
+        if !path.starts_with("/v1/") || is_open {
             assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
             continue;
         }
@@ -490,6 +493,40 @@ fn policies_keep_their_text() {
         &json!({ "version": 1 }),
     );
     assert_eq!(can("GET"), "allow");
+}
+
+#[test]
+fn what_is_probably_wrong_is_told() {
+    let world = World::start();
+    let document = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/main"]},
+{"Effect":"Deny","Actions":["kvdb:@read"],"Resources":["kvdb/*"]}]"#;
+    // Whoever has a credential may ask.
+    let asked = format!(r#"{{"document":{document}}}"#);
+    let answer = world.call(&world.worker, "POST", "/v1/policy/check", &asked);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["valid"], true);
+    assert_eq!(answer.body["counts"]["warning"], 1);
+    let found = &answer.body["findings"][0];
+    assert_eq!(found["code"], "W001");
+    assert_eq!(found["path"], "[0]");
+    assert_eq!(found["related"]["line"], 2);
+    let refused = r#"{"document":"[{]","kind":"resource"}"#;
+    let answer = world.call(&world.worker, "POST", "/v1/policy/check", refused);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["valid"], false);
+    assert_eq!(answer.body["findings"][0]["code"], "E001");
+    let wrong = r#"{"document":[],"kind":"other"}"#;
+    let answer = world.call(&world.worker, "POST", "/v1/policy/check", wrong);
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    let answer = world.send(&[], "POST", "/v1/policy/check", &asked);
+    assert_eq!(answer.status, 401);
+
+    // What stores a policy says it, too.
+    let body = format!(r#"{{"id":"shadowed","document":{document}}}"#);
+    let answer = world.call(&world.admin, "POST", "/v1/org/dev/policy", &body);
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.body["warnings"][0]["code"], "W001");
+    assert_eq!(answer.body["warnings"].as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::Global;
 use crate::client::Client;
 use crate::dev;
 use crate::failure::{Exit, Failure};
-use crate::output::{Format, Output};
+use crate::output::{self, Format, Output};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -135,6 +135,16 @@ impl DryRun {
             (false, path) => format!("{what} {path}"),
         };
         output.document(answer, |_| text)?;
+        let warnings = answer.get("warnings").and_then(Value::as_array);
+        for warning in warnings.into_iter().flatten() {
+            let of = |name: &str| warning.get(name).map(output::cell).unwrap_or_default();
+            let (line, column) = (of("line"), of("column"));
+            let (severity, code) = (of("severity"), of("code"));
+            output::note(&format!(
+                "{severity} {code} in line {line}, column {column}: {}",
+                of("message")
+            ));
+        }
         Ok(())
     }
 }

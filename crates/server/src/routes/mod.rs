@@ -79,7 +79,8 @@ impl Endpoint {
     /// Whether it changes something: then `dry_run` can be asked for.
     #[must_use]
     pub fn changes(&self) -> bool {
-        self.method != Method::GET && self.path != "/v1/decide"
+        let asks = ["/v1/decide", "/v1/policy/check"];
+        self.method != Method::GET && !asks.contains(&self.path)
     }
 }
 

@@ -4,6 +4,8 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{Change, IdentityIx, PolicyCarrier, PolicyText, SystemPolicy};
+use keyward_policy::PolicyKind;
+use keyward_policy::check::Options;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use super::entities::{ID, NAME, NEW_NAME, describe, list, rename};
 use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::{Call, items};
 use crate::body::Body;
+use crate::checking;
 use crate::policies::{self, document_text};
 use crate::problem::Problem;
 use crate::show;
@@ -39,6 +42,7 @@ const POLICY: (&str, &str, &str) = (
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = named();
+    all.push(asking());
     all.extend(system());
     all.extend(attaching());
     all
@@ -101,6 +105,24 @@ fn named() -> Vec<Endpoint> {
             "iam:DescribePolicy on it",
         ),
     ]
+}
+
+fn asking() -> Endpoint {
+    post("/v1/policy/check", check)
+        .tells(
+            "Tells what is wrong with a document, and what is legal and probably not meant.",
+            "nothing, but a credential",
+        )
+        .takes(&[
+            DOCUMENT,
+            DIALECT,
+            ("kind", "string?", "identity (unless said otherwise) or resource"),
+            (
+                "since_catalogue",
+                "integer?",
+                "tells what action sets and wildcards have grown since that version of the catalogue",
+            ),
+        ])
 }
 
 fn system() -> Vec<Endpoint> {
@@ -172,6 +194,44 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
     };
     call.change_and_show(change, &path, StatusCode::CREATED)
         .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Check {
+    document: Box<RawValue>,
+    dialect: Option<String>,
+    kind: Option<String>,
+    since_catalogue: Option<u32>,
+}
+
+async fn check(call: Call, Body(body): Body<Check>) -> Result<Response, Problem> {
+    let kind = match body.kind.as_deref() {
+        None | Some("identity") => PolicyKind::Identity,
+        Some("resource") => PolicyKind::Resource,
+        Some(_) => return Err(Problem::invalid("`kind` is `identity` or `resource`")),
+    };
+    let document = text(&body.document, body.dialect.as_deref())?;
+    let organisation = call.own_organisation().unwrap_or_default();
+    let now = checking::milliseconds(call.now);
+    let work = move || {
+        let options = Options {
+            dialect: document.dialect,
+            kind,
+            organisation: &organisation,
+            now,
+            catalogue: body.since_catalogue,
+        };
+        checking::shown(&keyward_policy::check::check(&document.text, &options))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(shown) => Ok(axum::Json(shown).into_response()),
+        Err(_) => Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the check failed inside Keyward",
+        )),
+    }
 }
 
 fn yes() -> bool {
