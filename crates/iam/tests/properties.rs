@@ -336,6 +336,67 @@ fn enumerations_show_what_they_could_read() {
     );
 }
 
+/// As above, with conditions and variables, from several places and under several names.
+#[test]
+fn table_and_evaluator_agree_under_conditions() {
+    let more: [&[&str]; 7] = [
+        &["SET", "a:1", "value", "EX", "30"],
+        &["SET", "p:1", "v", "EX", "90"],
+        &["GET", "q:1"],
+        &["MSET", "a:1", "v", "p:1", "v"],
+        &["LRANGE", "a:1", "0", "-1"],
+        &["SPOP", "a:1", "3"],
+        &["SUBSCRIBE", "a:x", "b"],
+    ];
+    let calls = [(0, None), (1, Some(&b"p"[..])), (1, Some(b"a"))];
+    let mut allowed = 0u64;
+    for seed in 0..worlds() {
+        let mut random = Random::new(seed * 7 + 11);
+        let (directory, _) = World::conditional(&mut random).build();
+        let cache = keyward_iam::TableCache::default();
+        let mut touched = Touched::default();
+        for (at, session) in sessions(&directory).into_iter().enumerate() {
+            let address = if at % 2 == 0 { "10.0.0.1" } else { "192.0.2.1" };
+            let session = Session {
+                source: Some(address.parse().unwrap()),
+                ..session
+            };
+            for path in DATABASES {
+                let database = directory.database_at(path).unwrap();
+                let table = cache.table(&directory, &session, database, false, NOW);
+                for (words, (database_index, client_name)) in COMMANDS
+                    .iter()
+                    .chain(&more)
+                    .flat_map(|words| calls.map(|call| (*words, call)))
+                {
+                    let call = keyward_iam::Call {
+                        database_index,
+                        client_name,
+                        now: NOW,
+                    };
+                    let request = Request {
+                        command: resolve(words).unwrap(),
+                        words,
+                        bytes: b"",
+                        call,
+                    };
+                    let by_table = table.authorize(&request, &mut touched).is_ok();
+                    let decision =
+                        directory.decide_command(&session, database, words, false, &call);
+                    allowed += u64::from(by_table);
+                    assert_eq!(
+                        by_table,
+                        decision.is_allow(),
+                        "seed {seed}: {words:?} on {path} by {} {call:?}: {decision:#?}",
+                        directory.principal_path(session.principal)
+                    );
+                }
+            }
+        }
+    }
+    assert!(allowed > 1000, "the worlds must allow something: {allowed}");
+}
+
 #[test]
 fn rows_make_the_same_directory_again() {
     for seed in 0..worlds() / 4 {
