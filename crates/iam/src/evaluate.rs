@@ -142,7 +142,8 @@ impl Grounds {
             let dialect = vendor.dialect();
             let known = vendors.iter().position(|vendor| vendor.dialect == dialect);
             let known = known.unwrap_or_else(|| {
-                let requests = self.vendor_requests(dialect, question.action);
+                let requests =
+                    self.vendor_requests(dialect, at.policy.organisation(), question.action);
                 vendors.push(VendorAllows {
                     dialect,
                     allowed: vec![None; requests.len()],

@@ -54,6 +54,10 @@ pub(crate) struct SessionFacts {
     resource_tags: Tags,
     /// When the temporary credentials were issued.
     issued: Option<UnixMillis>,
+    /// What the vendors call the principal, for their documents.
+    vendor_names: Vec<(Dialect, Fact, Box<str>)>,
+    /// Tags of the resource as `key&value`.
+    tag_pairs: Vec<Vec<u8>>,
     /// What a simulated request says; it goes before everything else.
     listed: Option<Arc<ListedFacts>>,
     /// Whether the list is complete.
@@ -78,6 +82,7 @@ impl SessionFacts {
             _ => false,
         };
         same_list
+            && self.vendor_names == other.vendor_names
             && self.complete == other.complete
             && known(self) == known(other)
             && (!session || self.issued == other.issued)
@@ -96,6 +101,34 @@ impl SessionFacts {
         }
     }
 
+    /// What a vendor calls the principal, by which its documents know it.
+    pub(crate) fn note_vendor_names(
+        &mut self,
+        dialect: Dialect,
+        arn: Option<String>,
+        account: String,
+        path: &str,
+    ) {
+        let id = path.rsplit('/').next().unwrap_or(path);
+        let mut note = |fact: Fact, name: &str| {
+            self.vendor_names.push((dialect, fact, name.into()));
+        };
+        if let Some(arn) = arn {
+            note(Fact::PrincipalArn, &arn);
+        }
+        note(Fact::PrincipalAccount, &account);
+        note(Fact::UserId, id);
+        if dialect == Dialect::Aws {
+            note(Fact::Username, id);
+            let kind = match path {
+                "unauthenticated" => "Anonymous",
+                path if path.starts_with("org/") && !path[4..].contains('/') => "Account",
+                _ => "User",
+            };
+            note(Fact::PrincipalType, kind);
+        }
+    }
+
     /// Whether moments come from a list and not from a clock.
     fn is_simulated(&self) -> bool {
         self.listed.is_some()
@@ -108,8 +141,17 @@ impl SessionFacts {
                 found => return found,
             }
         }
+        let vendor_name = self
+            .vendor_names
+            .iter()
+            .find(|(dialect, fact, _)| *dialect == key.dialect() && fact == key.fact());
+        if let Some((.., name)) = vendor_name {
+            return Found::One(Value::Text(name.as_bytes()));
+        }
         let now = now.0 as i64;
         match key.fact() {
+            Fact::ResourceTagPairs if self.tag_pairs.is_empty() => Found::Absent,
+            Fact::ResourceTagPairs => Found::Texts(&self.tag_pairs),
             Fact::PrincipalTag(tag) => tag_value(&self.principal_tags, tag, key.dialect()),
             Fact::ResourceTag(tag) => tag_value(&self.resource_tags, tag, key.dialect()),
             Fact::CurrentTime if !self.is_simulated() => Found::One(Value::Time(now)),
@@ -200,6 +242,8 @@ impl Directory {
             known.push((Fact::SecureTransport, Known::Boolean(session.secure)));
         }
         facts.known = known;
+        let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
+        facts.tag_pairs = facts.resource_tags.iter().map(pair).collect();
         facts
     }
 }

@@ -14,7 +14,7 @@ use crate::entities::{Attachment, TrustKind};
 use crate::facts::{EarlyFacts, Inputs, SessionFacts};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
-use crate::terms::{Terms, organisation};
+use crate::terms::{Terms, TermsAddress, organisation};
 
 /// Which list of policies a statement stands in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -421,13 +421,28 @@ impl Directory {
         );
         ids.sort_unstable();
         ids.dedup();
-        let account = |id: &str| {
-            let details = self
-                .identity(self.organisation(id)?)?
-                .organisation_details()?;
-            Some((id.into(), details.account.clone()))
-        };
-        let accounts = ids.into_iter().filter_map(account).collect();
-        grounds.terms.accounts = accounts;
+        let mut addresses = Vec::new();
+        for dialect in [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba] {
+            for (documents_of, id) in ids.iter().flat_map(|of| ids.iter().map(move |id| (of, id))) {
+                let organisation = self.organisation(id);
+                let address = organisation.and_then(|ix| {
+                    self.vendor_address(dialect, ix, self.organisation(documents_of))
+                });
+                addresses.extend(address.map(|address| TermsAddress {
+                    dialect,
+                    documents_of: (*documents_of).into(),
+                    organisation: (*id).into(),
+                    address,
+                }));
+            }
+        }
+        let own = grounds
+            .nodes
+            .first()
+            .map(|node| organisation(&node.path).to_owned());
+        grounds.terms.addresses = addresses;
+        if let Some(own) = own {
+            grounds.note_vendor_names(&own);
+        }
     }
 }

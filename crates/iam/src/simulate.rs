@@ -11,12 +11,13 @@ use keyward_policy::{
     VendorPlace, VendorPrincipal,
 };
 
+use crate::aliases::VendorAliases;
 use crate::decision::Decision;
 use crate::evaluate::Question;
 use crate::facts::{Call, RequestFacts, SessionFacts};
 use crate::grounds::{Edge, Grant, Grounds, Layer, Node, PolicySource};
 use crate::ids::{UnixMillis, full_path};
-use crate::terms::{OwnTerms, Terms};
+use crate::terms::{OwnTerms, Terms, TermsAddress};
 
 /// The organisation of shorthand in a case.
 pub const TEST_ORGANISATION: &str = "test";
@@ -331,7 +332,7 @@ impl Case {
             reads_session: false,
             reads_database_index: false,
             terms: Terms {
-                accounts: vec![(TEST_ORGANISATION.into(), TEST_ACCOUNT.into())],
+                addresses: test_addresses(),
                 own,
             },
         })
@@ -413,6 +414,18 @@ impl Case {
             None => ask(keyward_commands::CONNECT, &Touch::None),
         })
     }
+}
+
+fn test_addresses() -> Vec<TermsAddress> {
+    let address = |dialect| TermsAddress {
+        dialect,
+        documents_of: TEST_ORGANISATION.into(),
+        organisation: TEST_ORGANISATION.into(),
+        address: VendorAliases::default().address(dialect, TEST_ACCOUNT),
+    };
+    [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba]
+        .map(address)
+        .into()
 }
 
 /// The account of `org/test`.

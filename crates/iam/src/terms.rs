@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    Dialect, Effect, Facts, KeyFields, Match, Policy, Statement, VendorPlace, VendorPrincipal,
-    VendorRequest, render,
+    DatabaseKind, Dialect, Effect, Facts, KeyFields, Match, Policy, Statement, VendorPlace,
+    VendorPrincipal, VendorRequest, render,
 };
 
+use crate::aliases::{AwsDatabaseKind, VendorAddress};
 use crate::bits::Weight;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds};
@@ -15,10 +16,20 @@ use crate::grounds::{Grant, Grounds};
 /// What the vendors call the organisations, and what a request says in a vendor's terms itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Terms {
-    /// Account numbers, by id of the organisation.
-    pub(crate) accounts: Vec<(Box<str>, Box<str>)>,
+    /// Where organisations are, as the documents of organisations mean it.
+    pub(crate) addresses: Vec<TermsAddress>,
     /// A request that came in a vendor's terms.
     pub(crate) own: Option<OwnTerms>,
+}
+
+/// Where one organisation is to the documents of another, or to its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TermsAddress {
+    pub(crate) dialect: Dialect,
+    /// Id of the organisation whose documents ask.
+    pub(crate) documents_of: Box<str>,
+    pub(crate) organisation: Box<str>,
+    pub(crate) address: VendorAddress,
 }
 
 /// A request in a vendor's terms: it means nothing in those of another.
@@ -34,22 +45,44 @@ pub(crate) struct OwnTerms {
 }
 
 impl Grounds {
-    fn account(&self, organisation: &str) -> &str {
-        let accounts = &self.terms.accounts;
-        let found = accounts.iter().find(|(id, _)| **id == *organisation);
-        found.map_or("", |(_, account)| account)
+    fn address(
+        &self,
+        dialect: Dialect,
+        documents_of: &str,
+        organisation: &str,
+    ) -> Option<&VendorAddress> {
+        let found = self.terms.addresses.iter().find(|known| {
+            known.dialect == dialect
+                && *known.documents_of == *documents_of
+                && *known.organisation == *organisation
+        });
+        found.map(|known| &known.address)
+    }
+
+    fn account(&self, dialect: Dialect, documents_of: &str, organisation: &str) -> &str {
+        self.address(dialect, documents_of, organisation)
+            .map_or("", |address| &address.account)
     }
 
     /// Account of whoever owns a policy.
     fn owner(&self, policy: &Policy) -> &str {
         match &self.terms.own {
             Some(own) => &own.account,
-            None => self.account(policy.organisation()),
+            None => {
+                let own = policy.organisation();
+                self.account(policy.dialect(), own, own)
+            }
         }
     }
 
-    /// Everything that an action on the resource is in a vendor's terms.
-    pub(crate) fn vendor_requests(&self, dialect: Dialect, action: ActionId) -> Vec<VendorRequest> {
+    /// Everything that an action on the resource is in a vendor's terms, to the documents of an
+    /// organisation.
+    pub(crate) fn vendor_requests(
+        &self,
+        dialect: Dialect,
+        documents_of: &str,
+        action: ActionId,
+    ) -> Vec<VendorRequest> {
         if let Some(own) = &self.terms.own {
             if own.dialect != dialect {
                 return Vec::new();
@@ -66,10 +99,21 @@ impl Grounds {
                 resource: own.resource.clone(),
             }];
         }
-        let organisation = organisation(&self.resource);
+        let Some(address) = self.address(dialect, documents_of, organisation(&self.resource))
+        else {
+            return Vec::new();
+        };
         let user = self.nodes.first().map_or("", |node| &node.path);
         let user = user.rsplit('/').next().unwrap_or_default();
-        let place = VendorPlace::new(dialect, self.account(organisation), user);
+        let place = VendorPlace {
+            region: address.region.clone(),
+            kind: match address.kind {
+                AwsDatabaseKind::ReplicationGroup => DatabaseKind::ReplicationGroup,
+                AwsDatabaseKind::ServerlessCache => DatabaseKind::ServerlessCache,
+                AwsDatabaseKind::Cluster => DatabaseKind::CacheCluster,
+            },
+            ..VendorPlace::new(dialect, &address.account, user)
+        };
         render(dialect, action, &self.resource, &place)
     }
 
@@ -87,7 +131,8 @@ impl Grounds {
             };
         }
         let path = &self.nodes[node].path;
-        let account = self.account(organisation(path));
+        // A resource policy's documents are of the resource's organisation.
+        let account = self.account(dialect, organisation(&self.resource), organisation(path));
         VendorPrincipal::of_identity(dialect, path, account, None)
     }
 
@@ -125,7 +170,8 @@ impl Grounds {
             }
             return statement.matches(question.action, &self.resource, &question.touch, question);
         };
-        let requests = self.vendor_requests(vendor.dialect(), question.action);
+        let requests =
+            self.vendor_requests(vendor.dialect(), policy.organisation(), question.action);
         let found = requests
             .iter()
             .map(|request| statement.matches_vendor(request, self.owner(policy), question));
@@ -160,7 +206,7 @@ impl Grounds {
         }
         let concerns = match &statement.vendor {
             Some(vendor) => {
-                let request = self.command_request(vendor.dialect())?;
+                let request = self.command_request(vendor.dialect(), policy)?;
                 vendor.matches_resource(&request, self.owner(policy), facts)
             }
             None if self.terms.own.is_some() => return None,
@@ -182,10 +228,12 @@ impl Grounds {
     }
 
     /// Any command on the resource: they differ in the name of the action alone.
-    fn command_request(&self, dialect: Dialect) -> Option<VendorRequest> {
+    fn command_request(&self, dialect: Dialect, policy: &Policy) -> Option<VendorRequest> {
         const ANY: &str = "kvdb:ExecuteGet";
         let action = keyward_commands::action(ANY)?;
-        self.vendor_requests(dialect, action).into_iter().next()
+        self.vendor_requests(dialect, policy.organisation(), action)
+            .into_iter()
+            .next()
     }
 
     /// Whether any document that has a say is of a vendor's dialect.
@@ -233,7 +281,8 @@ impl Grounds {
             };
             return both(both(concerns, keys), holds);
         };
-        let requests = self.vendor_requests(vendor.dialect(), question.action);
+        let requests =
+            self.vendor_requests(vendor.dialect(), policy.organisation(), question.action);
         let found = requests.iter().map(|request| {
             if !vendor.matches_action(&request.action) {
                 return Some(false);
@@ -261,7 +310,7 @@ impl Grounds {
     ) -> bool {
         match &statement.vendor {
             Some(vendor) => self
-                .command_request(vendor.dialect())
+                .command_request(vendor.dialect(), policy)
                 .is_some_and(|request| {
                     vendor.matches_resource(&request, self.owner(policy), facts) == Some(true)
                 }),
@@ -292,6 +341,28 @@ fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
         (Some(false), _) | (_, Some(false)) => Some(false),
         (Some(true), Some(true)) => Some(true),
         _ => None,
+    }
+}
+
+impl Grounds {
+    /// Notes what the vendors call the principal: what conditions on its name read. `own` is the
+    /// organisation of the principal, whose documents name it by its own names.
+    pub(crate) fn note_vendor_names(&mut self, own: &str) {
+        let Some(path) = self.nodes.first().map(|node| node.path.clone()) else {
+            return;
+        };
+        let names = [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba].map(|dialect| {
+            let account = self.account(dialect, own, own).to_owned();
+            let principal = VendorPrincipal::of_identity(dialect, &path, &account, None);
+            (
+                dialect,
+                principal.and_then(|principal| principal.arn("aws")),
+                account,
+            )
+        });
+        for (dialect, arn, account) in names {
+            self.facts.note_vendor_names(dialect, arn, account, &path);
+        }
     }
 }
 
