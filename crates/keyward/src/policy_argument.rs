@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::failure::{Exit, Failure};
 
 /// Longest document that is read, in bytes: more than the server takes.
-const MAX_LEN: u64 = 4 * 1024 * 1024;
+const MAX_LEN: u64 = 16 * 1024 * 1024;
 
 /// Text of a document: a file, `-` for standard input, or the JSON itself.
 pub(crate) fn document(argument: &str) -> Result<String, Failure> {

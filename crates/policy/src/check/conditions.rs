@@ -358,7 +358,7 @@ fn missing(
             let no = |value: &WantedValue<'_>| matches!(&*value.text, "false" | "False" | "0");
             term.wanted.values.iter().any(no)
         }
-        Fact::MultiFactorAuthAge => true,
+        Fact::MultiFactorAuthAge | Fact::TokenAge => true,
         _ => false,
     };
     if effect == Effect::Deny && !negated && !term.if_exists && second_factor {

@@ -14,7 +14,7 @@ use crate::finding::quoted;
 use crate::{Effect, PolicyKind};
 
 /// Pairs of statements that are compared, at most: what a second allows.
-const MAX_PAIRS: usize = 1_000_000;
+const MAX_PAIRS: usize = 500_000;
 
 /// All of it.
 pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {

@@ -23,7 +23,7 @@ use crate::{Dialect, Effect, PolicyKind};
 const MAX_PAIRS: usize = 300_000;
 
 /// Elements of one list that are compared with each other, at most.
-const MAX_COMPARED: usize = 500;
+const MAX_COMPARED: usize = 200;
 
 /// All of it.
 pub(crate) fn check(document: &Document<'_>, node: &Node<'_>, out: &mut Reporter<'_>) {
