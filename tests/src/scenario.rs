@@ -88,6 +88,14 @@ pub enum Request {
     },
 }
 
+/// The references that stand in the place of a document, one a line: `policy/system/kvdb-read-only`.
+#[must_use]
+pub fn references(document: &str) -> Option<Vec<&str>> {
+    let lines: Vec<&str> = document.lines().map(str::trim).collect();
+    let all = lines.iter().all(|line| line.starts_with("policy/"));
+    (all && !lines.is_empty()).then_some(lines)
+}
+
 /// Folder of the corpus.
 #[must_use]
 pub fn corpus() -> PathBuf {

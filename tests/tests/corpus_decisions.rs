@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use keyward_commands::{Touched, resolve};
-use keyward_e2e::scenario::{Case, Request, Step, scenarios};
+use keyward_e2e::scenario::{Case, Request, Step, references, scenarios};
 use keyward_iam::{
     Backend, Change, ChangeContext, ChangeError, Directory, Kind, Outcome, PathParts, PolicyInput,
     Session, UnixMillis,
@@ -41,9 +41,15 @@ impl World {
     }
 
     fn change(&mut self, step: &Step) -> Result<(), ChangeError> {
-        let documents = |text: &Option<String>| -> Vec<PolicyInput> {
-            text.iter().cloned().map(PolicyInput::Document).collect()
+        let listed = |text: &String| match references(text) {
+            Some(references) => {
+                let named = |path: &&str| PolicyInput::Named((*path).to_owned());
+                references.iter().map(named).collect()
+            }
+            None => vec![PolicyInput::Document(text.clone())],
         };
+        let documents =
+            |text: &Option<String>| -> Vec<PolicyInput> { text.iter().flat_map(listed).collect() };
         let change = match step {
             Step::Organisation(id) => Change::CreateOrganisation {
                 id: id.clone(),
@@ -116,14 +122,14 @@ impl World {
             },
             Step::Boundary { identity, document } => Change::PutBoundary {
                 identity: identity.clone(),
-                policies: vec![PolicyInput::Document(document.clone())],
+                policies: listed(document),
             },
             Step::Guardrails {
                 organisation,
                 document,
             } => Change::PutGuardrails {
                 organisation: organisation.clone(),
-                policies: vec![PolicyInput::Document(document.clone())],
+                policies: listed(document),
             },
             Step::Refused(_) | Step::Cases { .. } => unreachable!("no change"),
         };

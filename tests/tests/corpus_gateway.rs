@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use keyward_e2e::scenario::{Case, Request, Step, scenarios};
+use keyward_e2e::scenario::{Case, Request, Step, references, scenarios};
 use keyward_e2e::{AccessKey, Api, Client, Keyward};
 use keyward_resp::Value;
 use serde_json::{Value as Json, json};
@@ -40,8 +40,11 @@ impl World {
 
     /// Makes a change and answers with its HTTP status.
     fn change(&mut self, step: &Step) -> u16 {
-        let policies =
-            |text: &Option<String>| -> Json { text.iter().map(|text| document(text)).collect() };
+        let listed = |text: &str| match references(text) {
+            Some(references) => json!(references),
+            None => json!([document(text)]),
+        };
+        let policies = |text: &Option<String>| text.as_deref().map_or_else(|| json!([]), listed);
         let response = match step {
             Step::Organisation(id) => self.admin.post("/v1/org", &json!({ "id": id })),
             Step::Identity(path) | Step::Database(path) => {
@@ -80,14 +83,14 @@ impl World {
                 identity,
                 document: text,
             } => {
-                let body = json!({ "policies": [document(text)] });
+                let body = json!({ "policies": listed(text) });
                 self.admin.put(&format!("/v1/{identity}/boundary"), &body)
             }
             Step::Guardrails {
                 organisation,
                 document: text,
             } => {
-                let body = json!({ "policies": [document(text)] });
+                let body = json!({ "policies": listed(text) });
                 self.admin
                     .put(&format!("/v1/{organisation}/guardrails"), &body)
             }

@@ -60,7 +60,7 @@ pub(crate) fn list(arguments: &[String]) -> Result<Value, Failure> {
             return Ok(serde_json::json!({ "policy": argument }));
         }
         let text = document(argument)?;
-        Ok(serde_json::json!({ "dialect": "native", "document": text }))
+        Ok(serde_json::json!({ "document": text }))
     };
     arguments.iter().map(one).collect()
 }
