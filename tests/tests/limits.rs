@@ -250,6 +250,53 @@ fn aliases() {
     assert_eq!(shown["set"], json!({}));
 }
 
+/// A document of each dialect, as its vendor or the server would read it, on an open connection.
+#[test]
+fn documents_of_every_dialect() {
+    let world = World::start();
+    world.run(&["org", "alias", "set", "--aws-account", "111122223333"]);
+    world.run(&["org", "alias", "set", "--tencent-uin", "100000000001"]);
+    world.run(&[
+        "org",
+        "alias",
+        "set",
+        "--alibaba-account",
+        "1000000000000001",
+    ]);
+    let mut client = world.connect();
+    for (dialect, document) in [
+        (
+            "aws",
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kvdb:ExecuteGet",
+                "Resource":"arn:aws:elasticache:us-east-1:111122223333:replicationgroup:main"}]}"#,
+        ),
+        (
+            "tencent",
+            r#"{"version":"2.0","statement":[{"effect":"allow","action":["kvdb:ExecuteGet"],
+                "resource":["qcs::redis:ap-guangzhou:uin/100000000001:instance/main"]}]}"#,
+        ),
+        (
+            "alibaba",
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"kvdb:ExecuteGet",
+                "Resource":"acs:kvstore:cn-hangzhou:1000000000000001:instance/main"}]}"#,
+        ),
+        ("acl", "on ~* +get"),
+    ] {
+        let file = world.keyward.directory().join(format!("{dialect}.policy"));
+        std::fs::write(&file, document).expect("the directory is writable");
+        let file = file.to_string_lossy();
+        world.run(&["trust", "put", "worker", "--policy", &file]);
+        let shown = &world.documents(&["trust", "describe", "worker"])[0];
+        assert_eq!(shown["policies"][0]["dialect"], dialect);
+        let told = keyward_e2e::error_text(&client.call(&["GET", "k"]));
+        assert!(!told.starts_with("NOPERM"), "{dialect}: {told}");
+        assert_error(&client.call(&["SET", "k", "v"]), "NOPERM");
+        world.run(&["policy", "create", dialect, &file]);
+        let versions = world.documents(&["policy", "versions", dialect]);
+        assert_eq!(versions[0]["dialect"], dialect);
+    }
+}
+
 /// Attack 38: another organisation accepts an identity; its own organisation can stop it.
 #[test]
 fn own_organisation_only() {

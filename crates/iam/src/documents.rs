@@ -36,8 +36,7 @@ pub(crate) fn read(
     kind: PolicyKind,
     organisation: &str,
 ) -> Result<Arc<Policy>, Findings> {
-    let _ = dialect;
-    keyward_policy::read(text, kind, organisation).map(Arc::new)
+    keyward_policy::read_as(dialect, text, kind, organisation).map(Arc::new)
 }
 
 /// A document in a row: its text alone if it is native.
@@ -72,20 +71,7 @@ impl StoredDocument {
     pub(crate) fn parts(&self) -> Option<(&str, Dialect)> {
         match self {
             Self::Native(text) => Some((text, Dialect::Native)),
-            Self::Other(other) => Some((&other.text, dialect_named(&other.dialect)?)),
+            Self::Other(other) => Some((&other.text, Dialect::by_name(&other.dialect)?)),
         }
     }
-}
-
-/// The dialect with a name.
-#[must_use]
-pub fn dialect_named(name: &str) -> Option<Dialect> {
-    const ALL: [Dialect; 5] = [
-        Dialect::Native,
-        Dialect::Aws,
-        Dialect::Tencent,
-        Dialect::Alibaba,
-        Dialect::Acl,
-    ];
-    ALL.into_iter().find(|dialect| dialect.name() == name)
 }

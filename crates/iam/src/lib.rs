@@ -51,7 +51,7 @@ pub use choose::{AskedDatabase, ChooseDatabaseError};
 pub use decision::{Decision, Outcome, StatementRef, Subject};
 pub use decision_log::{DecisionLog, DecisionRecord, KEPT_DECISIONS};
 pub use directory::{Directory, Entity};
-pub use documents::{PolicyText, dialect_named};
+pub use documents::PolicyText;
 pub use entities::{
     AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
     OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,

@@ -1,7 +1,7 @@
 //! Policies as they come in JSON: kept as text, so that positions hold and that what our reader
 //! refuses (a name twice in one object) reaches it.
 
-use keyward_iam::{PolicyInput, PolicyText, dialect_named};
+use keyward_iam::{PolicyInput, PolicyText};
 use keyward_policy::Dialect;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -70,7 +70,7 @@ fn policy_input(value: &RawValue) -> Result<PolicyInput, InputError> {
 /// # Errors
 /// There is none.
 pub fn dialect(name: &str) -> Result<Dialect, InputError> {
-    dialect_named(name).ok_or_else(|| {
+    Dialect::by_name(name).ok_or_else(|| {
         let reason = format!("no dialect `{name}`: native, aws, tencent, alibaba or acl");
         InputError(reason)
     })

@@ -1,13 +1,15 @@
 //! Resource policies, boundaries and guardrails.
 
-use keyward_policy::{Effect, IdentityPattern, Policy, PolicyKind};
+use keyward_policy::{
+    Dialect, Effect, IdentityPattern, Policy, PolicyKind, VendorPrincipal, path_of_resource,
+};
 
 use super::policies::Purpose;
 use super::{ChangeError, Editor, Outcome};
 use crate::change::PolicyInput;
-use crate::directory::Entity;
+use crate::directory::{Entity, account_key};
 use crate::documents::{self, PolicyText};
-use crate::ids::PathParts;
+use crate::ids::{IdentityIx, PathParts};
 
 impl Editor<'_> {
     pub(super) fn put_resource_policy(
@@ -51,6 +53,7 @@ impl Editor<'_> {
     /// not name the owner.
     pub(super) fn check_identities(&self, resource: &str, policy: &Policy) -> Outcome {
         let owner = self.directory.owner_of(resource);
+        self.check_vendor_principals(resource, policy, owner)?;
         for (number, statement) in policy.statements().iter().enumerate() {
             for identity in &statement.identities {
                 let IdentityPattern::Path(path) = identity else {
@@ -75,6 +78,86 @@ impl Editor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The same for the principals of a vendor's document: an account is one of this directory or
+    /// the organisation's alias, a user or group in it exists, and a Deny does not name the
+    /// owner.
+    fn check_vendor_principals(
+        &self,
+        resource: &str,
+        policy: &Policy,
+        owner: Option<IdentityIx>,
+    ) -> Outcome {
+        let dialect = policy.dialect();
+        let own = self.directory.organisation(policy.organisation());
+        for (number, statement) in policy.statements().iter().enumerate() {
+            let Some(vendor) = &statement.vendor else {
+                continue;
+            };
+            let Some((negated, texts)) = vendor.principal_texts() else {
+                continue;
+            };
+            let refuse = |text: String| {
+                let reason = format!("statement {}: {text}", number + 1);
+                Err(ChangeError::Invalid { reason })
+            };
+            for text in texts.iter().filter(|text| **text != "*") {
+                let Ok(principal) = VendorPrincipal::parse(dialect, text) else {
+                    continue;
+                };
+                let Some(account) = principal.account() else {
+                    continue; // a service or a provider: nobody here
+                };
+                let Some(organisation) = self.account_holder(dialect, account, own) else {
+                    return refuse(format!(
+                        "no organisation has the account `{account}` of `{text}`;                          `keyward org alias` tells what yours is called"
+                    ));
+                };
+                let of = self.identity(organisation).path.to_string();
+                let path = path_of_resource(dialect, text).map(|(_, path)| format!("{of}/{path}"));
+                if let Some(path) = path
+                    && !principal.is_account()
+                    && self.directory.identity_at(&path).is_none()
+                {
+                    return refuse(format!("`{text}` means `{path}`, which does not exist"));
+                }
+            }
+            let is_everyone = texts.contains(&"*");
+            if statement.effect != Effect::Deny || negated || is_everyone {
+                continue;
+            }
+            let Some(owner) = owner else { continue };
+            let address = self.directory.vendor_address(dialect, owner, own);
+            let account = address.map(|address| address.account).unwrap_or_default();
+            let path = &self.identity(owner).path;
+            let principal = VendorPrincipal::of_identity(dialect, path, &account, None);
+            if principal.is_some_and(|principal| vendor.names(&principal)) {
+                return refuse(format!(
+                    "a Deny that names the owner itself (`{path}`) would lock everyone out of                      `{resource}`; use a guardrail to bind the owner"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The organisation that a vendor's account number is, in documents of an organisation.
+    fn account_holder(
+        &self,
+        dialect: Dialect,
+        account: &str,
+        documents_of: Option<IdentityIx>,
+    ) -> Option<IdentityIx> {
+        let own = documents_of?;
+        let address = self.directory.vendor_address(dialect, own, documents_of)?;
+        if address.account == account {
+            return Some(own);
+        }
+        match self.directory.paths.get(&*account_key(account)) {
+            // With an alias one's own number is nobody any more.
+            Some(Entity::Identity(ix)) if *ix != own => Some(*ix),
+            _ => None,
+        }
     }
 
     pub(super) fn put_boundary(&mut self, identity: &str, policies: &[PolicyInput]) -> Outcome {

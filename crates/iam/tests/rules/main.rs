@@ -1,6 +1,7 @@
 //! The rules of change, one by one, and on what each change is decided.
 
 mod aliases;
+mod dialects;
 mod policies;
 mod tags;
 

@@ -92,3 +92,39 @@ fn nobody_but_the_operator_tags_people() {
     assert!(!world.may(CI, &change));
     world.ok(&change);
 }
+
+/// Attack 9: `PrincipalTag/team = admin` on oneself.
+#[test]
+fn ones_own_tags_never_grant_tagging_oneself() {
+    let mut world = World::new();
+    let by_tag = |condition: &str| {
+        format!(
+            r#"[{{"Effect":"Allow","Actions":["iam:TagProgrammaticIdentity"],"Resources":["**"],
+                "Conditions":{{{condition}}}}}]"#
+        )
+    };
+    let of_principal = r#""StringEquals":{"keyward:PrincipalTag/team":"admin"}"#;
+    let of_resource = r#""StringEquals":{"keyward:ResourceTag/team":"admin"}"#;
+    let not_of_principal = r#""StringNotEquals":{"keyward:PrincipalTag/team":"intern"}"#;
+    let (own, others) = (
+        tag(CI, &[("team", "root")], &[]),
+        tag(ADMIN, &[("team", "root")], &[]),
+    );
+    world.ok(&trust("ci", "org/acme", CI, &by_tag(of_principal)));
+    assert!(!world.may(CI, &own) && !world.may(CI, &others));
+    world.ok(&tag(CI, &[("team", "admin")], &[]));
+    assert!(world.may(CI, &others), "the condition holds");
+    assert!(!world.may(CI, &own), "but gives nothing on itself");
+    let with = |document: &str| Change::UpdateTrust {
+        path: "org/acme/trust/ci".into(),
+        policies: Some(vec![keyward_iam::PolicyInput::Document(document.into())]),
+        expires_at: None,
+    };
+    world.ok(&with(&by_tag(of_resource)));
+    assert!(!world.may(CI, &own));
+    // A condition that its tags fail counts, too.
+    world.ok(&with(&by_tag(not_of_principal)));
+    assert!(world.may(CI, &own));
+    world.ok(&tag(CI, &[("team", "intern")], &[]));
+    assert!(!world.may(CI, &own));
+}
