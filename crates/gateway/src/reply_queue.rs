@@ -42,6 +42,7 @@ enum Entry {
         sieve: Box<Sieve>,
         left: u32,
         mark: Option<Mark>,
+        bytes: usize,
     },
 }
 
@@ -121,6 +122,8 @@ pub(crate) struct ReplyQueue {
     head: Head,
     /// What was held back of a filtered reply.
     held: Vec<u8>,
+    /// Bytes of all sieves.
+    sieves: usize,
     /// Whether a subscription is in force.
     subscribed: bool,
     /// Whether messages of subscriptions come as pushes (RESP3) and not as plain arrays.
@@ -170,11 +173,15 @@ impl ReplyQueue {
     }
 
     /// Replies to a command that tells the names of keys, or to an `EXEC` of such commands.
-    pub(crate) fn sieved(&mut self, sieve: Sieve, mark: Option<Mark>) {
+    /// `requests`: bytes of these commands, of which it keeps a copy.
+    pub(crate) fn sieved(&mut self, sieve: Sieve, mark: Option<Mark>, requests: usize) {
+        let bytes = requests + size_of::<Sieve>();
+        self.sieves += bytes;
         self.entries.push_back(Entry::Sieved {
             left: sieve.replies(),
             sieve: Box::new(sieve),
             mark,
+            bytes,
         });
     }
 
@@ -212,9 +219,10 @@ impl ReplyQueue {
         !self.framer.is_between_replies()
     }
 
-    /// Bytes of our own that wait for replies before them.
+    /// Bytes of our own that wait for replies before them, and of what will deal with replies.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.local.len() - self.local_at + self.entries.len() * size_of::<Entry>()
+        let own = self.local.len() - self.local_at;
+        own + self.sieves + self.entries.len() * size_of::<Entry>()
     }
 
     /// The upstream speaks this protocol from its next reply on. Only while the queue is idle.
@@ -355,8 +363,9 @@ impl ReplyQueue {
                 *left -= 1;
                 return None;
             }
-            Entry::Sieved { mark, .. } => {
+            Entry::Sieved { mark, bytes, .. } => {
                 let marked = mark.map(|mark| Marked { mark, kind });
+                self.sieves -= *bytes;
                 self.pop();
                 return marked;
             }

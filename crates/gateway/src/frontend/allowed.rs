@@ -138,7 +138,7 @@ impl Client {
                 } else {
                     let limit = turn.settings.limits.unsent;
                     let sieve = Sieve::of_command(item, self.protocol, limit);
-                    self.queue.sieved(sieve, None);
+                    self.queue.sieved(sieve, None, permit.bytes().len());
                 }
             }
         }

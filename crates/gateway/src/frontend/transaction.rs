@@ -235,7 +235,8 @@ impl Client {
                 } else {
                     let sieve = sieve();
                     self.send(exec);
-                    self.queue.sieved(sieve, Some(mark));
+                    self.queue
+                        .sieved(sieve, Some(mark), transaction.requests.len());
                 }
             }
         }

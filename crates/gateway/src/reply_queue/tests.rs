@@ -255,3 +255,19 @@ fn when_nothing_was_sent_every_request_gets_the_error() {
     assert_eq!(out, b"-E\r\n-E\r\n:1\r\n-E\r\n");
     assert!(queue.is_idle());
 }
+
+/// What deals with replies counts as waiting until they are there.
+#[test]
+fn sieves_count_as_waiting_bytes() {
+    use crate::sieve::{Item, Listing, Sieve};
+    let mut queue = ReplyQueue::default();
+    for _ in 0..10 {
+        let item = Item::new(Listing::Keys, 1, Box::new(|_| true));
+        queue.sieved(Sieve::of_command(item, Protocol::Resp2, 100), None, 1000);
+    }
+    assert!(queue.waiting_bytes() > 10_000);
+    let mut out = Vec::new();
+    queue.advance(&b"*0\r\n".repeat(10), &mut out).unwrap();
+    assert_eq!(out, b"*0\r\n".repeat(10));
+    assert_eq!(queue.waiting_bytes(), 0);
+}
