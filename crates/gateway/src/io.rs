@@ -540,7 +540,12 @@ impl Io {
         };
         let stalled = self.output.len() - self.sent > limits.unsent;
         let gone = self.client_gone;
-        if self.login_by.is_none() && delay.is_none() && !stalled && !gone {
+        // What waits or is subscribed is decided again when the table ends, without a request.
+        let recheck = match self.attentive {
+            true => self.client.valid_for(now()),
+            false => None,
+        };
+        if self.login_by.is_none() && delay.is_none() && !stalled && !gone && recheck.is_none() {
             self.timer = None;
             self.stalled_at = None;
             return Ok(false);
@@ -561,7 +566,9 @@ impl Io {
         if ends.into_iter().flatten().any(|end| end <= now) {
             return Err(Over);
         }
-        let Some(next) = ends.into_iter().chain([self.delayed_until]).flatten().min() else {
+        let recheck = recheck.map(|left| now + left);
+        let others = [self.delayed_until, recheck];
+        let Some(next) = ends.into_iter().chain(others).flatten().min() else {
             return Ok(false);
         };
         let timer = self

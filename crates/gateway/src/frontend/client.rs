@@ -187,6 +187,16 @@ impl Client {
             || matches!(&self.backend, Backend::Server(upstream) if upstream.standing().next().is_some())
     }
 
+    /// How long what it may do stays as it is, if that ends by time alone.
+    pub(crate) fn valid_for(&self, now: UnixMillis) -> Option<Duration> {
+        let Access::Open(open) = &self.access else {
+            return None;
+        };
+        let end = open.table.valid_until()?;
+        // At least a moment, so that a clock that stands still does not keep the worker busy.
+        Some(Duration::from_millis(end.0.saturating_sub(now.0).max(1)))
+    }
+
     /// Which connection to the upstream is the client's; a change means that the last is dropped.
     pub(crate) fn link(&self) -> u32 {
         self.link
