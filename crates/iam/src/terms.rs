@@ -263,6 +263,16 @@ impl Grounds {
         if !statement.actions.contains(question.action) {
             return Some(false);
         }
+        if let Some(user) = &statement.acl {
+            let sure = user.sure().contains(question.action);
+            return match (&self.terms.own, question.call()) {
+                (Some(_), _) => Some(false),
+                (None, _) if sure => Some(true),
+                // Its patterns are the call's to meet.
+                (None, None) => None,
+                (None, Some(_)) => Some(self.matches(policy, statement, question) == Match::Full),
+            };
+        }
         let holds = match &statement.conditions {
             Some(conditions) => conditions.holds(statement.effect, question),
             None => Some(true),

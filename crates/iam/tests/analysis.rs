@@ -20,7 +20,7 @@ fn worlds() -> u64 {
     std::env::var("KEYWARD_WORLDS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(40)
+        .unwrap_or(25)
 }
 
 fn action(name: &str) -> ActionId {

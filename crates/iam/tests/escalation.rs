@@ -590,7 +590,7 @@ fn told_paths_work_and_others_lead_nowhere() {
             .unwrap_or(default)
     };
     let (worlds, walks) = (
-        number("KEYWARD_ESCALATION_WORLDS", 8),
+        number("KEYWARD_ESCALATION_WORLDS", 5),
         number("KEYWARD_ESCALATION_WALKS", 10),
     );
     let mut random = Random::new(number("KEYWARD_ESCALATION_SEED", 5) as u64);
