@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use keyward_iam::{Change, ChangeContext, Directory, PolicyInput, UnixMillis};
+use keyward_iam::{
+    Asked, AskedAbout, Backend, Change, ChangeContext, Directory, PolicyInput, Session, UnixMillis,
+};
 
 /// Resident memory of this process, in bytes. Linux only; 0 elsewhere.
 fn resident() -> usize {
@@ -87,6 +89,36 @@ fn main() {
         "one more change: median {} µs, 99 % {} µs",
         times[500], times[990]
     );
+    make(Change::CreateDatabase {
+        organisation: "o".into(),
+        id: "d".into(),
+        name: None,
+        backend: Backend::Embedded,
+    });
+    if let Some(action) = keyward_commands::action("kvdb:ExecuteGet") {
+        let asked = Asked {
+            action,
+            resource: "org/o/kvdb/d".into(),
+            about: AskedAbout::AnyCall,
+            administration: false,
+            known: Vec::new(),
+        };
+        let start = Instant::now();
+        let holders = directory.who_can(&asked, UnixMillis(0)).holders.len();
+        println!("who can GET: {holders} in {:?}", start.elapsed());
+    }
+    if let Some(session) = Session::of_path(&directory, "user/u") {
+        let start = Instant::now();
+        let access = directory.access(&session, &[], false, UnixMillis(0));
+        let others: usize = access.others.iter().map(|one| one.resources.len()).sum();
+        println!(
+            "access of the owner to {others} others in {:?}",
+            start.elapsed()
+        );
+    }
+    let start = Instant::now();
+    let found = directory.escalations("o", false, UnixMillis(0)).found.len();
+    println!("{found} escalations in {:?}", start.elapsed());
     let start = Instant::now();
     let rows: Vec<_> = directory.rows().collect();
     println!("{} rows written in {:?}", rows.len(), start.elapsed());
