@@ -145,7 +145,7 @@ fn requests() -> Vec<Request> {
         ]);
         lines.push(format!("EVAL s 1 {a}"));
         for b in keys {
-            for two in ["DEL", "MGET", "COPY", "SUBSCRIBE", "WATCH"] {
+            for two in ["DEL", "MGET", "COPY", "SUBSCRIBE", "PSUBSCRIBE", "WATCH"] {
                 lines.push(format!("{two} {a} {b}"));
             }
             lines.push(format!("MGET {a} {b} c"));
@@ -324,6 +324,13 @@ fn agrees(old: &[String], new: &[String]) -> Result<usize, TestCaseError> {
             );
         }
     }
+    for undecided in &found.undecided {
+        println!(
+            "undecided: {undecided:?}\nold {}\nnew {}",
+            old.text(),
+            new.text()
+        );
+    }
     Ok(found.undecided.len())
 }
 
@@ -366,14 +373,10 @@ fn few_questions_stay_open() {
     let (mut pairs, mut open) = (0, 0);
     for _ in 0..60 {
         let [old, new] = [(); 2].map(|()| document().new_tree(&mut runner).unwrap().current());
-        let undecided = agrees(&old, &new).unwrap() > 0;
-        if undecided {
-            println!("undecided: {old:#?} {new:#?}");
-        }
-        open += usize::from(undecided);
+        open += usize::from(agrees(&old, &new).unwrap() > 0);
         pairs += 1;
     }
-    assert!(open * 6 <= pairs, "{open} of {pairs} pairs undecided");
+    assert!(open * 20 <= pairs, "{open} of {pairs} pairs undecided");
 }
 
 /// Large documents get an answer in a second; without optimisation smaller ones are compared.
@@ -486,6 +489,6 @@ fn large_documents() {
             found.undecided.len(),
             found.undecided.first().map(|u| u.reason.to_string()),
         );
-        assert!(took.as_secs() < 20, "{what}: {took:?}");
+        assert!(took.as_secs() < 60, "{what}: {took:?}");
     }
 }

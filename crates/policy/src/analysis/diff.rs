@@ -31,7 +31,8 @@ use super::values::{Domain, Use};
 use crate::condition::Fact;
 use crate::facts::{Facts, Found};
 use crate::{
-    ConditionKey, Dialect, Effect, Glob, KeyFields, Policy, ResourcePattern, Statement, Touch,
+    ConditionKey, Dialect, Effect, Glob, KeyFields, KeyPatterns, Policy, ResourcePattern,
+    Statement, Template, Touch, check_pattern,
 };
 
 /// Work for one comparison: below a second.
@@ -356,8 +357,8 @@ impl<'d, 'a> Direction<'d, 'a> {
                 focus.others = self.overlapping(self.from, Effect::Allow, grain, &actions)?;
                 // What one other allows as widely needs no search.
                 for other in &focus.others {
-                    let wide = (other.fields == NONE || other.fields == grain.fields)
-                        && (other.guard == NONE || other.guard == grain.guard);
+                    let wide = (other.guard == NONE || other.guard == grain.guard)
+                        && (other.fields == grain.fields || other.has_all_patterns_of(grain));
                     let places = &self.names.places;
                     if wide && covers(&places[other.place], &places[grain.place]) {
                         actions = actions.subtract(&other.actions);
@@ -827,16 +828,8 @@ impl<'d, 'a> Direction<'d, 'a> {
         let differs = if is_implied(action) {
             self.differ(&request)?
         } else {
-            // Those that have a say; all of both documents when it is told.
-            let statements = |lists: [&[&Grain<'a>]; 2], with: Effect| -> Vec<&'a Statement> {
-                let own = (here.grain.effect == with).then_some(here.grain.statement);
-                let lists = lists.into_iter().flatten().map(|grain| grain.statement);
-                own.into_iter().chain(lists).collect()
-            };
-            let to = statements([&here.allows, &here.denies], Effect::Allow);
-            let from = statements([&here.others, &[]], Effect::Deny);
-            self.work.spend(50 * (to.len() + from.len()) + 500)?;
-            allowed_by(&to, &request) && !allowed_by(&from, &request)
+            self.work.spend(50 * here.all().count() + 500)?;
+            here.differ(&request)
         };
         if !differs {
             attempt.in_vain += 1;
@@ -845,6 +838,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             }
             return Ok(false);
         }
+        let request = self.with_fewer_facts(request, here);
         attempt.hit.insert(pattern);
         let rank = rank(action);
         let entry = results
@@ -856,6 +850,29 @@ impl<'d, 'a> Direction<'d, 'a> {
         }
         entry.2.extend(group);
         Ok(true)
+    }
+
+    /// Without what a request need not have to make a difference. Every connection has an address
+    /// and a moment.
+    fn with_fewer_facts(&self, mut request: Request, here: &Focus<'d, 'a>) -> Request {
+        if is_implied(request.action) {
+            return request;
+        }
+        for at in 0..request.facts.0.len() {
+            let (_, key, value) = &mut request.facts.0[at];
+            let always = matches!(
+                key.fact(),
+                Fact::SourceIp | Fact::CurrentTime | Fact::EpochTime | Fact::SecureTransport
+            );
+            if always || *value == FactValue::Absent {
+                continue;
+            }
+            let before = std::mem::replace(value, FactValue::Absent);
+            if !here.differ(&request) {
+                request.facts.0[at].2 = before;
+            }
+        }
+        request
     }
 
     /// Whether `to` allows a request and `from` does not, all their statements asked.
@@ -1154,6 +1171,19 @@ const MAX_PATTERNS: usize = 64;
 const SAMPLE: &str = "alice";
 
 impl<'d, 'a> Focus<'d, 'a> {
+    /// Whether a request differs by the statements that have a say in it. (All of both documents
+    /// are asked when it is told.)
+    fn differ(&self, request: &Request) -> bool {
+        let statements = |lists: [&[&Grain<'a>]; 2], with: Effect| -> Vec<&'a Statement> {
+            let own = (self.grain.effect == with).then_some(self.grain.statement);
+            let lists = lists.into_iter().flatten().map(|grain| grain.statement);
+            own.into_iter().chain(lists).collect()
+        };
+        let to = statements([&self.allows, &self.denies], Effect::Allow);
+        let from = statements([&self.others, &[]], Effect::Deny);
+        allowed_by(&to, request) && !allowed_by(&from, request)
+    }
+
     fn all(&self) -> impl Iterator<Item = &'d Grain<'a>> {
         let lists = self.allows.iter().chain(&self.denies).chain(&self.others);
         let lists = lists.chain(&self.implying);
@@ -1297,10 +1327,7 @@ fn part<'a>(
                 .flat_map(|template| template.variables())
                 .any(is_open)
             {
-                if !wide {
-                    return None;
-                }
-                None
+                bounds(statement, wide)
             } else {
                 match statement.key_fields(&facts) {
                     KeyFields::Unrestricted => None,
@@ -1315,6 +1342,34 @@ fn part<'a>(
         fields,
         clauses,
     })
+}
+
+/// The key fields of a statement whose variables are not known, as wide as they can be, or as
+/// narrow.
+fn bounds(statement: &Statement, wide: bool) -> Option<Cow<'_, KeyPatterns>> {
+    let fixed = statement.keys.as_ref()?;
+    if !wide {
+        return Some(Cow::Borrowed(fixed));
+    }
+    // In a Deny a variable that is missing matches everything.
+    let templates = statement.templates.as_deref()?;
+    if statement.effect == Effect::Deny {
+        return None;
+    }
+    // What is put in is not empty, and never the lone `*`.
+    let widened = |globs: &[Glob], templates: &[Template]| -> Option<Box<[Glob]>> {
+        let texts = templates
+            .iter()
+            .map(|template| template.sample("?*").into_bytes());
+        let own = texts.map(|text| check_pattern(&text).is_ok().then(|| Glob::new(&text)));
+        globs.iter().cloned().map(Some).chain(own).collect()
+    };
+    Some(Cow::Owned(KeyPatterns {
+        keys: widened(&fixed.keys, &templates.keys)?,
+        read_keys: widened(&fixed.read_keys, &templates.read_keys)?,
+        write_keys: widened(&fixed.write_keys, &templates.write_keys)?,
+        channels: widened(&fixed.channels, &templates.channels)?,
+    }))
 }
 
 /// Whether two places may have something in common.

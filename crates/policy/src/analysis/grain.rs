@@ -51,6 +51,25 @@ impl<'a> Grain<'a> {
         }
     }
 
+    /// On Allows: whether its key fields have in them all that the other's have, word for word.
+    pub(crate) fn has_all_patterns_of(&self, other: &Self) -> bool {
+        let (Some(_), Some(_)) = (self.patterns(), other.patterns()) else {
+            return self.fields == NONE;
+        };
+        let (own, theirs) = (self.lists(), other.lists());
+        let templates = |grain: &Self, which: usize| -> Vec<&'a Template> {
+            let templates = grain.statement.templates.as_deref();
+            let list = templates.map_or(&[][..], |templates| of_field(templates, which));
+            list.iter().collect()
+        };
+        (0..4).all(|which| {
+            let globs = theirs[which].iter().all(|glob| own[which].contains(glob));
+            let own = templates(self, which);
+            let mut theirs = templates(other, which).into_iter();
+            globs && theirs.all(|template| own.iter().any(|own| own.text() == template.text()))
+        })
+    }
+
     /// Its patterns without variables.
     fn globs(&self) -> impl Iterator<Item = &Glob> {
         self.lists().into_iter().flatten()

@@ -156,7 +156,7 @@ impl<'a> Product<'a> {
             self.bytes_of_use(&states[at].0, &mut bytes);
             for byte in &bytes {
                 let state = &states[at].0;
-                work.spend(8 * state.len() + count + 64)?;
+                work.spend(16 * state.len() + 4 * count + 64)?;
                 self.follow(state, *byte, &mut next);
                 if known.contains(next.as_slice()) {
                     continue;

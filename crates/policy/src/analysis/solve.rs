@@ -8,9 +8,11 @@ use keyward_commands::{ActionId, CommandId};
 
 use super::call::{Call, Family, FormScope, Slot, families};
 use super::formula::{Formula, Languages};
+use super::language::Language;
 use super::product::{Exhausted, Work};
 use super::request::{Assignment, RequestFacts};
-use crate::condition::Fact;
+use super::values::ignoring_case;
+use crate::condition::{Fact, Wanted};
 use crate::facts::{Facts, Found};
 use crate::{ChannelUse, Clause, ConditionKey, Effect, Glob, KeyPatterns, Number, Touch, Value};
 
@@ -42,6 +44,8 @@ pub(crate) struct Query<'q, 'a> {
 
 /// Most keys of a call of which the number is bounded by a condition.
 const MAX_COUNTED_KEYS: usize = 32;
+/// Most ways in which several denies can each miss one part.
+const MAX_CHOICES: usize = 64;
 /// Most combinations of keys that are tried for one call.
 const MAX_COMBINATIONS: usize = 4096;
 /// Most ways in which a key can miss statements that are looked at.
@@ -104,7 +108,7 @@ impl Solver<'_> {
         for clause in counts {
             for value in clause.wanted() {
                 match value {
-                    Some(crate::Wanted::Number(number)) => match number.to_milli() {
+                    Some(Wanted::Number(number)) => match number.to_milli() {
                         Some(milli) if milli / 1000 < MAX_COUNTED_KEYS as i64 => {
                             let number = (milli / 1000).max(0) as usize;
                             wanted.extend([number, number + 1, number.saturating_sub(1)]);
@@ -169,6 +173,41 @@ impl Solver<'_> {
         family: &Family,
         query: &Query<'_, '_>,
     ) -> Result<Option<Call>, Exhausted> {
+        let single = family.slots().len() == 1 && family.more.is_none();
+        let several = query
+            .denies
+            .iter()
+            .map(|part| part.clauses.len() + usize::from(part.fields.is_some()));
+        let choices: Vec<usize> = several.filter(|count| *count > 1).collect();
+        let combinations = choices.iter().product::<usize>();
+        if single || choices.is_empty() {
+            return self.named_with(command, family, query, None);
+        }
+        if combinations > MAX_CHOICES {
+            return Err(Exhausted);
+        }
+        // Several keys could meet the parts of a Deny one each: one part is met by none of them.
+        for mut number in 0..combinations {
+            let mut chosen = Vec::new();
+            for count in &choices {
+                chosen.push(number % count);
+                number /= count;
+            }
+            if let Some(call) = self.named_with(command, family, query, Some(&chosen))? {
+                return Ok(Some(call));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `chosen`: of each Deny with several parts the one that no key may meet.
+    fn named_with(
+        &mut self,
+        command: CommandId,
+        family: &Family,
+        query: &Query<'_, '_>,
+        chosen: Option<&[usize]>,
+    ) -> Result<Option<Call>, Exhausted> {
         let mut slots = family.slots();
         let mut kinds = slots.clone();
         kinds.extend(family.more);
@@ -186,8 +225,21 @@ impl Solver<'_> {
                 return Ok(None);
             };
             let mut all = vec![allowed];
+            let mut chosen = chosen.unwrap_or_default().iter();
             for components in &deny_parts {
+                let missed = match components.len() {
+                    0 | 1 => None,
+                    _ => chosen.next(),
+                };
                 if components.iter().any(|c| matches!(c, Component::Never)) {
+                    continue;
+                }
+                if let Some(missed) = missed {
+                    let Some(Component::Slots(slots)) = components.get(*missed) else {
+                        return Ok(None); // it is always met
+                    };
+                    let own = slots.iter().find(|(slot, _)| slot == kind);
+                    all.extend(own.map(|(_, formula)| formula.clone().negated()));
                     continue;
                 }
                 let of_kind: Vec<Formula> = components
@@ -205,10 +257,7 @@ impl Solver<'_> {
                 match &of_kind[..] {
                     [] => return Ok(None), // it always denies
                     [only] => all.push(only.clone().negated()),
-                    // Several keys could meet its parts one each: what is found is tried anyway.
-                    _ => {
-                        all.push(Formula::All(of_kind.into()).negated());
-                    }
+                    _ => all.push(Formula::All(of_kind.into()).negated()),
                 }
             }
             inside.push((*kind, Formula::All(all.into())));
@@ -230,15 +279,21 @@ impl Solver<'_> {
         }
         // What some slot must meet.
         let mut met: Vec<(Slot, Formula)> = kinds.iter().map(|k| (*k, Formula::always())).collect();
+        let mut parts_to_meet: Vec<Vec<(Slot, Formula)>> = Vec::new();
         if let Some(part) = query.meet {
             let components = self.components(part, family, &kinds, true);
-            self.unsure |= components.len() > 1 && !single;
             for component in components {
                 match component {
                     Component::Always => {}
                     Component::Never => return Ok(None),
                     Component::Slots(slots) => {
-                        // More than one: all by the same slot; by several is not looked for.
+                        if slots
+                            .iter()
+                            .all(|(_, formula)| *formula == Formula::never())
+                        {
+                            return Ok(None);
+                        }
+                        parts_to_meet.push(slots.clone());
                         for (kind, formula) in &mut met {
                             let own = slots.iter().find(|(slot, _)| slot == kind);
                             let own = own.map_or_else(Formula::never, |(_, f)| f.clone());
@@ -263,7 +318,17 @@ impl Solver<'_> {
         // Every place must have a value.
         let mut base: Vec<(Slot, Vec<u8>)> = Vec::new();
         for (kind, formula) in &inside {
-            match self.value(*kind, formula, query)? {
+            let value = match kind {
+                Slot::Channel { pattern: true } => {
+                    let may_be_given = |pattern: &Vec<u8>| {
+                        let says = |part: &Part<'_>| part.says_of_pattern(pattern, query);
+                        says(query.allow) && !query.denies.iter().any(|part| says(part))
+                    };
+                    self.patterns(query)?.into_iter().find(may_be_given)
+                }
+                kind => self.value(*kind, formula, query)?,
+            };
+            match value {
                 Some(value) => base.push((*kind, value)),
                 None if slots.contains(kind) => return Ok(None),
                 None => {}
@@ -296,13 +361,23 @@ impl Solver<'_> {
                 return Ok(filled(command, family, &slots, values));
             }
         }
-        if others.is_empty() || single {
+        if single {
+            return Ok(None);
+        }
+        if parts_to_meet.len() > 1 && others.is_empty() {
+            return self.meeting(command, family, query, &inside, &parts_to_meet, &base);
+        }
+        // Several keys are looked for once, not for each pattern.
+        if others.is_empty() || query.hot.is_some() {
             return Ok(None);
         }
         // Several keys, each of which breaks some of the others.
         let mut ways: Vec<(Slot, Vec<Way>)> = Vec::new();
         for (kind, formula) in &inside {
-            let ways_of_kind = self.ways(*kind, formula, &others)?;
+            let ways_of_kind = match kind {
+                Slot::Channel { pattern: true } => self.pattern_ways(query, others.len())?,
+                kind => self.ways(*kind, formula, &others)?,
+            };
             ways.push((*kind, ways_of_kind));
         }
         let none: &[Way] = &[];
@@ -364,6 +439,69 @@ impl Solver<'_> {
         }
     }
 
+    /// A call that meets the parts of a Deny by several keys.
+    fn meeting(
+        &mut self,
+        command: CommandId,
+        family: &Family,
+        query: &Query<'_, '_>,
+        inside: &[(Slot, Formula)],
+        parts: &[Vec<(Slot, Formula)>],
+        base: &[(Slot, Vec<u8>)],
+    ) -> Result<Option<Call>, Exhausted> {
+        fn of<T: Clone>(list: &[(Slot, T)], slot: &Slot) -> Option<T> {
+            let found = list.iter().find(|(kind, _)| kind == slot);
+            found.map(|(_, value)| value.clone())
+        }
+        let mut slots = family.slots();
+        slots.extend(family.more.iter().cycle().take(if family.more.is_some() {
+            parts.len()
+        } else {
+            0
+        }));
+        let combinations = slots.len().saturating_pow(parts.len() as u32);
+        if combinations > MAX_COMBINATIONS {
+            return Err(Exhausted);
+        }
+        for mut number in 0..combinations {
+            let mut asked: Vec<Vec<Formula>> = vec![Vec::new(); slots.len()];
+            for part in parts {
+                let at = number % slots.len();
+                number /= slots.len();
+                asked[at].push(of(part, &slots[at]).unwrap_or_else(Formula::never));
+            }
+            let mut values = Vec::new();
+            let mut used = Vec::new();
+            for (at, (slot, mut asked)) in slots.iter().zip(asked).enumerate() {
+                let value = match asked.is_empty() {
+                    true if at >= family.slots().len() => continue,
+                    true => of(base, slot),
+                    false => {
+                        asked.extend(of(inside, slot));
+                        self.value(*slot, &Formula::All(asked.into()), query)?
+                    }
+                };
+                let Some(value) = value else { break };
+                values.push(value);
+                used.push(*slot);
+            }
+            let all = used.len() >= family.slots().len();
+            let call = all
+                .then(|| filled(command, family, &used, values))
+                .flatten();
+            let holds = |call: &Call| {
+                let meets = |part: &Part<'_>| {
+                    call.ask(|touch| part.matches(query.action, query.assignment, touch))
+                };
+                query.meet.is_none_or(meets)
+            };
+            if let Some(call) = call.filter(holds) {
+                return Ok(Some(call));
+            }
+        }
+        Ok(None)
+    }
+
     /// Values for a place, with the others that each breaks; those that break more than another.
     fn ways(
         &mut self,
@@ -371,10 +509,6 @@ impl Solver<'_> {
         inside: &Formula,
         others: &[Vec<(Slot, Formula)>],
     ) -> Result<Vec<Way>, Exhausted> {
-        if kind == (Slot::Channel { pattern: true }) {
-            self.unsure = true;
-            return Ok(Vec::new());
-        }
         let own: Vec<Option<&Formula>> = others
             .iter()
             .map(|other| other.iter().find(|(slot, _)| *slot == kind).map(|(_, f)| f))
@@ -431,7 +565,23 @@ impl Solver<'_> {
         if kind != (Slot::Channel { pattern: true }) {
             return self.languages.find(formula, self.work);
         }
-        // A pattern is compared with patterns: their texts, `*`, and what matches only itself.
+        let found = self.patterns(query)?.into_iter().find(|candidate| {
+            let says = |part: &Part<'_>| part.says_of_pattern(candidate, query);
+            says(query.allow)
+                && query.meet.is_none_or(says)
+                && !query.denies.iter().any(|part| says(part))
+                && !query.others.iter().any(|part| says(part))
+                && query
+                    .hot
+                    .is_none_or(|(glob, _)| glob.text() == candidate || glob.is_everything())
+        });
+        Ok(found)
+    }
+
+    /// Patterns as arguments that are worth a try. A pattern is allowed by one with its text and by
+    /// `*`: so these texts; and, if all are allowed, `*` and what matches one channel only, in two
+    /// spellings.
+    fn patterns(&mut self, query: &Query<'_, '_>) -> Result<Vec<Vec<u8>>, Exhausted> {
         let mut candidates: Vec<Vec<u8>> = Vec::new();
         candidates.extend(query.hot.map(|(glob, _)| glob.text().to_vec()));
         let parts = std::iter::once(query.allow).chain(query.meet);
@@ -441,12 +591,9 @@ impl Solver<'_> {
                 .flat_map(|f| &f.channels)
                 .map(|glob| glob.text().to_vec()),
         );
-        if query
-            .allow
-            .fields
-            .as_ref()
-            .is_none_or(|f| f.channels.iter().any(Glob::is_everything))
-        {
+        let all_allowed =
+            |fields: &Cow<'_, KeyPatterns>| fields.channels.iter().any(Glob::is_everything);
+        if query.allow.fields.as_ref().is_none_or(all_allowed) {
             candidates.push(b"*".to_vec());
             let mut globs = Vec::new();
             let parts = query.denies.iter().chain(query.others);
@@ -454,34 +601,52 @@ impl Solver<'_> {
                 globs.extend(part.fields.iter().flat_map(|f| &f.channels));
             }
             let outside = self.languages.globs(globs).negated();
-            if let Some(literal) = self.languages.find(&outside, self.work)? {
-                candidates.push(literal.iter().flat_map(|byte| [b'\\', *byte]).collect());
-                candidates.push(literal);
+            let denied = query
+                .denies
+                .iter()
+                .filter_map(|part| part.fields.as_deref());
+            let allowed = self
+                .languages
+                .globs(denied.flat_map(|f| &f.channels))
+                .negated();
+            for formula in [outside, allowed] {
+                if let Some(literal) = self.languages.find(&formula, self.work)? {
+                    let escaped = literal.iter().flat_map(|byte| [b'\\', *byte]);
+                    candidates.push(escaped.collect());
+                    candidates.push(literal);
+                }
             }
         }
-        for candidate in candidates {
-            self.work.spend(2000)?;
-            let use_of = ChannelUse {
-                channel: &candidate,
-                pattern: true,
-            };
-            let touch = Touch::Named {
-                keys: &[],
-                channels: &[use_of],
-            };
-            let says = |part: &Part<'_>| part.matches(query.action, query.assignment, &touch);
-            let right = says(query.allow)
-                && query.meet.is_none_or(says)
-                && !query.denies.iter().any(|part| says(part))
-                && !query.others.iter().any(|part| says(part))
-                && query
-                    .hot
-                    .is_none_or(|(glob, _)| glob.text() == candidate || glob.is_everything());
-            if right {
-                return Ok(Some(candidate));
-            }
+        self.work.spend(2000 * candidates.len())?;
+        Ok(candidates)
+    }
+
+    /// Patterns that may be given, with the others that do not allow them.
+    fn pattern_ways(
+        &mut self,
+        query: &Query<'_, '_>,
+        others: usize,
+    ) -> Result<Vec<Way>, Exhausted> {
+        // Others of which nothing could be told were left out: the numbers differ.
+        if others != query.others.len() {
+            self.unsure = true;
+            return Ok(Vec::new());
         }
-        Ok(None)
+        let mut ways = Vec::new();
+        for candidate in self.patterns(query)? {
+            let says = |part: &Part<'_>| part.says_of_pattern(&candidate, query);
+            if !says(query.allow) || query.denies.iter().any(|part| says(part)) {
+                continue;
+            }
+            let mut broken = Broken::new(others);
+            for (at, part) in query.others.iter().enumerate() {
+                if !says(part) {
+                    broken.set(at);
+                }
+            }
+            ways.push((candidate, broken));
+        }
+        Ok(ways)
     }
 
     /// What a key or channel must be for a part of an Allow; `None` if no call of the family is
@@ -605,9 +770,7 @@ impl Solver<'_> {
         }
         let formula = match clause.operator {
             crate::Operator::Null => {
-                let there = clause
-                    .wanted()
-                    .any(|w| w == Some(crate::Wanted::Boolean(false)));
+                let there = clause.wanted().any(|w| w == Some(Wanted::Boolean(false)));
                 return Some(if there {
                     Component::Always
                 } else {
@@ -615,8 +778,9 @@ impl Solver<'_> {
                 });
             }
             _ => {
-                let globs = clause.globs()?;
-                self.languages.globs(&globs)
+                let wanted: Option<Vec<Language>> = clause.wanted().map(language).collect();
+                let wanted = wanted?.into_iter().map(|own| self.languages.add(own));
+                Formula::Any(wanted.collect())
             }
         };
         let formula = match clause.operator.is_negated() {
@@ -624,6 +788,18 @@ impl Solver<'_> {
             false => formula,
         };
         Some(Component::Slots(vec![(kind, formula)]))
+    }
+}
+
+/// The texts that a value of a condition takes, if these can be told byte by byte.
+fn language(wanted: Option<Wanted<'_>>) -> Option<Language> {
+    match wanted? {
+        Wanted::Text(text) => Some(Language::literal(text.as_bytes())),
+        Wanted::Bytes(bytes) => Some(Language::literal(bytes)),
+        Wanted::Like(wanted) => Some(Language::from(wanted.as_glob())),
+        Wanted::Glob(glob) => Some(Language::from(glob)),
+        Wanted::IgnoringCase(text) if text.is_ascii() => Some(ignoring_case(text)),
+        _ => None,
     }
 }
 
@@ -640,6 +816,19 @@ impl Facts for CountOnly {
 }
 
 impl Part<'_> {
+    /// Whether it matches a call that names one pattern of channels.
+    fn says_of_pattern(&self, pattern: &[u8], query: &Query<'_, '_>) -> bool {
+        let channel = ChannelUse {
+            channel: pattern,
+            pattern: true,
+        };
+        let touch = Touch::Named {
+            keys: &[],
+            channels: &[channel],
+        };
+        self.matches(query.action, query.assignment, &touch)
+    }
+
     /// Whether it matches a call.
     pub(crate) fn matches(
         &self,

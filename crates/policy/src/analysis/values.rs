@@ -314,7 +314,7 @@ impl Domain {
 }
 
 /// ASCII text in any letter case; other characters as they are.
-fn ignoring_case(text: &str) -> Language {
+pub(crate) fn ignoring_case(text: &str) -> Language {
     let step = |byte: u8| match byte.is_ascii_alphabetic() {
         true => Step::Set(Box::new(Bytes::of(|own| own.eq_ignore_ascii_case(&byte)))),
         false => Step::Byte(byte),
