@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use keyward_policy::{
-    CODES, Conditions, Dialect, Findings, Glob, IdentityPattern, Policy, PolicyKind, Statement,
-    Template, VendorStatement, detect, read_as,
+    CODES, ConditionKey, Conditions, Dialect, Findings, Glob, IdentityPattern, Operator, Policy,
+    PolicyKind, Statement, Template, VendorStatement, detect, read_as,
 };
 
 const KINDS: [(PolicyKind, &str); 2] = [
@@ -193,4 +193,15 @@ fn keys(statement: &Statement) -> String {
         format!("{name} [{}]", texts.join(" "))
     };
     lists.map(list).join(" ")
+}
+
+/// Everything that a document may use stands in the manual.
+#[test]
+fn the_manual_has_every_operator_and_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policy-language.md");
+    let manual = std::fs::read_to_string(path).unwrap();
+    let operators = Operator::ALL.iter().map(|operator| operator.name());
+    for name in operators.chain(ConditionKey::native_names()) {
+        assert!(manual.contains(&format!("`{name}")), "{name}");
+    }
 }
