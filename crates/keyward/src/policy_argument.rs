@@ -16,6 +16,11 @@ pub(crate) fn document(argument: &str) -> Result<String, Failure> {
     if argument.trim_start().starts_with(['[', '{']) {
         return Ok(argument.to_owned());
     }
+    text(argument)
+}
+
+/// Text of a file, or of standard input for `-`.
+pub(crate) fn text(argument: &str) -> Result<String, Failure> {
     let failed = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => {

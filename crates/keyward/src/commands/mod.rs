@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod acl;
 mod bench;
 mod catalogue;
 mod connect;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Named policies, and checking documents.
     #[command(subcommand)]
     Policy(policies::Command),
+    /// ACL files of Redis and Valkey: taking users over, and printing rules for a server.
+    #[command(subcommand)]
+    Acl(acl::Command),
     /// Policies that limit what is done by or as an identity.
     #[command(subcommand)]
     Boundary(limits::Boundary),
@@ -178,6 +182,8 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Policy(policies::Command::Check(arguments)) => {
             policy_check::run(&arguments, global, output)?
         }
+        Command::Acl(acl::Command::Import(arguments)) => acl::import(&arguments, &context()?)?,
+        Command::Acl(acl::Command::Export(arguments)) => acl::export(&arguments, output)?,
         Command::Policy(policies::Command::Diff(arguments)) => {
             return policy_diff::run(&arguments, global, output);
         }
