@@ -29,6 +29,7 @@ mod resource;
 mod statement;
 mod template;
 mod time;
+mod translate;
 mod trie;
 mod vendor;
 mod wildcard;
@@ -61,6 +62,7 @@ pub use read::read_as;
 pub use resource::{ResourcePattern, ResourcePatternError};
 pub use statement::{Effect, KeyFields, Match, Policy, PolicyKind, Statement, Templates};
 pub use template::{Expanded, Part, Piece, Template, TemplateError};
+pub use translate::{Refusal, Translated, TranslationNames, translate};
 pub use vendor::{
     DatabaseKind, VendorPlace, VendorPrincipal, VendorRequest, VendorStatement, actions_of_name,
     path_of_resource, render, unknown_vendor_action,

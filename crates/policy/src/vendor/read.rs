@@ -17,6 +17,8 @@ use crate::{Dialect, Effect, Policy, PolicyKind, Statement};
 
 mod conditions;
 
+pub(crate) use conditions::tencent_operator;
+
 /// What a dialect's documents are made of.
 struct Grammar {
     /// Members of the document.

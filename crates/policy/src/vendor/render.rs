@@ -663,6 +663,40 @@ pub fn render(
     row.calls(dialect).iter().map(of_kind).collect()
 }
 
+/// What an action is to a vendor, whatever it is asked on.
+pub(crate) enum Rendering {
+    /// Its own name, on the resource itself.
+    Own,
+    /// These calls on the resource itself.
+    Calls(&'static [&'static str]),
+    /// These calls on this, when it is asked on an organisation.
+    OfOrganisation(&'static [&'static str], String),
+    /// It depends on what it is asked on.
+    Varied,
+}
+
+/// See [`Rendering`]; connecting is not among what it tells.
+pub(crate) fn rendering(dialect: Dialect, action: ActionId, place: &VendorPlace) -> Rendering {
+    let mut rows = ROWS.iter().filter(|row| row.action == action.name());
+    let Some(row) = rows.next() else {
+        return Rendering::Own;
+    };
+    let calls = row.calls(dialect);
+    match row.on {
+        _ if row.of.is_some() => Rendering::Varied,
+        _ if calls.is_empty() => Rendering::Own,
+        On::Itself => Rendering::Calls(calls),
+        On::Every(of) => Rendering::OfOrganisation(calls, place.every(dialect, of)),
+        On::Nothing => Rendering::OfOrganisation(calls, "*".to_owned()),
+    }
+}
+
+/// Whether an action is asked on an organisation: what makes or lists some of its things.
+pub(crate) fn is_of_organisation(action: ActionId) -> bool {
+    let of = |row: &Row| row.action == action.name() && row.of.is_none() && row.on != On::Itself;
+    ROWS.iter().any(of)
+}
+
 fn row_of(action: &str, kind: &str) -> Option<&'static Row> {
     ROWS.iter()
         .find(|row| row.action == action && row.of.is_none_or(|of| of == kind))

@@ -331,7 +331,7 @@ fn check(dialect: Dialect, shown: &str, parts: &[&str]) -> Result<(), String> {
 }
 
 /// The long form of a Tencent region; older documents have the short one.
-pub(super) fn long_region(region: &str) -> &str {
+pub(crate) fn long_region(region: &str) -> &str {
     const REGIONS: &[(&str, &str)] = &[
         ("bj", "ap-beijing"),
         ("bjjr", "ap-beijing-fsi"),

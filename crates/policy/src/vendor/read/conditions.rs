@@ -44,6 +44,14 @@ const TENCENT_OPERATORS: &[(&str, Operator)] = &[
     ("null_equal", Operator::Null),
 ];
 
+/// The name of an operator in Tencent's documents; `None` for what it does not have.
+pub(crate) fn tencent_operator(operator: Operator) -> Option<&'static str> {
+    TENCENT_OPERATORS
+        .iter()
+        .find(|(_, own)| *own == operator)
+        .map(|(name, _)| *name)
+}
+
 /// An operator with what stands around it.
 type Parts = (Option<SetOperator>, Operator, bool);
 

@@ -1,0 +1,401 @@
+use keyward_commands::ActionId;
+use proptest::prelude::*;
+
+use super::*;
+use crate::condition::{ConditionKey, Fact};
+use crate::facts::{Facts, Found, ListedFacts, touched};
+use crate::vendor::render;
+use crate::{ChannelUse, Effect, KeyUse, Match, Touch, read_as};
+
+const DIALECTS: [Dialect; 4] = [
+    Dialect::Native,
+    Dialect::Aws,
+    Dialect::Tencent,
+    Dialect::Alibaba,
+];
+
+fn policy(dialect: Dialect, text: &str) -> Policy {
+    read_as(Some(dialect), text, PolicyKind::Identity, "test")
+        .unwrap_or_else(|findings| panic!("{dialect} {text}\n{findings}"))
+}
+
+/// Facts of one request: what it touches, and the rest.
+struct Known<'a> {
+    touch: Touch<'a>,
+    listed: &'a ListedFacts,
+    /// The resource's tag `env`, as Tencent has it.
+    pairs: Vec<Vec<u8>>,
+}
+
+impl Facts for Known<'_> {
+    fn find(&self, key: &ConditionKey) -> Found<'_> {
+        match key.fact() {
+            fact if fact.is_of_touch() => touched(fact, &self.touch),
+            Fact::ResourceTagPairs if self.pairs.is_empty() => Found::Absent,
+            Fact::ResourceTagPairs => Found::Texts(&self.pairs),
+            _ => self.listed.find(key),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Silent,
+    Allow,
+    Deny,
+}
+
+/// What a document by itself says of a native request.
+fn says(policy: &Policy, action: ActionId, path: &str, touch: &Touch<'_>, listed: &ListedFacts) -> Said {
+    let touch = match touch {
+        Touch::None => Touch::of_action(action),
+        touch => *touch,
+    };
+    let env = ConditionKey::new(Dialect::Native, "keyward:ResourceTag/env");
+    let pair = |value: &Vec<u8>| [b"env&", &value[..]].concat();
+    let facts = Known {
+        touch,
+        listed,
+        pairs: listed.values(&env).into_iter().flatten().map(pair).collect(),
+    };
+    let said = |matches: &dyn Fn(&crate::Statement) -> bool| {
+        let any = |effect| policy.statements().iter().any(|s| s.effect == effect && matches(s));
+        match (any(Effect::Deny), any(Effect::Allow)) {
+            (true, _) => Said::Deny,
+            (_, true) => Said::Allow,
+            _ => Said::Silent,
+        }
+    };
+    if policy.dialect() == Dialect::Native {
+        return said(&|s| s.matches(action, path, &facts.touch, &facts) == Match::Full);
+    }
+    let mut names = TranslationNames::default();
+    if !path.starts_with("org/test") {
+        names.account = "999999999999".into();
+    }
+    let place = names.place(policy.dialect());
+    let mut all = Said::Allow;
+    for request in render(policy.dialect(), action, path, &place) {
+        match said(&|s| s.matches_vendor(&request, "123456789012", &facts) == Match::Full) {
+            Said::Deny => return Said::Deny,
+            Said::Silent => all = Said::Silent,
+            Said::Allow => {}
+        }
+    }
+    all
+}
+
+fn key(key: &'static [u8], reads: bool, writes: bool) -> KeyUse<'static> {
+    KeyUse { key, reads, writes }
+}
+
+/// Every request that the tests ask: they must allow no more than before, and deny no less.
+fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestCaseError> {
+    let translated = policy(to, &after.text);
+    let read = [key(b"a:1", true, false)];
+    let two = [key(b"a:1", true, false), key(b"b:1", true, false)];
+    let write = [key(b"b:1", false, true)];
+    let both = [key(b"a:1", true, true)];
+    let news = [ChannelUse {
+        channel: b"a:news",
+        pattern: false,
+    }];
+    let keys = |keys| Touch::Named {
+        keys,
+        channels: &[],
+    };
+    let of_action = Touch::None;
+    let asked: Vec<(&str, Touch<'_>)> = vec![
+        ("kvdb:ExecuteGet", keys(&read)),
+        ("kvdb:ExecuteMget", keys(&two)),
+        ("kvdb:ExecuteSet", keys(&write)),
+        ("kvdb:ExecuteGetdel", keys(&both)),
+        ("kvdb:ExecuteFlushall", of_action),
+        ("kvdb:ExecuteScan", of_action),
+        ("kvdb:ExecuteTime", Touch::Keyless),
+        (
+            "kvdb:ExecutePublish",
+            Touch::Named {
+                keys: &[],
+                channels: &news,
+            },
+        ),
+    ];
+    let control = [
+        "kvdb:Connect", "kvdb:Describe", "kvdb:Update", "kvdb:Delete", "kvdb:SetBackend",
+        "iam:TagDatabase",
+    ];
+    let organisation = ["kvdb:List", "kvdb:Create", "iam:CreateRole", "iam:ListRole", "org:Describe", "iam:CreateTrust"];
+    let others = [
+        ("iam:CreateAccessKey", "programmatic_identity/p"),
+        ("iam:CreateAccessKey", "programmatic_identity/q"),
+        ("iam:DescribeOrgUser", "org_user/p"),
+        ("sts:AssumeRole", "role/r"),
+        ("sts:AssumeRole", "role/s"),
+        ("iam:AcceptTrust", "role/r"),
+    ];
+    let fact = |name: &str, value: &str| (name.to_owned(), vec![value.as_bytes().to_vec()]);
+    let contexts = [
+        vec![],
+        vec![
+            fact("keyward:SourceIp", "10.0.0.1"),
+            fact("keyward:SecureTransport", "true"),
+            fact("keyward:CurrentTime", "2026-06-01T00:00:00Z"),
+            fact("keyward:ResourceTag/env", "prod"),
+            fact("kvdb:Count", "10"),
+        ],
+        vec![
+            fact("keyward:SourceIp", "192.0.2.1"),
+            fact("keyward:SecureTransport", "false"),
+            fact("keyward:CurrentTime", "2036-06-01T00:00:00Z"),
+            fact("keyward:ResourceTag/env", "test"),
+            fact("keyward:PrincipalTag/team", "a"),
+            fact("kvdb:Count", "1000"),
+        ],
+    ];
+    let mut cases: Vec<(&str, String, Touch<'_>)> = Vec::new();
+    for path in ["org/test/kvdb/x", "org/test/kvdb/y", "org/other/kvdb/x"] {
+        cases.extend(asked.iter().map(|(action, touch)| (*action, path.to_owned(), *touch)));
+        cases.extend(control.iter().map(|action| (*action, path.to_owned(), Touch::None)));
+    }
+    cases.extend(organisation.iter().map(|action| (*action, "org/test".to_owned(), Touch::None)));
+    cases.extend(others.iter().map(|(action, path)| (*action, format!("org/test/{path}"), Touch::None)));
+    for listed in contexts {
+        let listed = ListedFacts::new(Dialect::Native, listed);
+        for (action, path, touch) in &cases {
+            let action = keyward_commands::action(action).unwrap();
+            let was = says(before, action, path, touch, &listed);
+            let is = says(&translated, action, path, touch, &listed);
+            let wider = is == Said::Allow && was != Said::Allow || was == Said::Deny && is != Said::Deny;
+            prop_assert!(
+                !wider,
+                "wider: {} on {path} was {was:?} and is {is:?}\n{}\n{}",
+                action.name(),
+                before.text(),
+                after.text
+            );
+            // An Allow of `*` natively ends with the organisation.
+            let own = path.starts_with("org/test");
+            prop_assert!(
+                !after.losses.is_empty() || was == is || !own,
+                "not faithful: {} on {path} was {was:?} and is {is:?}\n{}\n{}",
+                action.name(),
+                before.text(),
+                after.text
+            );
+        }
+    }
+    Ok(())
+}
+
+const NATIVE_ACTIONS: &[&str] = &[
+    "kvdb:ExecuteGet", "kvdb:ExecuteSet", "kvdb:Execute*", "kvdb:ExecuteG*", "kvdb:@read",
+    "kvdb:@dangerous", "kvdb:*", "*", "kvdb:Connect", "kvdb:Describe", "kvdb:List", "kvdb:Create",
+    "kvdb:Update", "kvdb:Delete", "iam:CreateAccessKey", "sts:AssumeRole", "kvdb:ExecuteFlushall", "kvdb:ExecuteTime",
+    "kvdb:ExecutePublish", "iam:*", "iam:CreateRole", "iam:CreateTrust", "kvdb:SetBackend",
+];
+const NATIVE_RESOURCES: &[&str] = &[
+    "kvdb/x", "kvdb/*", "**", "org/test", "role/r", "programmatic_identity/p",
+    "programmatic_identity/*", "role/*", "kvdb/x/snapshot/s", "org/test/kvdb/y",
+];
+const NATIVE_FIELDS: &[&str] = &[
+    "", "", "",
+    r#","Keys":["a:*"]"#,
+    r#","Keys":["*"]"#,
+    r#","Keys":["a:*","x?"]"#,
+    r#","ReadKeys":["a:*"],"WriteKeys":["b:*"]"#,
+    r#","Channels":["a:*"]"#,
+    r#","Keys":["b:*"],"Channels":["*"]"#,
+];
+const NATIVE_CONDITIONS: &[&str] = &[
+    "", "", "",
+    r#","Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
+    r#","Conditions":{"NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
+    r#","Conditions":{"Bool":{"keyward:SecureTransport":"true"}}"#,
+    r#","Conditions":{"DateLessThan":{"keyward:CurrentTime":"2030-01-01T00:00:00Z"}}"#,
+    r#","Conditions":{"NumericLessThanIfExists":{"kvdb:Count":"100"}}"#,
+    r#","Conditions":{"StringNotEquals":{"keyward:ResourceTag/env":["prod","dev"]}}"#,
+    r#","Conditions":{"StringEquals":{"keyward:ResourceTag/env":["prod","dev"]}}"#,
+    r#","Conditions":{"StringLike":{"kvdb:Key":"a:*"}}"#,
+    r#","Conditions":{"GlobNotLike":{"kvdb:Key":"a:*"}}"#,
+    r#","Conditions":{"Null":{"keyward:ResourceTag/env":"true"}}"#,
+    r#","Conditions":{"StringEquals":{"keyward:PrincipalTag/team":"a"}}"#,
+    r#","Conditions":{"ForAnyValue:StringLike":{"kvdb:ReadKey":"a:*"}}"#,
+];
+
+fn pick(list: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(list)
+}
+
+fn quoted_list(list: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::collection::vec(pick(list), 1..4).prop_map(|items| {
+        let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+        items.join(",")
+    })
+}
+
+fn native_document() -> impl Strategy<Value = String> {
+    let statement = (
+        pick(&["Allow", "Allow", "Deny"]),
+        quoted_list(NATIVE_ACTIONS),
+        quoted_list(NATIVE_RESOURCES),
+        pick(NATIVE_FIELDS),
+        pick(NATIVE_CONDITIONS),
+    )
+        .prop_map(|(effect, actions, resources, fields, conditions)| {
+            format!(
+                r#"{{"Effect":"{effect}","Actions":[{actions}],"Resources":[{resources}]{fields}{conditions}}}"#
+            )
+        });
+    prop::collection::vec(statement, 1..3).prop_map(|statements| format!("[{}]", statements.join(",")))
+}
+
+const VENDOR_ACTIONS: [&[&str]; 3] = [
+    &[
+        "kvdb:ExecuteGet", "kvdb:executeset", "kvdb:Execute*", "kvdb:*Get*", "kvdb:*", "*", "elasticache:*",
+        "elasticache:Connect", "elasticache:DescribeReplicationGroups", "elasticache:ModifyReplicationGroup",
+        "elasticache:Describe*", "iam:CreateAccessKey", "sts:AssumeRole", "iam:*", "s3:GetObject", "iam:CreateRole",
+        "elasticache:CreateReplicationGroup", "iam:*AccessKey*", "*:List*", "kvdb:SetBackend", "iam:AttachUserPolicy",
+    ],
+    &[
+        "kvdb:ExecuteGet", "name/kvdb:Execute*", "kvdb:*", "*", "redis:*", "redis:DescribeInstances",
+        "redis:ModifyInstance", "redis:CreateInstances", "redis:DestroyPostpaidInstance", "sts:AssumeRole",
+        "cam:CreateAccessKey", "cam:*", "kvdb:Connect", "cos:GetObject", "redis:ClearInstance",
+    ],
+    &[
+        "kvdb:ExecuteGet", "kvdb:Execute*", "kvdb:*", "*", "kvstore:*", "kvstore:DescribeInstances",
+        "kvstore:DescribeInstanceAttribute", "kvstore:ModifyInstance*", "kvstore:DeleteInstance", "sts:AssumeRole",
+        "ram:CreateAccessKey", "ram:*", "kvdb:Connect", "oss:GetObject", "kvstore:FlushInstance",
+    ],
+];
+const VENDOR_RESOURCES: [&[&str]; 3] = [
+    &[
+        "*", "arn:aws:elasticache:*:123456789012:replicationgroup:x", "arn:aws:elasticache:us-east-1:123456789012:*",
+        "arn:aws:elasticache:*:*:replicationgroup:*", "arn:aws:elasticache:eu-west-1:123456789012:replicationgroup:x",
+        "arn:aws:elasticache:*:123456789012:user:*", "arn:aws:elasticache:*:999999999999:replicationgroup:x",
+        "arn:aws:elasticache:*:123456789012:replicationgroup:x*", "arn:aws:iam::123456789012:role/r",
+        "arn:aws:iam::123456789012:user/*", "arn:aws:iam::123456789012:user/p", "arn:aws:iam::123456789012:*",
+    ],
+    &[
+        "*", "qcs::redis:::instance/x", "qcs::redis::uin/123456789012:instance/*", "qcs::redis:gz::instance/x",
+        "qcs::redis:bj::instance/x", "qcs::::uin/123456789012:*", "qcs::cam::uin/123456789012:roleName/r",
+        "qcs::cam::uin/123456789012:uin/*", "qcs::redis::uin/999999999999:instance/x", "qcs::redis:::instance/x*",
+    ],
+    &[
+        "*", "acs:kvstore:*:123456789012:instance/x", "acs:kvstore:*:*:instance/*", "acs:kvstore:cn-hangzhou:123456789012:*",
+        "acs:kvstore:cn-beijing:123456789012:instance/x", "acs:*:*:123456789012:*", "acs:ram::123456789012:role/r",
+        "acs:ram:*:123456789012:user/*", "acs:kvstore:*:999999999999:instance/x", "acs:kvstore:*:123456789012:instance/?",
+    ],
+];
+const VENDOR_CONDITIONS: [&[&str]; 3] = [
+    &[
+        "", "", "",
+        r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
+        r#","Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
+        r#","Condition":{"BoolIfExists":{"aws:SecureTransport":"false"}}"#,
+        r#","Condition":{"StringNotEquals":{"aws:ResourceTag/env":"prod"}}"#,
+        r#","Condition":{"StringEquals":{"aws:PrincipalTag/team":"a"}}"#,
+        r#","Condition":{"StringLike":{"KVDB:key":"a:*"}}"#,
+        r#","Condition":{"ForAllValues:StringLike":{"kvdb:Key":"a:*"}}"#,
+        r#","Condition":{"Null":{"aws:ResourceTag/env":"false"}}"#,
+        r#","Condition":{"NumericLessThan":{"kvdb:Count":100}}"#,
+    ],
+    &[
+        "", "", "",
+        r#","condition":{"ip_equal":{"qcs:ip":"10.0.0.0/8"}}"#,
+        r#","condition":{"ip_not_equal":{"qcs:ip":"10.0.0.0/8"}}"#,
+        r#","condition":{"ip_not_equal_if_exist":{"qcs:ip":"10.0.0.0/8"}}"#,
+        r#","condition":{"for_any_value:string_equal":{"qcs:resource_tag":["env&prod","env&dev"]}}"#,
+        r#","condition":{"for_any_value:string_equal":{"qcs:resource_tag":["env&prod","x&y"]}}"#,
+        r#","condition":{"date_less_than":{"qcs:current_time":"2030-01-01 00:00:00"}}"#,
+        r#","condition":{"string_like":{"kvdb:Key":"a:*"}}"#,
+        r#","condition":{"string_equal":{"qcs:create_uin":"1"}}"#,
+    ],
+    &[
+        "", "", "",
+        r#","Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
+        r#","Condition":{"NotIpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
+        r#","Condition":{"Bool":{"acs:SecureTransport":"true"}}"#,
+        r#","Condition":{"StringNotEquals":{"acs:ResourceTag/env":"prod"}}"#,
+        r#","Condition":{"StringLike":{"kvdb:Key":"a:*"}}"#,
+        r#","Condition":{"StringNotLike":{"kvdb:Key":["a:*","c:*"]}}"#,
+        r#","Condition":{"StringLike":{"acs:PrincipalARN":"acs:ram::*:user/ci"}}"#,
+    ],
+];
+
+fn vendor_document(at: usize) -> impl Strategy<Value = String> {
+    let lower = at == 1;
+    let statement = (
+        pick(&["Allow", "Allow", "Deny"]),
+        pick(&["Action", "Action", "Action", "NotAction"]),
+        quoted_list(VENDOR_ACTIONS[at]),
+        quoted_list(VENDOR_RESOURCES[at]),
+        pick(VENDOR_CONDITIONS[at]),
+    )
+        .prop_map(move |(effect, action, actions, resources, condition)| {
+            if lower {
+                let effect = effect.to_lowercase();
+                return format!(
+                    r#"{{"effect":"{effect}","action":[{actions}],"resource":[{resources}]{condition}}}"#
+                );
+            }
+            format!(
+                r#"{{"Effect":"{effect}","{action}":[{actions}],"Resource":[{resources}]{condition}}}"#
+            )
+        });
+    prop::collection::vec(statement, 1..3).prop_map(move |statements| {
+        let statements = statements.join(",");
+        match at {
+            0 => format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#),
+            1 => format!(r#"{{"version":"2.0","statement":[{statements}]}}"#),
+            _ => format!(r#"{{"Version":"1","Statement":[{statements}]}}"#),
+        }
+    })
+}
+
+fn check(from: Dialect, text: &str) -> Result<(), TestCaseError> {
+    let before = policy(from, text);
+    for to in DIALECTS {
+        let names = TranslationNames::default();
+        for narrow in [false, true] {
+            match translate(&before, to, &names, narrow) {
+                Ok(after) => {
+                    prop_assert!(narrow || after.losses.is_empty());
+                    compare(&before, &after, to)?;
+                }
+                Err(refusal) => prop_assert!(!refusal.reasons.is_empty()),
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn native_documents_never_widen(text in native_document()) {
+        prop_assume!(read_as(Some(Dialect::Native), &text, PolicyKind::Identity, "test").is_ok());
+        check(Dialect::Native, &text)?;
+    }
+
+    #[test]
+    fn aws_documents_never_widen(text in vendor_document(0)) {
+        check(Dialect::Aws, &text)?;
+    }
+
+    #[test]
+    fn tencent_documents_never_widen(text in vendor_document(1)) {
+        check(Dialect::Tencent, &text)?;
+    }
+
+    #[test]
+    fn alibaba_documents_never_widen(text in vendor_document(2)) {
+        check(Dialect::Alibaba, &text)?;
+    }
+}
+
+fn cases() -> u32 {
+    let set = std::env::var("KEYWARD_TRANSLATE_CASES").ok();
+    set.and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
