@@ -13,7 +13,7 @@ mod import;
 mod rule;
 
 use crate::vendor::VendorPlace;
-use crate::{Dialect, Policy, PolicyKind};
+use crate::{AclUser, Dialect, Policy, PolicyKind};
 
 /// What an organisation's things are called outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub struct TranslationNames {
     pub account: String,
     /// The region of its databases at the vendor; none: as if nothing else were said.
     pub region: Option<String>,
+    /// Id of the database that ACL rules are of; none: the only one that the other document names,
+    /// or `main`.
+    pub database: Option<String>,
 }
 
 impl Default for TranslationNames {
@@ -33,6 +36,7 @@ impl Default for TranslationNames {
             organisation: "test".into(),
             account: "123456789012".into(),
             region: None,
+            database: None,
         }
     }
 }
@@ -91,23 +95,110 @@ pub fn translate(
             "a policy on a resource names principals, which are not translated",
         );
     }
-    let rules = match policy.dialect() {
-        Dialect::Native => rule::of_native(policy, &mut report),
+    // ACL rules become a native document first, which goes on from there.
+    let of_rules;
+    let source = match policy.statements() {
+        [statement] if policy.dialect() == Dialect::Acl => {
+            let Some(user) = &statement.acl else {
+                report.refuse("the document", "it holds no rules");
+                return report.finish(String::new());
+            };
+            let database = names.database.as_deref().unwrap_or("main");
+            let native = user.to_native(&format!("kvdb/{database}"));
+            for loss in native.losses {
+                report.lose("the user", loss);
+            }
+            of_rules = native_policy(&native.text, names, &mut report);
+            match &of_rules {
+                Some(native) => native,
+                None => return report.finish(String::new()),
+            }
+        }
+        _ => policy,
+    };
+    let rules = match source.dialect() {
+        Dialect::Native => rule::of_native(source, &mut report),
         Dialect::Acl => {
-            report.refuse("the document", "ACL rules are translated as users");
+            report.refuse("the document", "it holds no rules");
             Vec::new()
         }
-        dialect => import::rules(policy, dialect, names, &mut report),
+        dialect => import::rules(source, dialect, names, &mut report),
     };
     let text = match to {
+        Dialect::Native if source.dialect() == Dialect::Native => source.text().to_owned(),
         Dialect::Native => rule::write(&rules),
-        Dialect::Acl => {
-            report.refuse("the document", "ACL rules are made of native policies only");
-            String::new()
-        }
+        Dialect::Acl => to_acl(source, &rules, names, &mut report),
         _ => export::write(&rules, to, names, &mut report),
     };
     report.finish(text)
+}
+
+/// The rules that a server may enforce in a policy's place.
+fn to_acl(
+    source: &Policy,
+    rules: &[rule::Rule],
+    names: &TranslationNames,
+    report: &mut Report,
+) -> String {
+    let database = match &names.database {
+        Some(database) => database.clone(),
+        None => only_database(rules, names),
+    };
+    let written;
+    let native = match source.dialect() {
+        Dialect::Native => source,
+        _ => {
+            written = native_policy(&rule::write(rules), names, report);
+            match &written {
+                Some(native) => native,
+                None => return String::new(),
+            }
+        }
+    };
+    let path = format!("org/{}/kvdb/{database}", names.organisation);
+    let all = keyward_commands::execute_actions().union(keyward_commands::connect_only_actions());
+    let export = AclUser::of_policies([native], &path, &all);
+    for loss in export.losses {
+        report.lose("the policy", loss);
+    }
+    format!("{}\n", export.user)
+}
+
+/// The database that rules name, if they name one.
+fn only_database(rules: &[rule::Rule], names: &TranslationNames) -> String {
+    let own = format!("org/{}/", names.organisation);
+    let id = |text: &String| {
+        let rest = text
+            .strip_prefix(&*own)
+            .unwrap_or(text)
+            .strip_prefix("kvdb/")?;
+        let id = rest.split('/').next()?;
+        (id != "*").then(|| id.to_owned())
+    };
+    let mut ids: Vec<String> = rules
+        .iter()
+        .flat_map(|rule| &rule.resources)
+        .filter_map(id)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.len() {
+        1 => ids.remove(0),
+        _ => "main".to_owned(),
+    }
+}
+
+fn native_policy(text: &str, names: &TranslationNames, report: &mut Report) -> Option<Policy> {
+    match crate::native::read(text, PolicyKind::Identity, &names.organisation) {
+        Ok(policy) => Some(policy),
+        Err(findings) => {
+            report.refuse(
+                "the document",
+                format!("its native form is refused: {findings}"),
+            );
+            None
+        }
+    }
 }
 
 /// What was found on the way.

@@ -23,11 +23,10 @@ pub(crate) use action::{fold as fold_action, is_without_resource};
 pub use place::{DatabaseKind, VendorPlace, path_of_resource};
 pub use principal::VendorPrincipal;
 pub(crate) use read::read;
-pub(crate) use resource::long_region;
-pub(crate) use action::fold as fold_action;
+pub(crate) use read::tencent_operator;
 pub(crate) use render::{Rendering, is_of_organisation, rendering};
 pub use render::{VendorRequest, actions_of_name, render};
-pub(crate) use read::tencent_operator;
+pub(crate) use resource::long_region;
 pub use statement::VendorStatement;
 
 #[cfg(test)]

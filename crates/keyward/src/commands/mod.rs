@@ -14,6 +14,7 @@ mod organisations;
 mod policies;
 mod policy_check;
 mod policy_diff;
+mod policy_translate;
 mod questions;
 mod resource_policies;
 mod sarif;
@@ -186,6 +187,9 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Acl(acl::Command::Export(arguments)) => acl::export(&arguments, output)?,
         Command::Policy(policies::Command::Diff(arguments)) => {
             return policy_diff::run(&arguments, global, output);
+        }
+        Command::Policy(policies::Command::Translate(arguments)) => {
+            policy_translate::run(&arguments, global, output)?;
         }
         Command::Policy(command) => policies::run(command, &context()?)?,
         Command::Boundary(command) => limits::boundary(command, &context()?)?,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, DryRun, policy_check, policy_diff};
+use super::{Context, DryRun, policy_check, policy_diff, policy_translate};
 use crate::failure::{Exit, Failure};
 use crate::output::{entity_text, printable};
 use crate::policy_argument;
@@ -14,6 +14,8 @@ const KIND: &str = "policy";
 pub(crate) enum Command {
     Check(policy_check::Arguments),
     Diff(policy_diff::Arguments),
+    /// Write a document in another dialect, without a server.
+    Translate(policy_translate::Arguments),
     /// Create a named policy.
     #[command(after_help = "Examples:
   keyward policy create read-only read-only.json
@@ -166,8 +168,8 @@ impl Document {
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        // These run without a server: see `policy_check` and `policy_diff`.
-        Command::Check(_) | Command::Diff(_) => Ok(()),
+        // These run without a server: see `policy_check`, `policy_diff` and `policy_translate`.
+        Command::Check(_) | Command::Diff(_) | Command::Translate(_) => Ok(()),
         Command::Create {
             id,
             document,

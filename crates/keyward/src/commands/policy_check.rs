@@ -50,8 +50,9 @@ enum Level {
     Suggestion,
 }
 
+/// A dialect by its name.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum DialectName {
+pub(super) enum DialectName {
     Native,
     Aws,
     Tencent,
@@ -71,7 +72,7 @@ impl Level {
 }
 
 impl DialectName {
-    fn dialect(self) -> Dialect {
+    pub(super) fn dialect(self) -> Dialect {
         match self {
             Self::Native => Dialect::Native,
             Self::Aws => Dialect::Aws,

@@ -92,10 +92,13 @@ fn speaks(
         place.account = "000000000000".into();
     }
     let matched = |request: &crate::VendorRequest| {
-        statements.iter().filter_map(|s| s.vendor.as_ref()).any(|vendor| {
-            vendor.matches_action(&request.action)
-                && vendor.matches_resource(request, &names.account, &NoFacts) == Some(true)
-        })
+        statements
+            .iter()
+            .filter_map(|s| s.vendor.as_ref())
+            .any(|vendor| {
+                vendor.matches_action(&request.action)
+                    && vendor.matches_resource(request, &names.account, &NoFacts) == Some(true)
+            })
     };
     let requests = render(dialect, action, path, &place);
     match effect {
@@ -115,7 +118,10 @@ fn paths(names: &TranslationNames, ids: &[String]) -> Vec<(String, bool)> {
     for id in ids.iter().take(MAX_IDS).chain([&new]) {
         paths.push((format!("org/{organisation}/kvdb/{id}"), true));
         paths.push((format!("org/zz-other/kvdb/{id}"), false));
-        paths.push((format!("org/{organisation}/kvdb/{id}/snapshot/zz-new"), true));
+        paths.push((
+            format!("org/{organisation}/kvdb/{id}/snapshot/zz-new"),
+            true,
+        ));
         for kind in TYPES {
             paths.push((format!("org/{organisation}/{kind}/{id}"), true));
         }
@@ -135,7 +141,8 @@ fn is_asked(action: ActionId, path: &str) -> bool {
         None => name.ends_with("Trust"),
         Some("kvdb") if snapshot => matches!(name, "kvdb:DescribeSnapshot" | "kvdb:DeleteSnapshot"),
         Some("kvdb") => {
-            (name.starts_with("kvdb:") && !name.ends_with("eSnapshot") || name == "kvdb:CreateSnapshot")
+            (name.starts_with("kvdb:") && !name.ends_with("eSnapshot")
+                || name == "kvdb:CreateSnapshot")
                 || name.ends_with("ResourcePolicy")
                 || matches!(name, "iam:TagDatabase" | "iam:ExplainDecision")
         }

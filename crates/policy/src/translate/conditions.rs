@@ -11,18 +11,50 @@ pub(super) type Clause = (String, String, Vec<String>);
 
 /// Names of what means the same: native, AWS, Tencent, Alibaba.
 const KEYS: &[(&str, Option<&str>, Option<&str>, Option<&str>)] = &[
-    ("keyward:SourceIp", Some("aws:SourceIp"), Some("qcs:ip"), Some("acs:SourceIp")),
-    ("keyward:SecureTransport", Some("aws:SecureTransport"), None, Some("acs:SecureTransport")),
-    ("keyward:CurrentTime", Some("aws:CurrentTime"), Some("qcs:current_time"), Some("acs:CurrentTime")),
+    (
+        "keyward:SourceIp",
+        Some("aws:SourceIp"),
+        Some("qcs:ip"),
+        Some("acs:SourceIp"),
+    ),
+    (
+        "keyward:SecureTransport",
+        Some("aws:SecureTransport"),
+        None,
+        Some("acs:SecureTransport"),
+    ),
+    (
+        "keyward:CurrentTime",
+        Some("aws:CurrentTime"),
+        Some("qcs:current_time"),
+        Some("acs:CurrentTime"),
+    ),
     ("keyward:EpochTime", Some("aws:EpochTime"), None, None),
-    ("keyward:TokenIssueTime", Some("aws:TokenIssueTime"), None, None),
+    (
+        "keyward:TokenIssueTime",
+        Some("aws:TokenIssueTime"),
+        None,
+        None,
+    ),
     ("keyward:TagKeys", Some("aws:TagKeys"), None, None),
 ];
 
 /// Tags of resources: native, AWS, Alibaba. Tencent has them as pairs.
-const RESOURCE_TAGS: [&str; 3] = ["keyward:ResourceTag/", "aws:ResourceTag/", "acs:ResourceTag/"];
+const RESOURCE_TAGS: [&str; 3] = [
+    "keyward:ResourceTag/",
+    "aws:ResourceTag/",
+    "acs:ResourceTag/",
+];
 
-fn column(row: &(&'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>), dialect: Dialect) -> Option<&'static str> {
+fn column(
+    row: &(
+        &'static str,
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+    ),
+    dialect: Dialect,
+) -> Option<&'static str> {
     match dialect {
         Dialect::Tencent => row.2,
         Dialect::Alibaba => row.3,
@@ -101,10 +133,16 @@ pub(super) fn import(
             .iter()
             .any(|value| value.is_literal() && value.text().contains("${"));
         if variable || dollar {
-            wrong(format!("variables in the values of `{name}` have no counterpart"));
+            wrong(format!(
+                "variables in the values of `{name}` have no counterpart"
+            ));
             continue;
         }
-        let values: Vec<String> = clause.values().iter().map(|v| v.text().to_owned()).collect();
+        let values: Vec<String> = clause
+            .values()
+            .iter()
+            .map(|v| v.text().to_owned())
+            .collect();
         // A tag as one text.
         if *clause.key.fact() == Fact::ResourceTagPairs {
             match one_tag(&values) {
@@ -126,12 +164,16 @@ pub(super) fn import(
             continue;
         };
         if key == "keyward:TagKeys" && clause.set.is_none() && clause.operator != Operator::Null {
-            wrong(format!("`{name}` without a set operator means something else there"));
+            wrong(format!(
+                "`{name}` without a set operator means something else there"
+            ));
             continue;
         }
         let tag = key.starts_with(RESOURCE_TAGS[0]);
         if clause.operator == Operator::Null && dialect == Dialect::Tencent && tag {
-            wrong(format!("`null_equal` on `{name}` also means an empty value"));
+            wrong(format!(
+                "`null_equal` on `{name}` also means an empty value"
+            ));
             continue;
         }
         conditions.push(Condition {
@@ -177,7 +219,11 @@ fn one_tag(pairs: &[String]) -> Option<(String, Vec<String>)> {
 
 /// The conditions and key fields of a rule in a vendor's terms: one list for each statement that it
 /// becomes. `None` if something cannot be said.
-pub(super) fn export(rule: &Rule, dialect: Dialect, report: &mut Report) -> Option<Vec<Vec<Clause>>> {
+pub(super) fn export(
+    rule: &Rule,
+    dialect: Dialect,
+    report: &mut Report,
+) -> Option<Vec<Vec<Clause>>> {
     let mut clauses: Vec<Clause> = Vec::new();
     let mut right = true;
     for condition in &rule.conditions {
@@ -232,9 +278,14 @@ fn export_one(
             && !condition.if_exists
             && condition.values.iter().all(|value| !value.contains('&'));
         if !plain || !is_plain_tag(tag) {
-            return Err(format!("`{native}` can only be asked for equal values there"));
+            return Err(format!(
+                "`{native}` can only be asked for equal values there"
+            ));
         }
-        let values = condition.values.iter().map(|value| format!("{tag}&{value}"));
+        let values = condition
+            .values
+            .iter()
+            .map(|value| format!("{tag}&{value}"));
         return Ok((
             "for_any_value:string_equal".into(),
             "qcs:resource_tag".into(),
@@ -242,10 +293,17 @@ fn export_one(
         ));
     }
     let Some(key) = key_of(dialect, native) else {
-        return Err(format!("`{native}` has no counterpart in the `{vendor}` dialect"));
+        return Err(format!(
+            "`{native}` has no counterpart in the `{vendor}` dialect"
+        ));
     };
-    if native == "keyward:TagKeys" && condition.set.is_none() && condition.operator != Operator::Null {
-        return Err(format!("`{native}` without a set operator means something else there"));
+    if native == "keyward:TagKeys"
+        && condition.set.is_none()
+        && condition.operator != Operator::Null
+    {
+        return Err(format!(
+            "`{native}` without a set operator means something else there"
+        ));
     }
     let operator = match condition.operator {
         Operator::GlobLike | Operator::GlobNotLike => {
@@ -276,7 +334,12 @@ fn operator_in(
     report: &mut Report,
 ) -> Result<String, String> {
     let shown = condition.name();
-    let missing = || format!("`{shown}` has no counterpart in the `{}` dialect", dialect.name());
+    let missing = || {
+        format!(
+            "`{shown}` has no counterpart in the `{}` dialect",
+            dialect.name()
+        )
+    };
     // What a missing key means to a negated operator: true natively, false to these vendors in an
     // Allow.
     let differs = condition.operator.is_negated()
@@ -294,14 +357,23 @@ fn operator_in(
                 Some(SetOperator::ForAnyValue) => "for_any_value:",
                 None => "",
             };
-            let suffix = if condition.if_exists || differs { "_if_exist" } else { "" };
+            let suffix = if condition.if_exists || differs {
+                "_if_exist"
+            } else {
+                ""
+            };
             Ok(format!("{set}{name}{suffix}"))
         }
         _ => {
             use Operator as O;
             let lacks = matches!(
                 operator,
-                O::Null | O::BinaryEquals | O::ArnEquals | O::ArnNotEquals | O::ArnLike | O::ArnNotLike
+                O::Null
+                    | O::BinaryEquals
+                    | O::ArnEquals
+                    | O::ArnNotEquals
+                    | O::ArnLike
+                    | O::ArnNotLike
             );
             let several = operator == O::Bool && condition.values.len() > 1;
             if lacks || several || condition.set.is_some() || condition.if_exists {
@@ -366,7 +438,11 @@ fn key_clauses(rule: &Rule, dialect: Dialect, report: &mut Report) -> Option<Vec
         _ => ("StringLike", None),
     };
     if rule.effect == Effect::Deny {
-        let like = if dialect == Dialect::Tencent { "string_like" } else { "StringLike" };
+        let like = if dialect == Dialect::Tencent {
+            "string_like"
+        } else {
+            "StringLike"
+        };
         let of = [
             ("kvdb:Key", keys),
             ("kvdb:ReadKey", read),
@@ -379,7 +455,8 @@ fn key_clauses(rule: &Rule, dialect: Dialect, report: &mut Report) -> Option<Vec
             .map(|(key, list)| vec![(like.to_owned(), key.to_owned(), list.clone())]);
         return Some(variants.collect());
     }
-    let absent = |key: &str| null.map(|null| (null.to_owned(), key.to_owned(), vec!["true".into()]));
+    let absent =
+        |key: &str| null.map(|null| (null.to_owned(), key.to_owned(), vec!["true".into()]));
     let some = |key: &str, list: Vec<String>| (like.to_owned(), key.to_owned(), list);
     let mut clauses = Vec::new();
     let mut push = |key: &str, list: Vec<String>| match list.is_empty() {
@@ -395,7 +472,9 @@ fn key_clauses(rule: &Rule, dialect: Dialect, report: &mut Report) -> Option<Vec
         if !only_keys && !only_channels {
             report.refuse(
                 &rule.at,
-                cannot("keys by access, or keys and channels, cannot be said in the `alibaba` dialect"),
+                cannot(
+                    "keys by access, or keys and channels, cannot be said in the `alibaba` dialect",
+                ),
             );
             return None;
         }

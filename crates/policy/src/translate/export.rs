@@ -56,7 +56,10 @@ pub(super) fn write(
         }
     }
     if statements.is_empty() {
-        report.refuse("the document", "nothing of it can be said in the other dialect");
+        report.refuse(
+            "the document",
+            "nothing of it can be said in the other dialect",
+        );
     }
     let (version, value, statement) = match dialect {
         Dialect::Tencent => ("version", "2.0", "statement"),
@@ -76,7 +79,9 @@ pub(super) fn write(
 fn sid_of(rules: &[Rule], at: usize) -> Option<&str> {
     let sid = rules[at].sid.as_deref()?;
     let plain = !sid.is_empty() && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let first = !rules[..at].iter().any(|rule| rule.sid.as_deref() == Some(sid));
+    let first = !rules[..at]
+        .iter()
+        .any(|rule| rule.sid.as_deref() == Some(sid));
     (plain && first).then_some(sid)
 }
 
@@ -96,7 +101,11 @@ fn statement(
     if let Some(sid) = sid.filter(|_| dialect == Dialect::Aws) {
         fields.text("Sid", sid);
     }
-    let effect = if effect == Effect::Allow { "Allow" } else { "Deny" };
+    let effect = if effect == Effect::Allow {
+        "Allow"
+    } else {
+        "Deny"
+    };
     fields.text(&name("Effect"), &name(effect));
     let action = if part.not { "NotAction" } else { "Action" };
     fields.list(&name(action), &part.actions);
@@ -127,12 +136,16 @@ fn parts(
     let found = compare(rule.effect, &native, &vendor, dialect, names, &targets.ids);
     let mut right = true;
     let shared = |witness: &str| format!("the other dialect cannot tell {witness} apart");
-    let left_out = |witness: &str| format!("{witness} cannot be said with the rest of the statement");
+    let left_out =
+        |witness: &str| format!("{witness} cannot be said with the rest of the statement");
     match (rule.effect, found.only_native, found.only_vendor) {
         (_, None, None) => {}
         (Effect::Allow, lost, wider) => {
             if let Some(witness) = wider {
-                report.refuse(&rule.at, format!("{}: more would be allowed", shared(&witness)));
+                report.refuse(
+                    &rule.at,
+                    format!("{}: more would be allowed", shared(&witness)),
+                );
                 right = false;
             }
             if let Some(witness) = lost {
@@ -141,7 +154,10 @@ fn parts(
         }
         (Effect::Deny, wider, more) => {
             if let Some(witness) = wider {
-                report.refuse(&rule.at, format!("{}: less would be denied", left_out(&witness)));
+                report.refuse(
+                    &rule.at,
+                    format!("{}: less would be denied", left_out(&witness)),
+                );
                 right = false;
             }
             if let Some(witness) = more {
@@ -290,7 +306,9 @@ fn actions(
             _ if deny && (set || prefix.is_some()) => {
                 report.lose(
                     &rule.at,
-                    format!("`{text}` in a Deny would be listed out, and a later catalogue left behind"),
+                    format!(
+                        "`{text}` in a Deny would be listed out, and a later catalogue left behind"
+                    ),
                 );
                 match (set, dialect) {
                     // What is not in the set is listed, so that whatever comes later is denied.
@@ -315,7 +333,10 @@ fn actions(
     let mut organisation: Vec<Part> = Vec::new();
     let mut add = |actions: &[&str], resource: String| {
         let names = actions.iter().map(|name| (*name).to_owned());
-        match organisation.iter_mut().find(|part| part.resources == [resource.clone()]) {
+        match organisation
+            .iter_mut()
+            .find(|part| part.resources == [resource.clone()])
+        {
             Some(part) => part.actions.extend(names),
             None => organisation.push(Part {
                 not: false,
@@ -334,7 +355,8 @@ fn actions(
             own_name(action, dialect, place, &mut itself);
         }
         if targets.organisation
-            && let Rendering::OfOrganisation(calls, mut resource) = rendering(dialect, action, place)
+            && let Rendering::OfOrganisation(calls, mut resource) =
+                rendering(dialect, action, place)
         {
             let covered = everything && targets.everything && resource != "*";
             if !covered {
@@ -405,7 +427,10 @@ fn own_name(action: ActionId, dialect: Dialect, place: &VendorPlace, names: &mut
 fn any_region(dialect: Dialect, place: &VendorPlace, resource: &str) -> String {
     let (from, to) = match dialect {
         Dialect::Tencent => (format!(":redis:{}:", place.region), ":redis::".to_owned()),
-        Dialect::Alibaba => (format!(":kvstore:{}:", place.region), ":kvstore:*:".to_owned()),
+        Dialect::Alibaba => (
+            format!(":kvstore:{}:", place.region),
+            ":kvstore:*:".to_owned(),
+        ),
         _ => (
             format!(":elasticache:{}:", place.region),
             ":elasticache:*:".to_owned(),

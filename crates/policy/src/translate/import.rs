@@ -37,7 +37,8 @@ pub(super) fn rules(
         let Some(targets) = targets(vendor, statement.effect, dialect, names, &at, report) else {
             continue;
         };
-        let Some(mut found) = actions(statement, vendor, dialect, names, &targets, &at, report) else {
+        let Some(mut found) = actions(statement, vendor, dialect, names, &targets, &at, report)
+        else {
             continue;
         };
         let Some(conditions) = conditions::import(statement, dialect, &at, report) else {
@@ -55,7 +56,9 @@ pub(super) fn rules(
         }
     }
     if rules.is_empty() && report.narrow {
-        report.losses.push("the document: nothing of it is left".into());
+        report
+            .losses
+            .push("the document: nothing of it is left".into());
     }
     rules
 }
@@ -70,7 +73,10 @@ fn is_the_same(
     report: &mut Report,
 ) -> bool {
     let organisation = &names.organisation;
-    let native: Option<Vec<Statement>> = rules.iter().map(|rule| rule.compiled(organisation)).collect();
+    let native: Option<Vec<Statement>> = rules
+        .iter()
+        .map(|rule| rule.compiled(organisation))
+        .collect();
     let Some(native) = native else {
         report.refuse(at, "it has no native form");
         return false;
@@ -87,7 +93,10 @@ fn is_the_same(
     }
     match wider {
         Some(witness) => {
-            report.refuse(at, format!("{witness} would be decided otherwise: more would be allowed"));
+            report.refuse(
+                at,
+                format!("{witness} would be decided otherwise: more would be allowed"),
+            );
             false
         }
         None => true,
@@ -121,12 +130,17 @@ fn targets(
         let own = match text {
             "*" if effect == Effect::Allow => Ok(vec!["**".to_owned()]),
             // A Deny of everything is of every organisation's.
-            "*" => Ok(["org/**", "user/**", "policy/system/*"].map(str::to_owned).to_vec()),
+            "*" => Ok(["org/**", "user/**", "policy/system/*"]
+                .map(str::to_owned)
+                .to_vec()),
             text => pattern(text, dialect, names, &mut targets.ids),
         };
         match own {
             Ok(own) if own.is_empty() && effect == Effect::Deny => {
-                report.refuse(at, format!("`{text}` names users of ElastiCache, which a native Deny does not"));
+                report.refuse(
+                    at,
+                    format!("`{text}` names users of ElastiCache, which a native Deny does not"),
+                );
                 return None;
             }
             Ok(own) => targets.resources.extend(own),
@@ -157,7 +171,9 @@ fn pattern(
     let count = if dialect == Dialect::Alibaba { 5 } else { 6 };
     let parts: Vec<&str> = text.splitn(count, ':').collect();
     let (service, region, account, rest) = match (dialect, &parts[..]) {
-        (Dialect::Alibaba, [_, service, region, account, rest]) => (*service, *region, *account, *rest),
+        (Dialect::Alibaba, [_, service, region, account, rest]) => {
+            (*service, *region, *account, *rest)
+        }
         (_, [_, partition, service, region, account, rest]) => {
             if dialect == Dialect::Aws && !matches!(*partition, "aws" | "*") {
                 return none("is of another partition");
@@ -180,7 +196,10 @@ fn pattern(
             names.account
         ));
     }
-    let global = matches!(service.to_ascii_lowercase().as_str(), "iam" | "ram" | "cam" | "sts");
+    let global = matches!(
+        service.to_ascii_lowercase().as_str(),
+        "iam" | "ram" | "cam" | "sts"
+    );
     let long = crate::vendor::long_region(region);
     let here = matches!(region, "*") || long == place.region || region.is_empty();
     if !global && !here {
@@ -192,7 +211,11 @@ fn pattern(
     if !global && region.is_empty() && dialect != Dialect::Tencent {
         return none("has no region, and no database is without");
     }
-    let separator = if service.eq_ignore_ascii_case("elasticache") { ':' } else { '/' };
+    let separator = if service.eq_ignore_ascii_case("elasticache") {
+        ':'
+    } else {
+        '/'
+    };
     let (kind, name) = rest.split_once(separator).unwrap_or((rest, ""));
     let native = match (service.to_ascii_lowercase().as_str(), kind) {
         (_, "*") if name.is_empty() => {
@@ -205,7 +228,9 @@ fn pattern(
                 _ => return none("is of no service of Keyward's"),
             });
         }
-        ("elasticache", "replicationgroup") | ("redis" | "kvstore", "instance" | "instanceId") => "kvdb",
+        ("elasticache", "replicationgroup") | ("redis" | "kvstore", "instance" | "instanceId") => {
+            "kvdb"
+        }
         // Who connects is Keyward's to say: the native action has no such part.
         ("elasticache", "user") => return Ok(Vec::new()),
         ("elasticache", "snapshot") => match name.split_once('/') {
@@ -270,7 +295,10 @@ fn actions(
     let deny = statement.effect == Effect::Deny;
     let (negated, texts) = vendor.action_texts();
     if negated && deny {
-        report.refuse(at, "`NotAction` in a Deny would be listed out, and a later catalogue left behind");
+        report.refuse(
+            at,
+            "`NotAction` in a Deny would be listed out, and a later catalogue left behind",
+        );
         return None;
     }
     let mut patterns: Vec<String> = Vec::new();
@@ -289,7 +317,9 @@ fn actions(
             Kind::Wildcard => {
                 report.lose(
                     at,
-                    format!("`{text}` in a Deny would be listed out, and a later catalogue left behind"),
+                    format!(
+                        "`{text}` in a Deny would be listed out, and a later catalogue left behind"
+                    ),
                 );
                 patterns.push(superset(text).to_owned());
             }
@@ -333,13 +363,19 @@ fn actions(
         .filter(|action| !covered.contains(*action) && spoken(*action))
         .collect();
     let name = |action: &ActionId| action.name().to_owned();
-    let (of_organisation, itself): (Vec<ActionId>, Vec<ActionId>) =
-        left.into_iter().partition(|action| is_of_organisation(*action));
+    let (of_organisation, itself): (Vec<ActionId>, Vec<ActionId>) = left
+        .into_iter()
+        .partition(|action| is_of_organisation(*action));
     patterns.extend(itself.iter().map(name));
     patterns.sort_unstable();
     patterns.dedup();
     let own = |path: &String| *path != organisation;
-    let mut things: Vec<String> = targets.resources.iter().filter(|path| own(path)).cloned().collect();
+    let mut things: Vec<String> = targets
+        .resources
+        .iter()
+        .filter(|path| own(path))
+        .cloned()
+        .collect();
     if things.is_empty() {
         things.clone_from(&targets.resources);
     }
@@ -400,7 +436,12 @@ fn kind_of(dialect: Dialect, text: &str) -> Kind {
 
 /// A native pattern that has all actions of a vendor's wildcard in it, later ones too.
 fn superset(text: &str) -> &'static str {
-    let service = text.strip_prefix("name/").unwrap_or(text).split(':').next().unwrap_or_default();
+    let service = text
+        .strip_prefix("name/")
+        .unwrap_or(text)
+        .split(':')
+        .next()
+        .unwrap_or_default();
     match service.to_ascii_lowercase().as_str() {
         "sts" => "sts:*",
         "org" => "org:*",

@@ -127,7 +127,11 @@ pub(super) fn of_native(policy: &Policy, report: &mut Report) -> Vec<Rule> {
                     set: clause.set,
                     if_exists: clause.if_exists,
                     key: clause.key.name().to_owned(),
-                    values: clause.values().iter().map(|v| v.text().to_owned()).collect(),
+                    values: clause
+                        .values()
+                        .iter()
+                        .map(|v| v.text().to_owned())
+                        .collect(),
                 })
                 .collect(),
         });
@@ -152,7 +156,14 @@ pub(super) fn write(rules: &[Rule]) -> String {
         if let Some(sid) = &rule.sid {
             fields.text("Sid", sid);
         }
-        fields.text("Effect", if rule.effect == Effect::Allow { "Allow" } else { "Deny" });
+        fields.text(
+            "Effect",
+            if rule.effect == Effect::Allow {
+                "Allow"
+            } else {
+                "Deny"
+            },
+        );
         fields.list("Actions", &rule.actions);
         fields.list("Resources", &rule.resources);
         for (name, list) in KEY_FIELDS.iter().zip(&rule.keys) {
@@ -188,11 +199,13 @@ impl Fields {
     }
 
     pub(super) fn text(&mut self, name: &str, value: &str) {
-        self.members.push(format!("{}: {}", quote(name), quote(value)));
+        self.members
+            .push(format!("{}: {}", quote(name), quote(value)));
     }
 
     pub(super) fn list(&mut self, name: &str, values: &[String]) {
-        self.members.push(format!("{}: {}", quote(name), array(values)));
+        self.members
+            .push(format!("{}: {}", quote(name), array(values)));
     }
 
     /// Operator, key, values; what has the same operator stands under it.
@@ -209,7 +222,8 @@ impl Fields {
             .into_iter()
             .map(|(operator, members)| format!("{}: {{{}}}", quote(&operator), members.join(", ")))
             .collect();
-        self.members.push(format!("{}: {{{}}}", quote(name), operators.join(", ")));
+        self.members
+            .push(format!("{}: {{{}}}", quote(name), operators.join(", ")));
     }
 
     pub(super) fn finish(self) -> String {

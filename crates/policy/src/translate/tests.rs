@@ -46,7 +46,13 @@ enum Said {
 }
 
 /// What a document by itself says of a native request.
-fn says(policy: &Policy, action: ActionId, path: &str, touch: &Touch<'_>, listed: &ListedFacts) -> Said {
+fn says(
+    policy: &Policy,
+    action: ActionId,
+    path: &str,
+    touch: &Touch<'_>,
+    listed: &ListedFacts,
+) -> Said {
     let touch = match touch {
         Touch::None => Touch::of_action(action),
         touch => *touch,
@@ -56,10 +62,20 @@ fn says(policy: &Policy, action: ActionId, path: &str, touch: &Touch<'_>, listed
     let facts = Known {
         touch,
         listed,
-        pairs: listed.values(&env).into_iter().flatten().map(pair).collect(),
+        pairs: listed
+            .values(&env)
+            .into_iter()
+            .flatten()
+            .map(pair)
+            .collect(),
     };
     let said = |matches: &dyn Fn(&crate::Statement) -> bool| {
-        let any = |effect| policy.statements().iter().any(|s| s.effect == effect && matches(s));
+        let any = |effect| {
+            policy
+                .statements()
+                .iter()
+                .any(|s| s.effect == effect && matches(s))
+        };
         match (any(Effect::Deny), any(Effect::Allow)) {
             (true, _) => Said::Deny,
             (_, true) => Said::Allow,
@@ -122,10 +138,21 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
         ),
     ];
     let control = [
-        "kvdb:Connect", "kvdb:Describe", "kvdb:Update", "kvdb:Delete", "kvdb:SetBackend",
+        "kvdb:Connect",
+        "kvdb:Describe",
+        "kvdb:Update",
+        "kvdb:Delete",
+        "kvdb:SetBackend",
         "iam:TagDatabase",
     ];
-    let organisation = ["kvdb:List", "kvdb:Create", "iam:CreateRole", "iam:ListRole", "org:Describe", "iam:CreateTrust"];
+    let organisation = [
+        "kvdb:List",
+        "kvdb:Create",
+        "iam:CreateRole",
+        "iam:ListRole",
+        "org:Describe",
+        "iam:CreateTrust",
+    ];
     let others = [
         ("iam:CreateAccessKey", "programmatic_identity/p"),
         ("iam:CreateAccessKey", "programmatic_identity/q"),
@@ -155,18 +182,35 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
     ];
     let mut cases: Vec<(&str, String, Touch<'_>)> = Vec::new();
     for path in ["org/test/kvdb/x", "org/test/kvdb/y", "org/other/kvdb/x"] {
-        cases.extend(asked.iter().map(|(action, touch)| (*action, path.to_owned(), *touch)));
-        cases.extend(control.iter().map(|action| (*action, path.to_owned(), Touch::None)));
+        cases.extend(
+            asked
+                .iter()
+                .map(|(action, touch)| (*action, path.to_owned(), *touch)),
+        );
+        cases.extend(
+            control
+                .iter()
+                .map(|action| (*action, path.to_owned(), Touch::None)),
+        );
     }
-    cases.extend(organisation.iter().map(|action| (*action, "org/test".to_owned(), Touch::None)));
-    cases.extend(others.iter().map(|(action, path)| (*action, format!("org/test/{path}"), Touch::None)));
+    cases.extend(
+        organisation
+            .iter()
+            .map(|action| (*action, "org/test".to_owned(), Touch::None)),
+    );
+    cases.extend(
+        others
+            .iter()
+            .map(|(action, path)| (*action, format!("org/test/{path}"), Touch::None)),
+    );
     for listed in contexts {
         let listed = ListedFacts::new(Dialect::Native, listed);
         for (action, path, touch) in &cases {
             let action = keyward_commands::action(action).unwrap();
             let was = says(before, action, path, touch, &listed);
             let is = says(&translated, action, path, touch, &listed);
-            let wider = is == Said::Allow && was != Said::Allow || was == Said::Deny && is != Said::Deny;
+            let wider =
+                is == Said::Allow && was != Said::Allow || was == Said::Deny && is != Said::Deny;
             prop_assert!(
                 !wider,
                 "wider: {} on {path} was {was:?} and is {is:?}\n{}\n{}",
@@ -189,17 +233,46 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
 }
 
 const NATIVE_ACTIONS: &[&str] = &[
-    "kvdb:ExecuteGet", "kvdb:ExecuteSet", "kvdb:Execute*", "kvdb:ExecuteG*", "kvdb:@read",
-    "kvdb:@dangerous", "kvdb:*", "*", "kvdb:Connect", "kvdb:Describe", "kvdb:List", "kvdb:Create",
-    "kvdb:Update", "kvdb:Delete", "iam:CreateAccessKey", "sts:AssumeRole", "kvdb:ExecuteFlushall", "kvdb:ExecuteTime",
-    "kvdb:ExecutePublish", "iam:*", "iam:CreateRole", "iam:CreateTrust", "kvdb:SetBackend",
+    "kvdb:ExecuteGet",
+    "kvdb:ExecuteSet",
+    "kvdb:Execute*",
+    "kvdb:ExecuteG*",
+    "kvdb:@read",
+    "kvdb:@dangerous",
+    "kvdb:*",
+    "*",
+    "kvdb:Connect",
+    "kvdb:Describe",
+    "kvdb:List",
+    "kvdb:Create",
+    "kvdb:Update",
+    "kvdb:Delete",
+    "iam:CreateAccessKey",
+    "sts:AssumeRole",
+    "kvdb:ExecuteFlushall",
+    "kvdb:ExecuteTime",
+    "kvdb:ExecutePublish",
+    "iam:*",
+    "iam:CreateRole",
+    "iam:CreateTrust",
+    "kvdb:SetBackend",
 ];
 const NATIVE_RESOURCES: &[&str] = &[
-    "kvdb/x", "kvdb/*", "**", "org/test", "role/r", "programmatic_identity/p",
-    "programmatic_identity/*", "role/*", "kvdb/x/snapshot/s", "org/test/kvdb/y",
+    "kvdb/x",
+    "kvdb/*",
+    "**",
+    "org/test",
+    "role/r",
+    "programmatic_identity/p",
+    "programmatic_identity/*",
+    "role/*",
+    "kvdb/x/snapshot/s",
+    "org/test/kvdb/y",
 ];
 const NATIVE_FIELDS: &[&str] = &[
-    "", "", "",
+    "",
+    "",
+    "",
     r#","Keys":["a:*"]"#,
     r#","Keys":["*"]"#,
     r#","Keys":["a:*","x?"]"#,
@@ -208,7 +281,9 @@ const NATIVE_FIELDS: &[&str] = &[
     r#","Keys":["b:*"],"Channels":["*"]"#,
 ];
 const NATIVE_CONDITIONS: &[&str] = &[
-    "", "", "",
+    "",
+    "",
+    "",
     r#","Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
     r#","Conditions":{"NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
     r#","Conditions":{"Bool":{"keyward:SecureTransport":"true"}}"#,
@@ -247,49 +322,114 @@ fn native_document() -> impl Strategy<Value = String> {
                 r#"{{"Effect":"{effect}","Actions":[{actions}],"Resources":[{resources}]{fields}{conditions}}}"#
             )
         });
-    prop::collection::vec(statement, 1..3).prop_map(|statements| format!("[{}]", statements.join(",")))
+    prop::collection::vec(statement, 1..3)
+        .prop_map(|statements| format!("[{}]", statements.join(",")))
 }
 
 const VENDOR_ACTIONS: [&[&str]; 3] = [
     &[
-        "kvdb:ExecuteGet", "kvdb:executeset", "kvdb:Execute*", "kvdb:*Get*", "kvdb:*", "*", "elasticache:*",
-        "elasticache:Connect", "elasticache:DescribeReplicationGroups", "elasticache:ModifyReplicationGroup",
-        "elasticache:Describe*", "iam:CreateAccessKey", "sts:AssumeRole", "iam:*", "s3:GetObject", "iam:CreateRole",
-        "elasticache:CreateReplicationGroup", "iam:*AccessKey*", "*:List*", "kvdb:SetBackend", "iam:AttachUserPolicy",
+        "kvdb:ExecuteGet",
+        "kvdb:executeset",
+        "kvdb:Execute*",
+        "kvdb:*Get*",
+        "kvdb:*",
+        "*",
+        "elasticache:*",
+        "elasticache:Connect",
+        "elasticache:DescribeReplicationGroups",
+        "elasticache:ModifyReplicationGroup",
+        "elasticache:Describe*",
+        "iam:CreateAccessKey",
+        "sts:AssumeRole",
+        "iam:*",
+        "s3:GetObject",
+        "iam:CreateRole",
+        "elasticache:CreateReplicationGroup",
+        "iam:*AccessKey*",
+        "*:List*",
+        "kvdb:SetBackend",
+        "iam:AttachUserPolicy",
     ],
     &[
-        "kvdb:ExecuteGet", "name/kvdb:Execute*", "kvdb:*", "*", "redis:*", "redis:DescribeInstances",
-        "redis:ModifyInstance", "redis:CreateInstances", "redis:DestroyPostpaidInstance", "sts:AssumeRole",
-        "cam:CreateAccessKey", "cam:*", "kvdb:Connect", "cos:GetObject", "redis:ClearInstance",
+        "kvdb:ExecuteGet",
+        "name/kvdb:Execute*",
+        "kvdb:*",
+        "*",
+        "redis:*",
+        "redis:DescribeInstances",
+        "redis:ModifyInstance",
+        "redis:CreateInstances",
+        "redis:DestroyPostpaidInstance",
+        "sts:AssumeRole",
+        "cam:CreateAccessKey",
+        "cam:*",
+        "kvdb:Connect",
+        "cos:GetObject",
+        "redis:ClearInstance",
     ],
     &[
-        "kvdb:ExecuteGet", "kvdb:Execute*", "kvdb:*", "*", "kvstore:*", "kvstore:DescribeInstances",
-        "kvstore:DescribeInstanceAttribute", "kvstore:ModifyInstance*", "kvstore:DeleteInstance", "sts:AssumeRole",
-        "ram:CreateAccessKey", "ram:*", "kvdb:Connect", "oss:GetObject", "kvstore:FlushInstance",
+        "kvdb:ExecuteGet",
+        "kvdb:Execute*",
+        "kvdb:*",
+        "*",
+        "kvstore:*",
+        "kvstore:DescribeInstances",
+        "kvstore:DescribeInstanceAttribute",
+        "kvstore:ModifyInstance*",
+        "kvstore:DeleteInstance",
+        "sts:AssumeRole",
+        "ram:CreateAccessKey",
+        "ram:*",
+        "kvdb:Connect",
+        "oss:GetObject",
+        "kvstore:FlushInstance",
     ],
 ];
 const VENDOR_RESOURCES: [&[&str]; 3] = [
     &[
-        "*", "arn:aws:elasticache:*:123456789012:replicationgroup:x", "arn:aws:elasticache:us-east-1:123456789012:*",
-        "arn:aws:elasticache:*:*:replicationgroup:*", "arn:aws:elasticache:eu-west-1:123456789012:replicationgroup:x",
-        "arn:aws:elasticache:*:123456789012:user:*", "arn:aws:elasticache:*:999999999999:replicationgroup:x",
-        "arn:aws:elasticache:*:123456789012:replicationgroup:x*", "arn:aws:iam::123456789012:role/r",
-        "arn:aws:iam::123456789012:user/*", "arn:aws:iam::123456789012:user/p", "arn:aws:iam::123456789012:*",
+        "*",
+        "arn:aws:elasticache:*:123456789012:replicationgroup:x",
+        "arn:aws:elasticache:us-east-1:123456789012:*",
+        "arn:aws:elasticache:*:*:replicationgroup:*",
+        "arn:aws:elasticache:eu-west-1:123456789012:replicationgroup:x",
+        "arn:aws:elasticache:*:123456789012:user:*",
+        "arn:aws:elasticache:*:999999999999:replicationgroup:x",
+        "arn:aws:elasticache:*:123456789012:replicationgroup:x*",
+        "arn:aws:iam::123456789012:role/r",
+        "arn:aws:iam::123456789012:user/*",
+        "arn:aws:iam::123456789012:user/p",
+        "arn:aws:iam::123456789012:*",
     ],
     &[
-        "*", "qcs::redis:::instance/x", "qcs::redis::uin/123456789012:instance/*", "qcs::redis:gz::instance/x",
-        "qcs::redis:bj::instance/x", "qcs::::uin/123456789012:*", "qcs::cam::uin/123456789012:roleName/r",
-        "qcs::cam::uin/123456789012:uin/*", "qcs::redis::uin/999999999999:instance/x", "qcs::redis:::instance/x*",
+        "*",
+        "qcs::redis:::instance/x",
+        "qcs::redis::uin/123456789012:instance/*",
+        "qcs::redis:gz::instance/x",
+        "qcs::redis:bj::instance/x",
+        "qcs::::uin/123456789012:*",
+        "qcs::cam::uin/123456789012:roleName/r",
+        "qcs::cam::uin/123456789012:uin/*",
+        "qcs::redis::uin/999999999999:instance/x",
+        "qcs::redis:::instance/x*",
     ],
     &[
-        "*", "acs:kvstore:*:123456789012:instance/x", "acs:kvstore:*:*:instance/*", "acs:kvstore:cn-hangzhou:123456789012:*",
-        "acs:kvstore:cn-beijing:123456789012:instance/x", "acs:*:*:123456789012:*", "acs:ram::123456789012:role/r",
-        "acs:ram:*:123456789012:user/*", "acs:kvstore:*:999999999999:instance/x", "acs:kvstore:*:123456789012:instance/?",
+        "*",
+        "acs:kvstore:*:123456789012:instance/x",
+        "acs:kvstore:*:*:instance/*",
+        "acs:kvstore:cn-hangzhou:123456789012:*",
+        "acs:kvstore:cn-beijing:123456789012:instance/x",
+        "acs:*:*:123456789012:*",
+        "acs:ram::123456789012:role/r",
+        "acs:ram:*:123456789012:user/*",
+        "acs:kvstore:*:999999999999:instance/x",
+        "acs:kvstore:*:123456789012:instance/?",
     ],
 ];
 const VENDOR_CONDITIONS: [&[&str]; 3] = [
     &[
-        "", "", "",
+        "",
+        "",
+        "",
         r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"BoolIfExists":{"aws:SecureTransport":"false"}}"#,
@@ -301,7 +441,9 @@ const VENDOR_CONDITIONS: [&[&str]; 3] = [
         r#","Condition":{"NumericLessThan":{"kvdb:Count":100}}"#,
     ],
     &[
-        "", "", "",
+        "",
+        "",
+        "",
         r#","condition":{"ip_equal":{"qcs:ip":"10.0.0.0/8"}}"#,
         r#","condition":{"ip_not_equal":{"qcs:ip":"10.0.0.0/8"}}"#,
         r#","condition":{"ip_not_equal_if_exist":{"qcs:ip":"10.0.0.0/8"}}"#,
@@ -312,7 +454,9 @@ const VENDOR_CONDITIONS: [&[&str]; 3] = [
         r#","condition":{"string_equal":{"qcs:create_uin":"1"}}"#,
     ],
     &[
-        "", "", "",
+        "",
+        "",
+        "",
         r#","Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"NotIpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"Bool":{"acs:SecureTransport":"true"}}"#,
