@@ -1,6 +1,8 @@
 //! Rules written in a vendor's dialect.
 
-use keyward_commands::{ActionBits, ActionId, CONNECT, action_pattern};
+use std::borrow::Cow;
+
+use keyward_commands::{ActionBits, ActionId, CONNECT, CommandScope, action_pattern};
 
 use super::compare::compare;
 use super::conditions::{self, Clause};
@@ -39,6 +41,7 @@ pub(super) fn write(
 ) -> String {
     let mut statements = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
+        let rule = &*without_enumerations(rule, report);
         let Some(parts) = parts(rule, dialect, names, report) else {
             continue;
         };
@@ -73,6 +76,36 @@ pub(super) fn write(
         quote(statement),
         statements.join(",\n")
     )
+}
+
+/// Natively, who may read no key lists none. A condition that no key stands in a call lets a call
+/// pass that lists keys, if it shows none: such commands are left out.
+fn without_enumerations<'a>(rule: &'a Rule, report: &mut Report) -> Cow<'a, Rule> {
+    let [keys, read, ..] = &rule.keys;
+    let unreadable = rule.has_key_fields() && keys.is_empty() && read.is_empty();
+    let bits = rule
+        .actions
+        .iter()
+        .filter_map(|text| action_pattern(text).ok());
+    let bits = bits.fold(ActionBits::EMPTY, |all, bits| all.union(&bits));
+    let lists = |action: &ActionId| {
+        let command = action.command();
+        command.is_some_and(|command| command.command().scope == CommandScope::Enumeration)
+    };
+    if rule.effect == Effect::Deny || !unreadable || !bits.iter().any(|action| lists(&action)) {
+        return Cow::Borrowed(rule);
+    }
+    if rule.actions.iter().any(|text| text.ends_with('*')) {
+        report.lose(
+            &rule.at,
+            "its commands are listed one by one, without those that list keys: later ones are left out",
+        );
+    }
+    let kept = bits.iter().filter(|action| !lists(action));
+    Cow::Owned(Rule {
+        actions: kept.map(|action| action.name().to_owned()).collect(),
+        ..rule.clone()
+    })
 }
 
 /// The rule's `Sid`, where AWS takes it and no earlier rule has it.

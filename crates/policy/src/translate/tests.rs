@@ -36,6 +36,10 @@ impl Facts for Known<'_> {
             _ => self.listed.find(key),
         }
     }
+
+    fn is_enumeration(&self) -> bool {
+        self.touch.is_enumeration()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
