@@ -32,8 +32,10 @@ pub(super) struct Differences {
     pub(super) only_vendor: Option<String>,
 }
 
-/// Compares statements of one effect, whatever their keys and conditions.
+/// Compares statements of one effect, whatever their keys and conditions. `imported`: the native
+/// ones were made of the vendor's.
 pub(super) fn compare(
+    imported: bool,
     effect: Effect,
     native: &[Statement],
     vendor: &[Statement],
@@ -68,6 +70,8 @@ pub(super) fn compare(
             let witness = || format!("`{}` on `{path}`", action.name());
             match (native, vendor) {
                 (true, false) => differences.only_native.get_or_insert_with(witness),
+                // Natively an Allow ends with the organisation, and nobody else's things are meant.
+                (false, true) if !own && effect == Effect::Allow && imported => continue,
                 (false, true) => differences.only_vendor.get_or_insert_with(witness),
                 _ => continue,
             };

@@ -166,7 +166,15 @@ fn parts(
     let native = rule.compiled(&names.organisation)?;
     let vendor = compiled(&parts, rule.effect, dialect, names)?;
     let native = [native];
-    let found = compare(rule.effect, &native, &vendor, dialect, names, &targets.ids);
+    let found = compare(
+        false,
+        rule.effect,
+        &native,
+        &vendor,
+        dialect,
+        names,
+        &targets.ids,
+    );
     let mut right = true;
     let shared = |witness: &str| format!("the other dialect cannot tell {witness} apart");
     let left_out =

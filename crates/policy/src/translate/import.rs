@@ -82,7 +82,7 @@ fn is_the_same(
         return false;
     };
     let vendor = std::slice::from_ref(statement);
-    let found = compare(statement.effect, &native, vendor, dialect, names, ids);
+    let found = compare(true, statement.effect, &native, vendor, dialect, names, ids);
     // In an Allow the native side must not have more, in a Deny not less.
     let (wider, narrower) = match statement.effect {
         Effect::Allow => (found.only_native, found.only_vendor),
@@ -443,6 +443,7 @@ fn superset(text: &str) -> &'static str {
         .next()
         .unwrap_or_default();
     match service.to_ascii_lowercase().as_str() {
+        "kvdb" => "kvdb:*",
         "sts" => "sts:*",
         "org" => "org:*",
         // A call of one service may stand for actions of several.
