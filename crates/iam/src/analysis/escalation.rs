@@ -34,6 +34,10 @@ const MAX_PATHS: usize = 40;
 /// Changes that are tried for one identity.
 const MAX_TRIED: usize = 4_000;
 
+/// Comparisons of one resource, for one identity and for all: beyond it the answer says that there is
+/// more. About a second and about ten.
+const MAX_COMPARED: (usize, usize) = (60_000, 600_000);
+
 /// Rounds of taking every step that gains something.
 const MAX_ROUNDS: usize = 6;
 
@@ -143,6 +147,8 @@ struct Search<'a> {
     resources: Vec<Arc<str>>,
     samples: Vec<Vec<u8>>,
     tried: usize,
+    compared: usize,
+    compared_by_others: usize,
     truncated: bool,
 }
 
@@ -183,6 +189,7 @@ impl Directory {
         let mut answer = Escalations::default();
         for ix in search.suspects(self) {
             search.tried = 0;
+            search.compared_by_others += std::mem::take(&mut search.compared);
             answer.found.extend(search.of(self, ix));
         }
         answer
@@ -245,6 +252,8 @@ impl<'a> Search<'a> {
             resources,
             samples: Vec::new(),
             tried: 0,
+            compared: 0,
+            compared_by_others: 0,
             truncated,
         }
     }
@@ -319,6 +328,25 @@ impl<'a> Search<'a> {
         found
     }
 
+    /// Whether enough was tried.
+    fn is_spent(&self) -> bool {
+        self.tried > MAX_TRIED
+            || self.compared > MAX_COMPARED.0
+            || self.compared + self.compared_by_others > MAX_COMPARED.1
+    }
+
+    /// Whether nobody could hold more.
+    fn holds_everything(&mut self, state: &State) -> bool {
+        let mut all = all_actions();
+        for action in ActionId::all().filter(|action| !counts(*action)) {
+            all.remove(action);
+        }
+        self.resources.clone().iter().all(|resource| {
+            let held = self.power(state, resource).every;
+            all.subtract(&held).is_empty()
+        })
+    }
+
     fn touches<R>(&self, sample: Option<&[u8]>, ask: impl FnOnce(Option<&Touch<'_>>) -> R) -> R {
         match sample {
             None => ask(None),
@@ -338,6 +366,7 @@ impl<'a> Search<'a> {
 
     /// What the attacker may do to a resource.
     fn power(&mut self, state: &State, resource: &Arc<str>) -> Power {
+        self.compared += 1;
         let mut power = Power {
             every: ActionBits::EMPTY,
             some: Vec::new(),
@@ -608,9 +637,12 @@ impl<'a> Search<'a> {
             controlled: vec![ix],
         };
         let mut found: Vec<Escalation> = self.on_servers(&start, &path);
+        if self.holds_everything(&start) {
+            return found;
+        }
         let mut single: Vec<State> = Vec::new();
         for found_move in self.moves(&start) {
-            if self.tried > MAX_TRIED || found.len() >= MAX_PATHS {
+            if self.is_spent() || found.len() >= MAX_PATHS {
                 self.truncated = true;
                 break;
             }
@@ -649,7 +681,7 @@ impl<'a> Search<'a> {
         for _ in 0..MAX_ROUNDS {
             let mut gained = false;
             for found_move in self.moves(&state) {
-                if self.tried > MAX_TRIED {
+                if self.is_spent() {
                     self.truncated = true;
                     break;
                 }
