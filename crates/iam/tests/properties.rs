@@ -188,10 +188,21 @@ fn a_third_organisation_cannot_cause_a_denial() {
 
 #[test]
 fn table_and_evaluator_agree() {
+    compare_table_and_evaluator(false);
+}
+
+#[test]
+fn table_and_evaluator_agree_on_acl_rules() {
+    compare_table_and_evaluator(true);
+}
+
+fn compare_table_and_evaluator(acl: bool) {
     let mut allowed = 0u64;
     for seed in 0..worlds() {
         let mut random = Random::new(seed * 7 + 5);
-        let (directory, _) = World::random(&mut random).build();
+        let mut world = World::random(&mut random);
+        world.acl = acl;
+        let (directory, _) = world.build();
         let mut touched = Touched::default();
         for session in sessions(&directory) {
             for path in DATABASES {

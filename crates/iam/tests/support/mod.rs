@@ -159,7 +159,19 @@ pub(crate) struct World {
     pub(crate) resource_policies: Vec<Vec<Line>>,
     pub(crate) boundaries: Vec<Vec<Line>>,
     pub(crate) guardrails: Vec<Vec<Line>>,
+    /// Every other trust carries ACL rules instead.
+    pub(crate) acl: bool,
 }
+
+/// Rules of ACL users, for commands and keys as above.
+const ACL: [&str; 6] = [
+    "+@all ~a:* &a:*",
+    "+get +mget %R~* (~a:1 +set +del)",
+    "+@all ~* &* db=1",
+    "+@read +watch +ping ~a:1",
+    "+@all ~* &*",
+    "(+@write %W~a:* +flushall) +time",
+];
 
 pub(crate) fn line(random: &mut Random, resource_policy: bool, public: bool) -> Line {
     let to = if !resource_policy {
@@ -231,6 +243,7 @@ impl World {
             resource_policies: few(DATABASES.len(), 1, true),
             boundaries: few(IDENTITIES.len(), 5, false),
             guardrails: few(3, 3, false),
+            acl: false,
         }
     }
 
@@ -300,7 +313,10 @@ impl World {
                 id: format!("t{number}"),
                 trustor: IDENTITIES[*from].into(),
                 trustee: IDENTITIES[*to].into(),
-                policies: inputs(policies),
+                policies: match self.acl && number % 2 == 0 {
+                    true => vec![PolicyInput::Document(ACL[(from + to) % ACL.len()].into())],
+                    false => inputs(policies),
+                },
                 expires_at: None,
             };
             make(change, false);
