@@ -27,5 +27,5 @@ pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
 pub use keyward::{AccessKey, Backend, Keyward};
 pub use keyward_resp::Value;
 pub use process::{Process, free_port, wait_until};
-pub use programs::{Output, node, python, redis_benchmark, redis_cli};
+pub use programs::{Output, node, node_program, python, redis_benchmark, redis_cli, simulate};
 pub use server::{RedisServer, Server, ServerKind, ValkeyServer};

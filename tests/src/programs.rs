@@ -171,6 +171,20 @@ pub fn python(script: &str, variables: &[(&str, &str)]) -> Output {
 
 /// Runs a JavaScript program that may require `ioredis`. `variables` are added to its environment.
 pub fn node(script: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = node_command("ioredis");
+    Output::of(command.args(["-e", script]).envs(variables.iter().copied()))
+}
+
+/// Runs a JavaScript program of this package: `node tests/<path> <arguments…>`, which may require
+/// `package` and finds the program under test in `KEYWARD_BIN`.
+pub fn node_program(path: &str, package: &str, arguments: &[&str]) -> Output {
+    let mut command = node_command(package);
+    command.env("KEYWARD_BIN", keyward());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    Output::of(command.args(arguments))
+}
+
+fn node_command(package: &str) -> Command {
     let mut places = on_path("node");
     places.push(root().join(".tools/venv/bin/node"));
     let program = find("KEYWARD_TEST_NODE", &places, INSTALL);
@@ -179,11 +193,32 @@ pub fn node(script: &str, variables: &[(&str, &str)]) -> Output {
         None => root().join(".tools/node/node_modules"),
     };
     assert!(
-        modules.join("ioredis").is_dir(),
-        "{} has no ioredis; {INSTALL}",
+        modules.join(package).is_dir(),
+        "{} has no {package}; {INSTALL}",
         modules.display()
     );
     let mut command = Command::new(program);
     command.env("NODE_PATH", modules);
-    Output::of(command.args(["-e", script]).envs(variables.iter().copied()))
+    command
+}
+
+/// `keyward simulate --batch` on these cases, one JSON document a line each way.
+pub fn simulate(cases: &[serde_json::Value]) -> Vec<serde_json::Value> {
+    let lines: Vec<String> = cases.iter().map(ToString::to_string).collect();
+    let mut input = tempfile::tempfile().expect("a temporary file");
+    std::io::Write::write_all(&mut input, lines.join("\n").as_bytes()).expect("room for it");
+    std::io::Seek::rewind(&mut input).expect("a file can be rewound");
+    let output = Command::new(keyward())
+        .args(["simulate", "--batch"])
+        .stdin(input)
+        .output()
+        .expect("the program under test runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let answers: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one JSON document a line"))
+        .collect();
+    assert_eq!(answers.len(), cases.len(), "one answer a case");
+    answers
 }
