@@ -51,9 +51,8 @@ const REQUESTS = [
   {
     action: 's3:GetObject',
     others: ['s3:PutObject', 's3:GetObjectAcl', 's3:DeleteObject', 's3:ListBucket'],
-    resources: ['arn:aws:s3:::bucket-a/home/alice/k.txt', 'arn:aws:s3:::bucket-a/a*b', 'arn:aws:s3:::bucket-b/Report.CSV'].filter(
-      (arn) => !arn.includes('*'), // the peer takes a `*` in a request's resource as a pattern
-    ),
+    // Without `*`: the peer takes one in a request's resource for a pattern.
+    resources: ['arn:aws:s3:::bucket-a/home/alice/k.txt', 'arn:aws:s3:::bucket-b/Report.CSV'],
   },
   {
     action: 's3:ListBucket',
@@ -105,7 +104,7 @@ const REQUESTS = [
   { action: 'elasticache:DescribeEvents', others: ['elasticache:DescribeUsers'], resources: ['*'] },
   {
     action: 'kvdb:ExecuteGet',
-    others: ['kvdb:ExecuteSet', 'kvdb:ExecuteFlushall', 'kvdb:Connect'],
+    others: ['kvdb:ExecuteSet', 'kvdb:ExecuteFlushall', 'kvdb:Describe'],
     resources: [`arn:aws:elasticache:us-east-1:${HOME}:replicationgroup:sessions`],
   },
 ];
@@ -129,7 +128,6 @@ const ARNS = [
 const ARN_PATTERNS = [
   ...ARNS,
   'arn:aws:sns:*:*:alerts',
-  'arn:aws:sns:*:alerts',
   `arn:aws:*:*:${HOME}:*`,
   'arn:aws:s3:::bucket-?',
   `arn:aws:iam::${HOME}:role/*`,

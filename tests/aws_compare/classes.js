@@ -50,6 +50,31 @@ const unresolved = (found, text) =>
 
 const CLASSES = [
   [
+    'a single address under NotIpAddress and a request of the other family: it differs; the peer says it does not, though it does for networks',
+    (found) =>
+      clauses(found).some(
+        ({ operator, key, values }) =>
+          operator.includes('NotIpAddress') &&
+          values.some((value) => !value.includes('/') && value.includes(':') !== String(valueOf(found, key)).includes(':')),
+      ),
+  ],
+  [
+    'a network of length 0: every address of its family; the peer takes it for no network',
+    (found) => clauses(found).some(({ operator, values }) => operator.includes('IpAddress') && values.some((value) => value.endsWith('/0'))),
+  ],
+  [
+    'NotResource in an Allow with a variable that is missing: allows nothing (AWS, "Policy elements: variables": such a statement may be invalid as a whole); the peer looks at the parts before it first',
+    (found, theirs, answer) =>
+      answer.decision !== 'allow' &&
+      statements(found).some(({ statement }) => statement.Effect === 'Allow' && [statement.NotResource ?? []].flat().some((text) => unresolved(found, text))),
+  ],
+  [
+    'NotResource in a Deny with a variable that is missing: denies, as nothing is excepted (reference 2.5: such a pattern matches nothing); the peer leaves the statement out',
+    (found, theirs, answer) =>
+      answer.decision === 'explicit_deny' &&
+      statements(found).some(({ statement }) => statement.Effect === 'Deny' && [statement.NotResource ?? []].flat().some((text) => unresolved(found, text))),
+  ],
+  [
     'NotPrincipal in a Deny: spares only those whose account, and for a session also role, is listed too (AWS, "NotPrincipal": "you must also specify the account ARN"); the peer spares whoever has one name listed',
     (found, theirs, answer) =>
       answer.decision === 'explicit_deny' && statements(found).some(({ statement }) => statement.Effect === 'Deny' && statement.NotPrincipal),

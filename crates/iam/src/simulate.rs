@@ -181,12 +181,16 @@ struct Asking {
 }
 
 impl Case {
+    fn documents(&self) -> impl Iterator<Item = &CaseDocument> {
+        let boundaries = self.boundaries.iter().flatten();
+        let others = self.policies.iter().chain(&self.resource_policies);
+        others.chain(boundaries)
+    }
+
     /// The dialect of all documents, if they are all of one.
     fn only_dialect(&self) -> Option<Dialect> {
-        let boundaries = self.boundaries.iter().flatten();
-        let documents = self.policies.iter().chain(&self.resource_policies);
-        let mut dialects = documents
-            .chain(boundaries)
+        let mut dialects = self
+            .documents()
             .map(|document| document.dialect(&|why| CaseError(why)).ok());
         let first = dialects.next()??;
         dialects.all(|other| other == Some(first)).then_some(first)
@@ -199,11 +203,13 @@ impl Case {
         resource: &str,
         action: Option<&str>,
     ) -> Result<Option<Asking>, CaseError> {
-        let vendor = matches!(
-            self.only_dialect(),
-            Some(Dialect::Aws | Dialect::Tencent | Dialect::Alibaba)
-        );
-        let Some(dialect) = self.only_dialect().filter(|_| vendor) else {
+        let vendors = [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba];
+        let dialect = match self.documents().next() {
+            Some(_) => self.only_dialect(),
+            // Without documents the names tell whose they are.
+            None => [resource, &self.principal].into_iter().find_map(vendor_of),
+        };
+        let Some(dialect) = dialect.filter(|dialect| vendors.contains(dialect)) else {
             return Ok(None);
         };
         if is_path(&self.principal) && is_path(resource) {
@@ -431,12 +437,20 @@ fn test_addresses() -> Vec<TermsAddress> {
 /// The account of `org/test`.
 const TEST_ACCOUNT: &str = "123456789012";
 
+/// The vendor of a name of a principal or a resource.
+fn vendor_of(name: &str) -> Option<Dialect> {
+    let vendors = [
+        ("arn:", Dialect::Aws),
+        ("qcs:", Dialect::Tencent),
+        ("acs:", Dialect::Alibaba),
+    ];
+    let of = |(start, dialect): &(&str, Dialect)| name.starts_with(start).then_some(*dialect);
+    vendors.iter().find_map(of)
+}
+
 /// Whether a text is a path of Keyward's and no vendor's name.
 fn is_path(text: &str) -> bool {
-    let vendor = ["arn:", "qcs:", "acs:"]
-        .iter()
-        .any(|start| text.starts_with(start));
-    text == "unauthenticated" || (text.contains('/') && !vendor)
+    text == "unauthenticated" || (text.contains('/') && vendor_of(text).is_none())
 }
 
 /// The account in a vendor's name of a resource.

@@ -11,7 +11,7 @@ use keyward_policy::{
 use crate::aliases::{AwsDatabaseKind, VendorAddress};
 use crate::bits::Weight;
 use crate::evaluate::Question;
-use crate::grounds::{Grant, Grounds};
+use crate::grounds::{Grant, Grounds, PolicySource};
 
 /// What the vendors call the organisations, and what a request says in a vendor's terms itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,14 +146,26 @@ impl Grounds {
     }
 
     /// Whether a vendor's `Deny` names a reached identity. `NotPrincipal` is asked of the principal
-    /// itself, whose account it has to list, too.
+    /// itself, whose account it has to list, too; whoever has a boundary it denies in any case (AWS,
+    /// "Permissions boundaries").
     pub(crate) fn vendor_deny_names_reached(&self, statement: &Statement) -> bool {
         let Some(vendor) = &statement.vendor else {
             return false;
         };
         let negated = vendor.principal_texts().is_some_and(|(negated, _)| negated);
+        if negated && self.principal_is_bounded() {
+            return true;
+        }
         let nodes = if negated { 1 } else { self.nodes.len() };
         (0..nodes).any(|node| self.vendor_names(statement, node))
+    }
+
+    fn principal_is_bounded(&self) -> bool {
+        self.layers.iter().any(|layer| match &layer.source {
+            PolicySource::Boundary(of) => self.nodes.first().is_some_and(|own| own.path == *of),
+            PolicySource::Layer(_) => true,
+            _ => false,
+        })
     }
 
     /// How far a statement of any dialect matches: the least of all requests that the question is

@@ -154,8 +154,9 @@ impl Template {
                         Found::Later => return Expanded::Later,
                         found => only_text(found),
                     };
-                    let usable =
-                        |text: &String| !text.is_empty() || key.dialect() != Dialect::Native;
+                    // Empty is as good as missing: `${…}*` must not become `*`. AWS says the same
+                    // ("Policy variables with no value").
+                    let usable = |text: &String| !text.is_empty();
                     let default = || default.as_deref().map(str::to_owned);
                     match found.filter(usable).or_else(default) {
                         Some(text) => Piece {
@@ -359,6 +360,15 @@ mod tests {
         ];
         for (text, expected) in native {
             assert_eq!(shown(Dialect::Native, text), expected, "{text}");
+        }
+        let aws = [
+            ("${aws:PrincipalTag/team}:*", "a\\*b:*"),
+            ("${aws:PrincipalTag/none}:*", "Missing"),
+            ("${aws:PrincipalTag/empty}*", "Missing"),
+            ("${aws:PrincipalTag/empty, 'd'}", "d"),
+        ];
+        for (text, expected) in aws {
+            assert_eq!(shown(Dialect::Aws, text), expected, "{text}");
         }
         let tencent = [("${uin}", "Missing"), ("${x}*", "${x}*"), ("a${", "a${")];
         for (text, expected) in tencent {

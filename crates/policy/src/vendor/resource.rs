@@ -149,6 +149,32 @@ impl VendorResource {
         known
     }
 
+    /// Whether a missing variable is why it does not cover a resource that it else might.
+    pub(crate) fn lacks_variable(
+        &self,
+        dialect: Dialect,
+        resource: &str,
+        owner: &str,
+        facts: &dyn Facts,
+    ) -> bool {
+        let Shape::Parts(patterns) = &self.shape else {
+            return false;
+        };
+        let parts = resource.splitn(parts_of(dialect), ':');
+        for (i, (pattern, part)) in patterns.iter().zip(parts).enumerate() {
+            match pattern {
+                Part::Template(template) if matches!(template.expand(facts), Expanded::Missing) => {
+                    return true;
+                }
+                _ if pattern.matches(dialect, i, part, owner, facts) == Some(false) => {
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         let parts = match &self.shape {
             Shape::Everything => 0,

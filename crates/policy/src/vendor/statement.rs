@@ -63,6 +63,13 @@ impl VendorStatement {
         };
         let without = is_without_resource(self.dialect, &fold(self.dialect, &request.action));
         let resource = if without { "*" } else { &request.resource };
+        // "All but what a variable names" allows nothing while the variable has no value, and denies
+        // everything: AWS calls such a statement invalid.
+        let unclear =
+            |pattern: &VendorResource| pattern.lacks_variable(self.dialect, resource, owner, facts);
+        if *negated && self.effect == Effect::Allow && patterns.iter().any(unclear) {
+            return Some(false);
+        }
         let mut listed = Some(false);
         for pattern in patterns {
             match pattern.matches(self.dialect, resource, owner, facts) {
