@@ -13,7 +13,7 @@ mod import;
 mod rule;
 
 use crate::vendor::VendorPlace;
-use crate::{AclUser, Dialect, Policy, PolicyKind};
+use crate::{AclUser, Dialect, MAX_FINDINGS, Policy, PolicyKind};
 
 /// What an organisation's things are called outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,10 +201,15 @@ fn native_policy(text: &str, names: &TranslationNames, report: &mut Report) -> O
     }
 }
 
+/// Most requests that are asked to compare one document with its translation: about a second.
+const MAX_ASKED: usize = 300_000;
+
 /// What was found on the way.
 #[derive(Debug, Default)]
 struct Report {
     narrow: bool,
+    /// Requests that were asked so far.
+    asked: usize,
     losses: Vec<String>,
     reasons: Vec<String>,
 }
@@ -220,6 +225,18 @@ impl Report {
         if !list.contains(&text) {
             list.push(text);
         }
+    }
+
+    /// Whether the document takes too long to compare, which is a reason.
+    fn is_exhausted(&mut self) -> bool {
+        let exhausted = self.asked > MAX_ASKED || self.reasons.len() > MAX_FINDINGS;
+        if exhausted {
+            self.refuse(
+                "the document",
+                "the rest is too much to compare: translate it in parts",
+            );
+        }
+        exhausted
     }
 
     /// Something cannot be said at all.

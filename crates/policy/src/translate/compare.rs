@@ -30,6 +30,8 @@ const MAX_COMMANDS: usize = 4;
 pub(super) struct Differences {
     pub(super) only_native: Option<String>,
     pub(super) only_vendor: Option<String>,
+    /// How many requests were asked.
+    pub(super) asked: usize,
 }
 
 /// Compares statements of one effect, whatever their keys and conditions. `imported`: the native
@@ -62,6 +64,7 @@ pub(super) fn compare(
             if !is_asked(action, path) {
                 continue;
             }
+            differences.asked += 1;
             let native = native.iter().any(|statement| {
                 statement.actions.contains(action)
                     && statement.concerns(path, &NoFacts) == Some(true)

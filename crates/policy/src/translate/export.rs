@@ -41,6 +41,9 @@ pub(super) fn write(
 ) -> String {
     let mut statements = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
+        if report.is_exhausted() {
+            break;
+        }
         let rule = &*without_enumerations(rule, report);
         let Some(parts) = parts(rule, dialect, names, report) else {
             continue;
@@ -175,6 +178,7 @@ fn parts(
         names,
         &targets.ids,
     );
+    report.asked += found.asked;
     let mut right = true;
     let shared = |witness: &str| format!("the other dialect cannot tell {witness} apart");
     let left_out =

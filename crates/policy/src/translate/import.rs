@@ -25,6 +25,9 @@ pub(super) fn rules(
 ) -> Vec<Rule> {
     let mut rules = Vec::new();
     for statement in policy.statements() {
+        if report.is_exhausted() {
+            break;
+        }
         let at = place(statement);
         let Some(vendor) = &statement.vendor else {
             report.refuse(&at, "it cannot be read again");
@@ -83,6 +86,7 @@ fn is_the_same(
     };
     let vendor = std::slice::from_ref(statement);
     let found = compare(true, statement.effect, &native, vendor, dialect, names, ids);
+    report.asked += found.asked;
     // In an Allow the native side must not have more, in a Deny not less.
     let (wider, narrower) = match statement.effect {
         Effect::Allow => (found.only_native, found.only_vendor),

@@ -547,3 +547,18 @@ fn cases() -> u32 {
     let set = std::env::var("KEYWARD_TRANSLATE_CASES").ok();
     set.and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
+
+/// A document that would take long is refused in part, not for long.
+#[test]
+fn large_documents_take_bounded_time() {
+    let one = |i: usize| {
+        format!(r#"{{"Effect":"Allow","Actions":["*"],"Resources":["kvdb/a{i}","kvdb/b{i}"]}}"#)
+    };
+    let statements: Vec<String> = (0..5_000).map(one).collect();
+    let policy = policy(Dialect::Native, &format!("[{}]", statements.join(",")));
+    let start = std::time::Instant::now();
+    let found = translate(&policy, Dialect::Aws, &TranslationNames::default(), false);
+    let limit = if cfg!(debug_assertions) { 60 } else { 3 };
+    assert!(start.elapsed().as_secs() < limit, "{:?}", start.elapsed());
+    assert!(found.is_err());
+}
