@@ -9,8 +9,16 @@ use crate::{Dialect, Effect, Statement};
 /// A clause as a vendor writes it.
 pub(super) type Clause = (String, String, Vec<String>);
 
-/// Names of what means the same: native, AWS, Tencent, Alibaba.
-const KEYS: &[(&str, Option<&str>, Option<&str>, Option<&str>)] = &[
+/// One key: native, AWS, Tencent, Alibaba.
+type KeyRow = (
+    &'static str,
+    Option<&'static str>,
+    Option<&'static str>,
+    Option<&'static str>,
+);
+
+/// Names of what means the same.
+const KEYS: &[KeyRow] = &[
     (
         "keyward:SourceIp",
         Some("aws:SourceIp"),
@@ -46,15 +54,7 @@ const RESOURCE_TAGS: [&str; 3] = [
     "acs:ResourceTag/",
 ];
 
-fn column(
-    row: &(
-        &'static str,
-        Option<&'static str>,
-        Option<&'static str>,
-        Option<&'static str>,
-    ),
-    dialect: Dialect,
-) -> Option<&'static str> {
+fn column(row: &KeyRow, dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::Tencent => row.2,
         Dialect::Alibaba => row.3,
