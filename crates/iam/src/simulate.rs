@@ -340,6 +340,7 @@ impl Case {
             terms: Terms {
                 addresses: test_addresses(),
                 own,
+                ..Terms::default()
             },
         })
     }

@@ -153,7 +153,51 @@ mod tests {
                 .collect();
             assert_eq!(kebab.strip_prefix('-'), Some(policy.id()));
         }
+        let manual = include_str!("../../../docs/system-policies.md");
+        for policy in SystemPolicy::all() {
+            let cells = format!("| `{}` | `{}` |", policy.name(), policy.id());
+            assert!(manual.contains(&cells), "docs/system-policies.md: {cells}");
+        }
         let ids: Vec<_> = SystemPolicy::all().map(SystemPolicy::id).collect();
         assert!(ids.is_sorted(), "{ids:?}");
+    }
+
+    /// The actions that the Allow statements of a policy speak of.
+    fn allowed(name: &str) -> Vec<&'static str> {
+        let policy = SystemPolicy::named(name).and_then(|policy| policy.read("acme").ok());
+        let policy = policy.expect("it is one of them");
+        let statements = policy.statements().iter();
+        let allows = statements.filter(|s| s.effect == keyward_policy::Effect::Allow);
+        let actions = allows.flat_map(|s| s.actions.iter().map(|action| action.name()));
+        actions.collect()
+    }
+
+    #[test]
+    fn each_is_part_of_the_next_and_none_administers() {
+        for (small, large) in [
+            ("KvdbReadOnly", "KvdbReadWrite"),
+            ("KvdbQueueWorker", "KvdbReadWrite"),
+            ("KvdbReadWrite", "KvdbFullAccess"),
+            ("KvdbMonitoring", "KvdbFullAccess"),
+            ("IamReadOnly", "OrgAdministrator"),
+        ] {
+            let (small, large) = (allowed(small), allowed(large));
+            let beyond: Vec<_> = small.iter().filter(|name| !large.contains(name)).collect();
+            assert!(beyond.is_empty(), "{beyond:?}");
+        }
+        let commands = keyward_commands::administrative_actions();
+        let administers: Vec<_> = commands.iter().map(|action| action.name()).collect();
+        for name in [
+            "KvdbReadOnly",
+            "KvdbReadWrite",
+            "KvdbQueueWorker",
+            "KvdbMonitoring",
+        ] {
+            let found = allowed(name);
+            assert!(
+                !found.iter().any(|action| administers.contains(action)),
+                "{name}"
+            );
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    DatabaseKind, Dialect, Effect, Facts, KeyFields, Match, Policy, Statement, VendorPlace,
-    VendorPrincipal, VendorRequest, render,
+    AclCall, ConditionKey, DatabaseKind, Dialect, Effect, Fact, Facts, Found, KeyFields, Match,
+    Policy, Statement, Value, VendorPlace, VendorPrincipal, VendorRequest, render,
 };
 
 use crate::aliases::{AwsDatabaseKind, VendorAddress};
@@ -18,8 +18,38 @@ use crate::grounds::{Grant, Grounds, PolicySource};
 pub(crate) struct Terms {
     /// Where organisations are, as the documents of organisations mean it.
     pub(crate) addresses: Vec<TermsAddress>,
+    /// Id of the principal's organisation.
+    pub(crate) principal_of: Box<str>,
+    /// What conditions in documents of other organisations read of the principal's name: its
+    /// organisation's own names count at home alone, or it would take somebody else's.
+    pub(crate) abroad: Vec<(Dialect, Fact, Box<str>)>,
     /// A request that came in a vendor's terms.
     pub(crate) own: Option<OwnTerms>,
+}
+
+/// Facts as a document of an organisation reads them.
+struct OfDocument<'a> {
+    facts: &'a dyn Facts,
+    /// See [`Terms::abroad`]; empty at home.
+    abroad: &'a [(Dialect, Fact, Box<str>)],
+}
+
+impl Facts for OfDocument<'_> {
+    fn find(&self, key: &ConditionKey) -> Found<'_> {
+        let mut abroad = self.abroad.iter();
+        match abroad.find(|(dialect, fact, _)| *dialect == key.dialect() && fact == key.fact()) {
+            Some((.., name)) => Found::One(Value::Text(name.as_bytes())),
+            None => self.facts.find(key),
+        }
+    }
+
+    fn call(&self) -> Option<AclCall<'_>> {
+        self.facts.call()
+    }
+
+    fn is_enumeration(&self) -> bool {
+        self.facts.is_enumeration()
+    }
 }
 
 /// Where one organisation is to the documents of another, or to its own.
@@ -45,6 +75,15 @@ pub(crate) struct OwnTerms {
 }
 
 impl Grounds {
+    /// Facts as a policy reads them.
+    fn facts_of<'a>(&'a self, policy: &Policy, facts: &'a dyn Facts) -> OfDocument<'a> {
+        let at_home = *self.terms.principal_of == *policy.organisation();
+        OfDocument {
+            facts,
+            abroad: if at_home { &[] } else { &self.terms.abroad },
+        }
+    }
+
     fn address(
         &self,
         dialect: Dialect,
@@ -184,9 +223,10 @@ impl Grounds {
         };
         let requests =
             self.vendor_requests(vendor.dialect(), policy.organisation(), question.action);
+        let facts = self.facts_of(policy, question);
         let found = requests
             .iter()
-            .map(|request| statement.matches_vendor(request, self.owner(policy), question));
+            .map(|request| statement.matches_vendor(request, self.owner(policy), &facts));
         let found = match statement.effect {
             Effect::Allow => found.min(),
             Effect::Deny => found.max(),
@@ -202,7 +242,8 @@ impl Grounds {
         request: &VendorRequest,
         question: &Question<'_>,
     ) -> Match {
-        statement.matches_vendor(request, self.owner(policy), question)
+        let facts = self.facts_of(policy, question);
+        statement.matches_vendor(request, self.owner(policy), &facts)
     }
 
     /// What is known of a statement before a command comes: `None` if it cannot match one. The
@@ -229,7 +270,7 @@ impl Grounds {
             return None;
         }
         let holds = match &statement.conditions {
-            Some(conditions) => conditions.holds(statement.effect, facts),
+            Some(conditions) => conditions.holds(statement.effect, &self.facts_of(policy, facts)),
             None => Some(true),
         };
         match (concerns, holds) {
@@ -286,7 +327,9 @@ impl Grounds {
             };
         }
         let holds = match &statement.conditions {
-            Some(conditions) => conditions.holds(statement.effect, question),
+            Some(conditions) => {
+                conditions.holds(statement.effect, &self.facts_of(policy, question))
+            }
             None => Some(true),
         };
         let Some(vendor) = &statement.vendor else {
@@ -385,6 +428,25 @@ impl Grounds {
         for (dialect, arn, account) in names {
             self.facts.note_vendor_names(dialect, arn, account, &path);
         }
+        let given = self
+            .terms
+            .addresses
+            .iter()
+            .filter(|known| *known.organisation == *own && *known.documents_of != *own);
+        let mut abroad: Vec<(Dialect, Fact, Box<str>)> = Vec::new();
+        for known in given {
+            let (dialect, account) = (known.dialect, &*known.address.account);
+            if abroad.iter().any(|(noted, ..)| *noted == dialect) {
+                continue; // the number that was given is the same to everybody else
+            }
+            abroad.push((dialect, Fact::PrincipalAccount, account.into()));
+            let principal = VendorPrincipal::of_identity(dialect, &path, account, None);
+            if let Some(arn) = principal.and_then(|principal| principal.arn("aws")) {
+                abroad.push((dialect, Fact::PrincipalArn, arn.into()));
+            }
+        }
+        self.terms.abroad = abroad;
+        self.terms.principal_of = own.into();
     }
 }
 

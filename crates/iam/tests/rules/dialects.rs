@@ -221,3 +221,55 @@ fn nobody_renames_the_organisation_under_its_own_boundary() {
     });
     assert!(!world.may(ADMIN, &change));
 }
+
+/// Attack 30: whoever names itself like somebody's partner is let in nowhere.
+#[test]
+fn an_alias_deceives_no_condition_of_others() {
+    let mut world = world();
+    let alias = |account: Option<&str>| Change::SetVendorAliases {
+        organisation: "org/acme".into(),
+        aliases: VendorAliases {
+            aws: AwsAlias {
+                account: account.map(Into::into),
+                ..AwsAlias::default()
+            },
+            ..VendorAliases::default()
+        },
+    };
+    world.ok(&alias(Some("111122223333")));
+    world.ok(&crate::database("partner", "shared"));
+    let shared = "org/partner/kvdb/shared";
+    let accepts = |condition: &str| Change::PutResourcePolicy {
+        path: shared.into(),
+        document: format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*",
+                "Action":"kvdb:ExecuteGet","Resource":"*","Condition":{{{condition}}}}}]}}"#
+        )
+        .into(),
+    };
+    for (condition, expected) in [
+        (
+            r#""StringEquals":{"aws:PrincipalAccount":"111122223333"}"#,
+            Outcome::ImplicitDeny,
+        ),
+        (
+            r#""StringEquals":{"aws:PrincipalAccount":"000000000001"}"#,
+            Outcome::Allow,
+        ),
+        (
+            r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::111122223333:user/*"}"#,
+            Outcome::ImplicitDeny,
+        ),
+        (
+            r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::000000000001:user/*"}"#,
+            Outcome::Allow,
+        ),
+    ] {
+        world.ok(&accepts(condition));
+        assert_eq!(
+            decide(&world, CI, shared, &["GET", "k"]),
+            expected,
+            "{condition}"
+        );
+    }
+}
