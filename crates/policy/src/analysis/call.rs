@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use keyward_commands::{ChannelRule, CommandId, KeyRule, Scope, Touched, touched};
+use keyward_commands::{ChannelRule, CommandId, CommandScope, KeyRule, Scope, Touched, touched};
 
 use crate::{ChannelUse, KeyUse, Touch};
 
@@ -25,6 +25,8 @@ pub(crate) struct Form {
     pub(crate) scope: FormScope,
     /// Needs the whole database by its words (`SORT` with `BY`).
     pub(crate) whole_database: bool,
+    /// An enumeration, and one key that it shows: as if that were an argument that it reads.
+    pub(crate) shows: bool,
 }
 
 /// What a call touches beyond what it names.
@@ -48,6 +50,7 @@ pub(crate) struct Signature {
     pub(crate) channels: Vec<bool>,
     pub(crate) scope: FormScope,
     pub(crate) whole_database: bool,
+    pub(crate) shows: bool,
 }
 
 impl Form {
@@ -61,7 +64,16 @@ impl Form {
             channels,
             scope: self.scope,
             whole_database: self.whole_database,
+            shows: self.shows,
         }
+    }
+
+    /// The same enumeration, and a key that it shows.
+    fn showing(mut self) -> Self {
+        self.keys = vec![(0, (true, false))];
+        self.scope = FormScope::Named;
+        self.shows = true;
+        self
     }
 
     fn read(command: CommandId, words: Vec<Vec<u8>>, out: &mut Touched) -> Option<Self> {
@@ -109,12 +121,23 @@ impl Form {
             channels,
             scope,
             whole_database: out.whole_database,
+            shows: false,
         })
     }
 
     /// The call with these keys and channels, in the order of its places. `None` if with them it is
     /// another call (a key that is an option's name).
     pub(crate) fn fill(&self, keys: &[Vec<u8>], channels: &[Vec<u8>]) -> Option<Call> {
+        if let (true, [key]) = (self.shows, keys) {
+            return Some(Call {
+                words: self.words.clone(),
+                keys: vec![(key.clone(), (true, false))],
+                channels: Vec::new(),
+                scope: FormScope::Named,
+                whole_database: false,
+                shows: true,
+            });
+        }
         let mut words = self.words.clone();
         let places = self.keys.iter().map(|(word, _)| *word);
         let places = places.chain(self.channels.iter().map(|(word, _)| *word));
@@ -141,6 +164,7 @@ impl Form {
                 .collect(),
             scope: form.scope,
             whole_database: form.whole_database,
+            shows: false,
             words: form.words,
         }
     }
@@ -154,6 +178,7 @@ pub(crate) struct Call {
     pub(crate) channels: Vec<(Vec<u8>, bool)>,
     pub(crate) scope: FormScope,
     pub(crate) whole_database: bool,
+    pub(crate) shows: bool,
 }
 
 impl Call {
@@ -300,9 +325,15 @@ fn forms(command: CommandId) -> Vec<Form> {
 fn forms_with(command: CommandId, most: usize) -> Vec<Form> {
     let mut out = Touched::default();
     let mut seen = BTreeSet::new();
-    lines(command, most)
+    let found = lines(command, most)
         .into_iter()
-        .filter_map(|words| Form::read(command, words, &mut out))
+        .filter_map(|words| Form::read(command, words, &mut out));
+    let is_enumeration = command.command().scope == CommandScope::Enumeration;
+    found
+        .flat_map(|form| {
+            let showing = is_enumeration.then(|| form.clone().showing());
+            std::iter::once(form).chain(showing)
+        })
         .filter(|form| seen.insert(form.signature()))
         .collect()
 }

@@ -545,7 +545,9 @@ impl Request {
                     FormScope::EveryChannel => text.push_str(" of every channel"),
                     FormScope::Keyless | FormScope::Named => {}
                 }
-                if !keys.is_empty() {
+                if call.shows {
+                    _ = write!(text, " showing {}", list(keys));
+                } else if !keys.is_empty() {
                     _ = write!(text, " on {}", list(keys));
                 }
                 if !channels.is_empty() {
