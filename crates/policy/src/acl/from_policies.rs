@@ -203,6 +203,11 @@ impl Export {
         let what = "commands that show or reach more than the keys and channels allowed";
         self.leave_out(&mut actions, &uncovered, what);
 
+        if !fields.read_keys.is_empty() && !fields.write_keys.is_empty() {
+            self.losses.add(
+                "calls that read and write a key by two patterns: a server wants one with both",
+            );
+        }
         let channels = self.channels(fields);
         let (keyed, rest): (Vec<_>, Vec<_>) = actions
             .iter()
@@ -357,6 +362,8 @@ impl Export {
         if !self.selectors.iter().any(ordinary) {
             return;
         }
+        self.losses
+            .add("`WATCH` and `CLIENT TRACKING` where they are only implied, not allowed by name");
         let free = bits(|id| {
             let command = id.command();
             connect_only_actions().contains(id.action())
