@@ -296,7 +296,8 @@ fn a_new_default_is_decided_on_what_it_changes() {
         on("iam:UpdatePolicy", "policy/*"),
         on("iam:SetDefaultPolicyVersion", "policy/*"),
     ];
-    let cases: [(&dyn Fn(&mut World), Vec<String>); 4] = [
+    type Carry<'a> = &'a dyn Fn(&mut World);
+    let cases: [(Carry<'_>, Vec<String>); 4] = [
         (&|_| {}, vec![]),
         (
             &|world| {
