@@ -357,11 +357,14 @@ impl Grounds {
         let found = match statement.effect {
             Effect::Allow if !requests.is_empty() => found.fold(Some(true), both),
             Effect::Allow => Some(false),
-            Effect::Deny => found.fold(Some(false), |a, b| match (a, b) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
-            }),
+            Effect::Deny => {
+                let all: Vec<Option<bool>> = found.collect();
+                match all.contains(&Some(true)) {
+                    true => Some(true),
+                    false if all.contains(&None) => None,
+                    false => Some(false),
+                }
+            }
         };
         both(found, holds)
     }

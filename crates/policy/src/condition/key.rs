@@ -78,7 +78,7 @@ pub enum Fact {
     DatabaseIndex,
     /// Seconds until what the command writes expires.
     TtlSeconds,
-    /// Bytes of the values that it writes.
+    /// Bytes of the largest value that it writes.
     ValueBytes,
     /// How many keys it names.
     KeyCount,
@@ -189,8 +189,11 @@ pub(crate) const NATIVE_NAMES: &[(&str, Fact)] = &[
     ("kvdb:ScriptSha256", Fact::ScriptSha256),
 ];
 
+/// What is before the name of a tag, and what that makes of it.
+type TagName = (&'static str, fn(Box<str>) -> Fact);
+
 /// What is before the name of a tag in the native dialect.
-pub(crate) const NATIVE_TAGS: &[(&str, fn(Box<str>) -> Fact)] = &[
+pub(crate) const NATIVE_TAGS: &[TagName] = &[
     ("keyward:PrincipalTag/", Fact::PrincipalTag),
     ("keyward:ResourceTag/", Fact::ResourceTag),
     ("keyward:SessionTag/", Fact::SessionTag),
@@ -215,7 +218,7 @@ const AWS_NAMES: &[(&str, Fact)] = &[
     ("aws:useragent", Fact::ClientName),
 ];
 
-const AWS_TAGS: &[(&str, fn(Box<str>) -> Fact)] = &[
+const AWS_TAGS: &[TagName] = &[
     ("aws:principaltag/", Fact::PrincipalTag),
     ("aws:resourcetag/", Fact::ResourceTag),
     ("aws:requesttag/", Fact::RequestTag),
@@ -233,7 +236,7 @@ const TENCENT_NAMES: &[(&str, Fact)] = &[
     ("owner_uin", Fact::PrincipalAccount),
 ];
 
-const TENCENT_TAGS: &[(&str, fn(Box<str>) -> Fact)] = &[("qcs:tag/", Fact::ResourceTag)];
+const TENCENT_TAGS: &[TagName] = &[("qcs:tag/", Fact::ResourceTag)];
 
 const ALIBABA_NAMES: &[(&str, Fact)] = &[
     ("acs:sourceip", Fact::SourceIp),
@@ -243,7 +246,7 @@ const ALIBABA_NAMES: &[(&str, Fact)] = &[
     ("acs:principalarn", Fact::PrincipalArn),
 ];
 
-const ALIBABA_TAGS: &[(&str, fn(Box<str>) -> Fact)] = &[
+const ALIBABA_TAGS: &[TagName] = &[
     ("acs:resourcetag/", Fact::ResourceTag),
     ("acs:requesttag/", Fact::RequestTag),
 ];
@@ -347,11 +350,11 @@ fn own_fact(dialect: Dialect, folded: &str) -> Option<Fact> {
         .map(|(_, fact)| fact.clone())
 }
 
-fn by_name(folded: &str, names: &[(&str, Fact)], tags: &[(&str, fn(Box<str>) -> Fact)]) -> Fact {
+fn by_name(folded: &str, names: &[(&str, Fact)], tags: &[TagName]) -> Fact {
     if let Some((_, fact)) = names.iter().find(|(name, _)| *name == folded) {
         return fact.clone();
     }
-    let tag = |(prefix, make): &(&str, fn(Box<str>) -> Fact)| {
+    let tag = |(prefix, make): &TagName| {
         let tag = folded.strip_prefix(prefix)?;
         (!tag.is_empty()).then(|| make(tag.into()))
     };

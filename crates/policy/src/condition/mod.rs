@@ -303,9 +303,7 @@ impl Clause {
             Found::Channels(channels) => channels.is_empty(),
             _ => false,
         };
-        self.patterns
-            .iter()
-            .any(|pattern| *pattern == Some(Pattern::Boolean(absent)))
+        self.patterns.contains(&Some(Pattern::Boolean(absent)))
     }
 
     /// What it answers if the request has no such key.

@@ -266,7 +266,7 @@ fn push<'a>(parts: &mut [Vec<Piece<'a>>], text: &'a str, literal: bool) {
 /// Bytes of standard base64 (RFC 4648, section 4) with padding.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return None;
     }
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
