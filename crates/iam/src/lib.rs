@@ -65,7 +65,9 @@ pub use ids::{
 };
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
-pub use simulate::{Case, CaseDocument, CaseError, CaseRequest, ContextNames, TEST_ORGANISATION};
+pub use simulate::{
+    Case, CaseDocument, CaseError, CaseRequest, ContextNames, KnownValue, TEST_ORGANISATION,
+};
 pub use system::{SYSTEM_POLICIES, SystemPolicy};
 pub use table::{Connect, DecisionTable, KeyFilter, Permit, Refused, Request, TableCache};
 pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};

@@ -65,6 +65,9 @@ impl ContextNames {
     }
 }
 
+/// The name of something that is known of a request, with its values.
+pub type KnownValue = (String, Vec<Vec<u8>>);
+
 /// What a case asks.
 #[derive(Clone, Debug)]
 pub enum CaseRequest {
@@ -102,7 +105,7 @@ pub struct Case {
     /// What is asked.
     pub request: CaseRequest,
     /// What is known of the request: names with their values. It is complete.
-    pub context: Vec<(String, Vec<Vec<u8>>)>,
+    pub context: Vec<KnownValue>,
 }
 
 /// Why a case has no decision.

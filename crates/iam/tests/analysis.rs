@@ -430,7 +430,8 @@ fn what_is_not_known_is_told_as_a_condition() {
         ("keyward:SecureTransport", "false"),
     );
     // (known, whether `office` may read for sure, under conditions, or not)
-    let cases: [(&[(&str, &str)], Option<bool>); 6] = [
+    type Given<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Given<'_>, Option<bool>); 6] = [
         (&[], Some(false)),
         (&[inside], Some(false)),
         (&[inside, tls], Some(true)),

@@ -122,7 +122,7 @@ fn documents(list: Vec<Document<'_>>) -> Result<Vec<CaseDocument>, String> {
 
 impl Asked {
     /// Everything that is known of the request.
-    fn known(&self) -> Result<Vec<(String, Vec<Vec<u8>>)>, String> {
+    fn known(&self) -> Result<Vec<keyward_iam::KnownValue>, String> {
         let one = |name: &String| Ok((name.clone(), bytes_of(&self.context, name)?));
         self.context.keys().map(one).collect()
     }

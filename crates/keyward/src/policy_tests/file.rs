@@ -64,7 +64,7 @@ pub(crate) struct Test {
     pub(crate) doing: String,
     pub(crate) request: Doing,
     pub(crate) on: String,
-    pub(crate) with: Vec<(String, Vec<Vec<u8>>)>,
+    pub(crate) with: Vec<keyward_iam::KnownValue>,
     pub(crate) expect: Expected,
     /// Sids, or numbers of statements from 1.
     pub(crate) because: Vec<String>,
@@ -117,7 +117,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 struct Defaults {
     identities: Vec<String>,
     on: Option<String>,
-    with: Vec<(String, Vec<Vec<u8>>)>,
+    with: Vec<keyward_iam::KnownValue>,
 }
 
 fn unknown<T>(name: &str, line: usize, known: &str) -> Result<T, YamlError> {
@@ -366,7 +366,7 @@ fn owned(texts: Vec<&str>) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
 
-fn context(node: &Node) -> Result<Vec<(String, Vec<Vec<u8>>)>, YamlError> {
+fn context(node: &Node) -> Result<Vec<keyward_iam::KnownValue>, YamlError> {
     let mut all = Vec::new();
     for (name, _, value) in node.map("`with`")? {
         let values = value.texts(&format!("`{name}`"))?;

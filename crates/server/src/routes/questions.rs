@@ -77,7 +77,7 @@ fn known(parameters: &[(String, String)], names: &[&str]) -> Result<(), Problem>
 }
 
 /// What is known of the request: `context=key=value`.
-fn context(parameters: &[(String, String)]) -> Result<Vec<(String, Vec<Vec<u8>>)>, Problem> {
+fn context(parameters: &[(String, String)]) -> Result<Vec<keyward_iam::KnownValue>, Problem> {
     let mut known: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     for (_, text) in parameters.iter().filter(|(name, _)| name == "context") {
         let Some((key, value)) = text.split_once('=') else {
