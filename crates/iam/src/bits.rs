@@ -100,10 +100,12 @@ pub(crate) enum Weight {
 }
 
 /// The statements of some documents, each with its document.
-pub(crate) fn statements(documents: &[Arc<Policy>]) -> impl Iterator<Item = (&Policy, &Statement)> {
+pub(crate) fn statements(
+    documents: &[Arc<Policy>],
+) -> impl Iterator<Item = (&Arc<Policy>, &Statement)> {
     documents
         .iter()
-        .flat_map(|policy| policy.statements().iter().map(move |one| (&**policy, one)))
+        .flat_map(|policy| policy.statements().iter().map(move |one| (policy, one)))
 }
 
 /// What the documents of one list allow and deny.

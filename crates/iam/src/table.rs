@@ -439,7 +439,7 @@ struct Conditional {
     fields: Option<KeyPatterns>,
     clauses: Vec<Clause>,
     /// The statement itself, by its policy and place, where a variable waits for the call.
-    whole: Option<Box<(Policy, usize)>>,
+    whole: Option<(Arc<Policy>, usize)>,
 }
 
 impl Mixed {
@@ -489,7 +489,7 @@ fn matches_keys_alone(index: &KeyIndex, touch: &Touch<'_>) -> bool {
 impl Conditional {
     fn matches(&self, effect: Effect, grounds: &Grounds, asked: &Question<'_>) -> bool {
         if let Some(whole) = &self.whole {
-            let (policy, at) = &**whole;
+            let (policy, at) = whole;
             let statement = policy.statements().get(*at);
             return statement
                 .is_some_and(|statement| grounds.matches(policy, statement, asked) == Match::Full);
@@ -538,7 +538,7 @@ struct Relevant<'a> {
 #[derive(Clone, Default)]
 struct Left<'a> {
     always: bool,
-    statements: Vec<(&'a Policy, &'a Statement, Weight)>,
+    statements: Vec<(&'a Arc<Policy>, &'a Statement, Weight)>,
 }
 
 impl<'a> Left<'a> {
@@ -620,7 +620,7 @@ impl<'a> Left<'a> {
 }
 
 impl Conditional {
-    fn whole(policy: &Policy, statement: &Statement) -> Self {
+    fn whole(policy: &Arc<Policy>, statement: &Statement) -> Self {
         let at = policy
             .statements()
             .iter()
@@ -628,7 +628,7 @@ impl Conditional {
         Self {
             fields: None,
             clauses: Vec::new(),
-            whole: at.map(|at| Box::new((policy.clone(), at))),
+            whole: at.map(|at| (Arc::clone(policy), at)),
         }
     }
 }
@@ -676,7 +676,7 @@ fn fails(clause: &Clause, effect: Effect, action: ActionId) -> bool {
 }
 
 impl<'a> Relevant<'a> {
-    fn add(&mut self, policy: &'a Policy, statement: &'a Statement, weight: Weight) {
+    fn add(&mut self, policy: &'a Arc<Policy>, statement: &'a Statement, weight: Weight) {
         let left = match statement.effect {
             Effect::Allow => &mut self.allows,
             Effect::Deny => &mut self.denies,
