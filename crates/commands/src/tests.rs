@@ -218,7 +218,7 @@ fn action_patterns() {
         count("kvdb:*"),
         ActionId::all().filter(|id| id.is_kvdb()).count()
     );
-    assert_eq!(count("org:*"), 8);
+    assert_eq!(count("org:*"), 9);
     for (name, bits) in action_sets() {
         assert!(
             !bits.is_empty() && bits.is_subset_of(execute_actions()),
