@@ -67,22 +67,18 @@ fn tag_action(path: &str) -> &'static str {
 }
 
 impl Directory {
-    fn trustor_path(&self, trust: &str) -> String {
-        let trust = self.trust_at(trust).and_then(|ix| self.trust(ix));
+    /// Of a trust that does not exist: its own path, so that the answer names it.
+    fn trustor_path(&self, path: &str) -> String {
+        let trust = self.trust_at(path).and_then(|ix| self.trust(ix));
         let trustor = trust.and_then(|trust| self.identity(trust.trustor));
-        trustor.map_or_else(
-            || "deleted".to_owned(),
-            |identity| identity.path.to_string(),
-        )
+        trustor.map_or(path, |identity| &identity.path).to_owned()
     }
 
-    fn trustee_path(&self, trust: &str) -> String {
-        let trust = self.trust_at(trust).and_then(|ix| self.trust(ix));
+    /// As above.
+    fn trustee_path(&self, path: &str) -> String {
+        let trust = self.trust_at(path).and_then(|ix| self.trust(ix));
         let trustee = trust.and_then(|trust| self.identity(trust.trustee));
-        trustee.map_or_else(
-            || "deleted".to_owned(),
-            |identity| identity.path.to_string(),
-        )
+        trustee.map_or(path, |identity| &identity.path).to_owned()
     }
 
     /// What a policy hands out when its default version changes.
