@@ -44,6 +44,7 @@ impl Place<'_> {
     fn is_free(&self) -> bool {
         self.statement.keys.is_none()
             && self.statement.vendor.is_none()
+            && self.statement.acl.is_none()
             && self.weight == Weight::Sure
     }
 

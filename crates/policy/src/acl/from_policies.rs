@@ -349,13 +349,25 @@ impl Export {
     /// What needs only Connect, unless some Deny names it; with keys and channels only where every
     /// one is allowed.
     fn add_connect_only(&mut self) {
+        // A command that has keys or channels is possible only where some are allowed.
         let ordinary = |selector: &Selector| {
+            let keys = selector.keys.as_deref().is_none_or(|keys| !keys.is_empty());
+            let channels = selector
+                .channels
+                .as_deref()
+                .is_none_or(|all| !all.is_empty());
             selector.commands.iter().any(|action| {
                 action.command().is_some_and(|id| {
-                    !matches!(
-                        id.command().class,
+                    let command = id.command();
+                    let implied = matches!(
+                        command.class,
                         CommandClass::Always | CommandClass::ConnectOnly
-                    )
+                    );
+                    let (keyless, silent) = (
+                        command.scope == CommandScope::Keyless,
+                        command.channels == ChannelRule::None,
+                    );
+                    !implied && ((keyless && silent) || (keys && !keyless) || (channels && !silent))
                 })
             })
         };
