@@ -89,6 +89,18 @@ impl Place<'_> {
 
     /// The conditions that depend on what is left open.
     fn conditions(&self, facts: &OpenFacts<'_>) -> Vec<OpenCondition> {
+        if let Some(user) = &self.statement.acl {
+            // Which keys and channels its rules speak of, commands left out.
+            let rules = user.to_string();
+            let words = rules.split([' ', '(', ')']);
+            let patterns =
+                words.filter(|word| word.starts_with(['~', '%', '&']) || word.starts_with("db="));
+            return vec![OpenCondition {
+                operator: "ACL rules".to_owned(),
+                key: "kvdb:Key".into(),
+                values: patterns.take(16).map(Into::into).collect(),
+            }];
+        }
         let clauses = self
             .statement
             .conditions
