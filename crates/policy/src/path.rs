@@ -12,6 +12,11 @@ pub(crate) const OWNED_TYPES: &[&str] = &[
     "trust",
 ];
 
+/// The same but for databases, which commands are on.
+pub(crate) fn types_beside_databases() -> impl Iterator<Item = &'static str> {
+    OWNED_TYPES.iter().copied().filter(|kind| *kind != "kvdb")
+}
+
 /// All types.
 pub(crate) const TYPES: &[&str] = &[
     "kvdb",

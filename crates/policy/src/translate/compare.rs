@@ -5,19 +5,9 @@ use keyward_commands::{ActionBits, ActionId, execute_actions};
 
 use super::TranslationNames;
 use crate::facts::NoFacts;
+use crate::path::types_beside_databases;
 use crate::vendor::{is_of_organisation, render};
 use crate::{Dialect, Effect, Statement};
-
-/// Types of things that are not databases.
-const TYPES: &[&str] = &[
-    "programmatic_identity",
-    "org_user",
-    "group",
-    "role",
-    "policy",
-    "identity_provider",
-    "trust",
-];
 
 /// Most ids of a document that are looked at.
 const MAX_IDS: usize = 64;
@@ -129,7 +119,7 @@ fn paths(names: &TranslationNames, ids: &[String]) -> Vec<(String, bool)> {
             format!("org/{organisation}/kvdb/{id}/snapshot/zz-new"),
             true,
         ));
-        for kind in TYPES {
+        for kind in types_beside_databases() {
             paths.push((format!("org/{organisation}/{kind}/{id}"), true));
         }
     }

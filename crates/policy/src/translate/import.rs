@@ -6,7 +6,7 @@ use super::compare::compare;
 use super::rule::{Rule, place};
 use super::{Report, TranslationNames, conditions};
 use crate::facts::NoFacts;
-use crate::path::is_slug;
+use crate::path::{is_slug, types_beside_databases};
 use crate::vendor::{fold_action, is_of_organisation, render};
 use crate::{Dialect, Effect, Policy, Statement, VendorStatement, actions_of_name};
 
@@ -273,16 +273,7 @@ fn pattern(
 }
 
 fn identity_patterns(names: &TranslationNames) -> Vec<String> {
-    let kinds = [
-        "programmatic_identity",
-        "org_user",
-        "group",
-        "role",
-        "policy",
-        "identity_provider",
-        "trust",
-    ];
-    let own = kinds.iter().map(|kind| format!("{kind}/*"));
+    let own = types_beside_databases().map(|kind| format!("{kind}/*"));
     own.chain([format!("org/{}", names.organisation)]).collect()
 }
 
