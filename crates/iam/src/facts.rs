@@ -56,7 +56,7 @@ pub(crate) struct SessionFacts {
     issued: Option<UnixMillis>,
     /// What the vendors call the principal, for their documents.
     vendor_names: Vec<(Dialect, Fact, Box<str>)>,
-    /// Tags of the resource as `key&value`.
+    /// Tags of the resource as `key&value`, for Tencent's documents.
     tag_pairs: Vec<Vec<u8>>,
     /// What a simulated request says; it goes before everything else.
     listed: Option<Arc<ListedFacts>>,
@@ -89,9 +89,7 @@ impl SessionFacts {
             && self.principal_tags == other.principal_tags
             && self.resource_tags == other.resource_tags
     }
-}
 
-impl SessionFacts {
     /// A simulated request that says everything.
     pub(crate) fn complete(listed: ListedFacts) -> Self {
         Self {
@@ -101,7 +99,7 @@ impl SessionFacts {
         }
     }
 
-    /// What a vendor calls the principal, by which its documents know it.
+    /// What a vendor calls the principal and the resource's tags, by which its documents know them.
     pub(crate) fn note_vendor_names(
         &mut self,
         dialect: Dialect,
@@ -126,6 +124,10 @@ impl SessionFacts {
                 _ => "User",
             };
             note(Fact::PrincipalType, kind);
+        }
+        if dialect == Dialect::Tencent {
+            let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
+            self.tag_pairs = self.resource_tags.iter().map(pair).collect();
         }
     }
 
@@ -242,8 +244,6 @@ impl Directory {
             known.push((Fact::SecureTransport, Known::Boolean(session.secure)));
         }
         facts.known = known;
-        let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
-        facts.tag_pairs = facts.resource_tags.iter().map(pair).collect();
         facts
     }
 }
@@ -376,15 +376,13 @@ impl<W: Words + ?Sized> Facts for RequestFacts<'_, W> {
 pub(crate) struct EarlyFacts<'a> {
     pub(crate) session: &'a SessionFacts,
     pub(crate) now: UnixMillis,
-    /// Whether a command will come; otherwise there is nothing to wait for.
-    pub(crate) command: bool,
 }
 
 impl Facts for EarlyFacts<'_> {
     fn find(&self, key: &keyward_policy::ConditionKey) -> Found<'_> {
         let fact = key.fact();
         let of_call = matches!(fact, Fact::DatabaseIndex | Fact::ClientName);
-        if self.command && (fact.is_of_command() || (of_call && !self.session.complete)) {
+        if fact.is_of_command() || (of_call && !self.session.complete) {
             return Found::Later;
         }
         self.session.find(key, self.now)

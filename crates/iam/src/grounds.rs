@@ -135,7 +135,6 @@ impl Grounds {
         EarlyFacts {
             session: &self.facts,
             now: self.now,
-            command: true,
         }
     }
 

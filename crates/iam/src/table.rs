@@ -12,8 +12,8 @@ use keyward_commands::{
     Touched, Words,
 };
 use keyward_policy::{
-    Clause, Conditions, Effect, Fact, KeyFields, KeyIndex, KeyPatterns, KeyUse, Match, NoFacts,
-    Policy, Statement, Touch,
+    Clause, Conditions, Effect, Fact, Glob, KeyFields, KeyIndex, KeyPatterns, KeyUse, Match,
+    NoFacts, Policy, Statement, Touch,
 };
 
 use crate::bits::{Bits, Weight, keyless_commands, statements};
@@ -581,17 +581,17 @@ impl<'a> Left<'a> {
                     Some(own) => fields.push(own),
                     None => return Check::Always,
                 },
-                ([clause], None) if *clause.key.fact() == Fact::Key && clause.globs().is_some() => {
-                    keys.push(KeyPatterns {
-                        keys: clause.globs().unwrap_or_default().into(),
+                _ => match key_globs(&clauses).filter(|_| own.is_none()) {
+                    Some(globs) => keys.push(KeyPatterns {
+                        keys: globs.into(),
                         ..KeyPatterns::default()
-                    });
-                }
-                _ => others.push(Conditional {
-                    fields: own.map(Cow::into_owned),
-                    clauses,
-                    whole: None,
-                }),
+                    }),
+                    None => others.push(Conditional {
+                        fields: own.map(Cow::into_owned),
+                        clauses,
+                        whole: None,
+                    }),
+                },
             }
         }
         let index = |patterns: &[&KeyPatterns]| match (patterns, effect) {
@@ -630,6 +630,14 @@ impl Conditional {
             clauses: Vec::new(),
             whole: at.map(|at| (Arc::clone(policy), at)),
         }
+    }
+}
+
+/// The patterns of a lone clause that compares `kvdb:Key` with patterns.
+fn key_globs(clauses: &[Clause]) -> Option<Vec<Glob>> {
+    match clauses {
+        [clause] if *clause.key.fact() == Fact::Key => clause.globs(),
+        _ => None,
     }
 }
 
