@@ -1,0 +1,139 @@
+//! Making one change on a copy of the directory, as whoever of the controlled may.
+
+use std::sync::Arc;
+
+use keyward_policy::Touch;
+
+use super::{EscalationStep, Search, State};
+use crate::apply::{ChangeContext, ChangeError};
+use crate::change::Change;
+use crate::entities::KeyStatus;
+use crate::session::Session;
+
+impl Search<'_> {
+    /// Makes one change as whoever of the controlled may; the state afterwards and the step.
+    pub(super) fn make(
+        &mut self,
+        state: &State,
+        change: &Change,
+        opens: Option<&Arc<str>>,
+        text: &str,
+    ) -> Option<(State, Vec<EscalationStep>)> {
+        self.tried += 1;
+        for by in &state.controlled {
+            let session = Session::of_identity(*by);
+            let Ok(approval) = state.directory.authorise_change(&session, change, self.at) else {
+                continue;
+            };
+            let path = Arc::clone(&state.directory.identity(*by)?.path);
+            let context = ChangeContext {
+                at: self.at,
+                by: path.to_string(),
+                accepts: approval.accepts,
+            };
+            let applied = match state.directory.apply(change, &context) {
+                Ok(applied) => applied,
+                Err(ChangeError::Limit { .. }) => {
+                    return self.make_room(state, change, opens, text);
+                }
+                Err(_) => return None,
+            };
+            let mut statements = Vec::new();
+            for requirement in &approval.requirements {
+                if let Some(action) = keyward_commands::action(requirement.action) {
+                    let decision = state.directory.decide(
+                        &session,
+                        action,
+                        &requirement.resource,
+                        &Touch::None,
+                        self.at,
+                    );
+                    statements.extend(decision.statements);
+                }
+            }
+            statements.dedup();
+            let mut next = State {
+                directory: applied.directory,
+                controlled: state.controlled.clone(),
+            };
+            if let Some(ix) = opens.and_then(|path| next.directory.identity_at(path))
+                && !next.controlled.contains(&ix)
+            {
+                next.controlled.push(ix);
+            }
+            let needs = approval.requirements.into_iter();
+            let mut steps = vec![EscalationStep {
+                by: path,
+                needs: needs.map(|need| (need.action, need.resource)).collect(),
+                statements,
+                text: text.to_owned(),
+                change: Some(change.clone()),
+                opens: opens.cloned(),
+            }];
+            // A trust may wait for its trustee: another controlled identity may accept it.
+            if !approval.accepts
+                && let Change::CreateTrust { id, trustor, .. } = change
+            {
+                let organisation = trustor.split('/').nth(1).unwrap_or_default();
+                let path = format!("org/{organisation}/trust/{id}");
+                let accept = Change::AcceptTrust { path };
+                let (accepted, more) =
+                    self.make(&next, &accept, None, "accepts the trust for its trustee")?;
+                steps.extend(more);
+                next = accepted;
+            }
+            return Some((next, steps));
+        }
+        None
+    }
+
+    /// Deletes a key where there are as many as there may be.
+    fn make_room(
+        &mut self,
+        state: &State,
+        change: &Change,
+        opens: Option<&Arc<str>>,
+        text: &str,
+    ) -> Option<(State, Vec<EscalationStep>)> {
+        let Change::CreateAccessKey { identity, .. } = change else {
+            return None;
+        };
+        let ix = state.directory.identity_at(identity)?;
+        let keys = state.directory.identity(ix)?.access_keys.iter();
+        let keys: Vec<String> = keys
+            .filter_map(|key| state.directory.access_key_by_ix(*key))
+            .filter(|key| key.status == KeyStatus::Active)
+            .map(|key| state.directory.access_key_path(key))
+            .collect();
+        for path in keys {
+            let delete = Change::DeleteAccessKey { path: path.clone() };
+            let disable = Change::UpdateAccessKey {
+                path: path.clone(),
+                status: KeyStatus::Disabled,
+            };
+            for (room, verb) in [(delete, "deletes"), (disable, "disables")] {
+                let text_of_room = format!("{verb} {path} to make room for another");
+                if let Some((next, mut steps)) = self.make(state, &room, None, &text_of_room)
+                    && let Some((end, more)) = self.make_once(&next, change, opens, text)
+                {
+                    steps.extend(more);
+                    return Some((end, steps));
+                }
+            }
+        }
+        None
+    }
+
+    /// As [`Self::make`], without making room a second time.
+    fn make_once(
+        &mut self,
+        state: &State,
+        change: &Change,
+        opens: Option<&Arc<str>>,
+        text: &str,
+    ) -> Option<(State, Vec<EscalationStep>)> {
+        let context = ChangeContext::system(self.at);
+        state.directory.apply(change, &context).ok()?;
+        self.make(state, change, opens, text)
+    }
+}
