@@ -100,15 +100,7 @@ pub(super) fn addresses(
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
-    use super::term::Term;
-    use crate::check::Document;
-    use crate::check::draft::{Draft, token_end};
-    use crate::check::report::Reporter;
-    use crate::check::rules::Kind;
-    use crate::condition::Operator;
-    use crate::finding::quoted;
+    use super::*;
 
     #[test]
     fn networks() {

@@ -140,11 +140,7 @@ pub(crate) fn takes_variables(dialect: Dialect, operator: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::values::values;
-    use crate::Dialect;
-    use crate::check::draft::{Draft, Wanted};
-    use crate::condition::{ConditionKey, Operator, SetOperator};
-    use crate::finding::quoted;
+    use super::*;
 
     #[test]
     fn operators() {

@@ -1,0 +1,143 @@
+//! The values of condition keys that are tried.
+
+use keyward_commands::ActionId;
+
+use super::actions::can_have;
+use super::direction::{Direction, Focus};
+use crate::analysis::product::Exhausted;
+use crate::analysis::request::{Assignment, FactValue, RequestFacts, Variable};
+use crate::analysis::values::{Domain, Use};
+use crate::condition::Fact;
+use crate::{ConditionKey, Touch};
+
+/// Most combinations of values of condition keys that are tried for one group of requests.
+const MAX_ASSIGNMENTS: usize = 4_096;
+
+impl<'d, 'a> Direction<'d, 'a> {
+    /// What the condition keys in these grains can be.
+    pub(super) fn domains(
+        &mut self,
+        here: &Focus<'d, 'a>,
+        action: ActionId,
+        own_holds: bool,
+    ) -> Result<Vec<Domain>, Exhausted> {
+        let mut keys: Vec<(Variable, &'a ConditionKey, Vec<Use<'a>>, bool)> = Vec::new();
+        for grain in here.all() {
+            let statement = grain.statement;
+            let conditions = statement.conditions.as_ref();
+            let clauses = conditions.map_or(&[][..], |conditions| conditions.clauses());
+            let mut add = |key: &'a ConditionKey, used: Option<Use<'a>>| {
+                if key.fact().is_of_touch() || *key.fact() == Fact::KeyCount {
+                    return;
+                }
+                let variable = Variable::of(key);
+                let known = keys.iter_mut().find(|(own, ..)| *own == variable);
+                match known {
+                    Some((_, _, uses, templated)) => {
+                        *templated |= used.is_none();
+                        uses.extend(used);
+                    }
+                    None => {
+                        let templated = used.is_none();
+                        keys.push((variable, key, used.into_iter().collect(), templated));
+                    }
+                }
+            };
+            for clause in clauses {
+                add(&clause.key, Some((clause, grain.effect)));
+                for variable in clause.values().iter().flat_map(|value| value.variables()) {
+                    add(variable, None);
+                }
+            }
+            if let Some(templates) = &statement.templates {
+                for variable in templates.all().flat_map(|template| template.variables()) {
+                    add(variable, None);
+                }
+            }
+        }
+        let mut domains = Vec::new();
+        for (_, key, uses, templated) in &keys {
+            self.work.spend(100 * uses.len())?;
+            let there = can_have(action, key.fact());
+            let mut domain = Domain::new(key, uses, *templated, there, self.work)?;
+            // Of the grain itself every clause must hold.
+            let own = here
+                .grain
+                .statement
+                .conditions
+                .as_ref()
+                .filter(|_| own_holds);
+            let own = own.map_or(&[][..], |conditions| conditions.clauses());
+            for clause in own {
+                let fixed = clause.values().iter().all(|value| value.is_fixed());
+                if Variable::of(&clause.key) == domain.variable && fixed {
+                    let holds = |value: &FactValue| {
+                        let entry = (domain.variable.clone(), (*key).clone(), value.clone());
+                        let assignment = Assignment(vec![entry]);
+                        clause.holds(here.grain.effect, &assigned(&assignment)) == Some(true)
+                    };
+                    let kept: Vec<FactValue> = domain
+                        .values
+                        .iter()
+                        .filter(|value| holds(value))
+                        .cloned()
+                        .collect();
+                    domain.values = kept;
+                }
+            }
+            domains.push(domain);
+        }
+        Ok(domains)
+    }
+}
+
+/// Values for each domain, in all combinations.
+pub(super) struct Assignments<'d> {
+    domains: &'d [Domain],
+    next: Option<Vec<usize>>,
+}
+
+impl<'d> Assignments<'d> {
+    pub(super) fn new(domains: &'d [Domain]) -> Result<Self, Exhausted> {
+        let mut count = 1_usize;
+        for domain in domains {
+            count = count.saturating_mul(domain.values.len());
+        }
+        if count > MAX_ASSIGNMENTS {
+            return Err(Exhausted);
+        }
+        Ok(Self {
+            domains,
+            next: (count > 0).then(|| vec![0; domains.len()]),
+        })
+    }
+
+    pub(super) fn next(&mut self) -> Option<Assignment> {
+        let chosen = self.next.as_mut()?;
+        let values = self.domains.iter().zip(chosen.iter());
+        let assignment = values.map(|(domain, choice)| {
+            let value = domain.values[*choice].clone();
+            (domain.variable.clone(), domain.key.clone(), value)
+        });
+        let assignment = Assignment(assignment.collect());
+        let mut at = 0;
+        loop {
+            let Some(choice) = chosen.get_mut(at) else {
+                self.next = None;
+                break;
+            };
+            *choice += 1;
+            if *choice < self.domains[at].values.len() {
+                break;
+            }
+            *choice = 0;
+            at += 1;
+        }
+        Some(assignment)
+    }
+}
+
+/// The facts of an assignment, without keys and channels.
+pub(super) fn assigned(assignment: &Assignment) -> RequestFacts<'_> {
+    RequestFacts::new(assignment, &Touch::None)
+}
