@@ -75,6 +75,43 @@ pub fn hash_secret(hash_key: &HashKey, secret: &AccessKeySecret) -> [u8; 32] {
     )
 }
 
+/// Random secrets of people that are kept as keyed hashes only. One secret never stands for another
+/// purpose or owner.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PersonSecret {
+    /// Of a login session.
+    Login,
+    /// A recovery code.
+    Recovery,
+    /// Of an invitation to an organisation.
+    Invitation,
+    /// Of a link of the operator's with which a password is set.
+    Setup,
+    /// Of a form, so that no other site's page can have made it.
+    Form,
+}
+
+/// What is stored of a random secret of a person. `owner`: the path of the user, or of what one is
+/// invited to.
+#[must_use]
+pub fn hash_person_secret(
+    hash_key: &HashKey,
+    kind: PersonSecret,
+    owner: &str,
+    secret: &[u8],
+) -> [u8; 32] {
+    let domain: &[u8] = match kind {
+        PersonSecret::Login => b"keyward login session 1\0",
+        PersonSecret::Recovery => b"keyward recovery code 1\0",
+        PersonSecret::Invitation => b"keyward invitation 1\0",
+        PersonSecret::Setup => b"keyward setup link 1\0",
+        PersonSecret::Form => b"keyward form 1\0",
+    };
+    // Paths have no zero byte: the end of the owner is plain.
+    hash_key.hash(domain, &[owner.as_bytes(), b"\0", secret])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

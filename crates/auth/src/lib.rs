@@ -1,22 +1,40 @@
 //! Verification of credentials, hashing of their secrets, and the slowing of those who guess.
 //!
-//! Access keys only, so far: [`AccessKeyId`], [`AccessKeySecret`], [`hash_secret`] under the
-//! deployment's [`HashKey`], and [`login`] with them; [`LoginThrottle`] counts what failed. Keeps no files and knows no clock;
+//! Access keys: [`AccessKeyId`], [`AccessKeySecret`], [`hash_secret`] under the
+//! deployment's [`HashKey`], and [`login`] with them; [`LoginThrottle`] counts what failed.
+//! People: [`hash_password`], [`TotpSecret`], [`passkey`], [`PersonToken`], slowed by [`AccountThrottle`]. Keeps no files and knows no clock;
 //! random values come from the operating system.
 
 mod access_key;
+mod account_throttle;
 mod hash;
 mod login;
+pub mod passkey;
+mod password;
+mod person_token;
 mod random;
 mod throttle;
+mod totp;
 
 pub use access_key::{
     AccessKeyId, AccessKeyIdError, AccessKeySecret, AccessKeySecretError, KEY_ID_LEN,
     KEY_ID_PREFIX, SECRET_LEN, SECRET_PREFIX,
 };
-pub use hash::{HASH_KEY_LEN, HashKey, hash_secret};
+pub use account_throttle::{
+    ATTEMPT_WINDOW, AccountThrottle, Admission, FREE_ATTEMPTS, Guessed, LONGEST_DELAY,
+};
+pub use hash::{HASH_KEY_LEN, HashKey, PersonSecret, hash_person_secret, hash_secret};
 pub use login::{Login, LoginError, PASSWORD_ONLY_USER, login};
+pub use password::{
+    MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS, WeakPassword, check_password, hash_password,
+    verify_password,
+};
+pub use person_token::{
+    INVITATION_PREFIX, LOGIN_TOKEN_PREFIX, PersonToken, RECOVERY_CODES, SETUP_PREFIX,
+    hash_recovery_code, recovery_code,
+};
 pub use random::{account_number, decision_id, random_bytes, random_secret_bytes, random_slug};
 pub use throttle::{
     FAILURE_SPACING, FAILURE_WINDOW, FREE_FAILURES, LONGEST_WAIT, LoginThrottle, MAX_SOURCES,
 };
+pub use totp::{TOTP_SECRET_LEN, TOTP_STEP_SECONDS, TotpSecret};
