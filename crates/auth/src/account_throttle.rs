@@ -81,7 +81,7 @@ fn pause(guessed: Guessed, failures: u32) -> u64 {
     };
     match over {
         0 if failures < FREE_ATTEMPTS => 0,
-        over => (1_000_u64 << over.min(20) / 2).min(most),
+        over => (1_000_u64 << (over.min(20) / 2)).min(most),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Attestation is neither asked for nor looked at: who makes a passkey for his own account may
 //! choose his authenticator. Signatures are ES256, EdDSA or RS256. Why this is not a library:
-//! `docs/decisions/0007-passkeys.md`.
+//! `docs/decisions/0012-passkeys-without-a-library.md`.
 
 mod cbor;
 mod key;
