@@ -10,7 +10,8 @@ use keyward_iam::{
 };
 use keyward_policy::{KeyUse, Touch};
 
-const NOW: UnixMillis = UnixMillis(1);
+/// 2026-01-01, so that a date in a command's arguments can be over.
+const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 
 struct World {
     directory: Directory,

@@ -27,7 +27,8 @@ pub use actions::{
     connect_only_actions, execute_actions,
 };
 pub use arguments::{
-    Argument, ArgumentRules, Limit, blocking, count, key_count, script, ttl, value_bytes,
+    Argument, ArgumentRules, Limit, blocking, count, expires_now, key_count, script, ttl,
+    value_bytes,
 };
 pub use catalogue::{COMMAND_COUNT, CommandId, by_name};
 pub use command::{

@@ -11,7 +11,7 @@ use crate::bits::Bits;
 use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
 use crate::evaluate::Question;
-use crate::facts::{Call, CallWords, RequestFacts};
+use crate::facts::{Call, CallWords, DecidedAs, RequestFacts};
 use crate::grounds::{Grant, Grounds};
 use crate::ids::{DatabaseIx, UnixMillis};
 use crate::session::{Principal, Session};
@@ -94,6 +94,20 @@ pub(crate) fn touches_keys(touch: &Touch<'_>) -> bool {
         Touch::EveryKey { .. } => true,
         Touch::Named { keys, .. } => !keys.is_empty(),
     }
+}
+
+/// The keys of a call, as a command that deletes uses them.
+pub(crate) fn deleted_keys<'a>(touch: &Touch<'a>) -> Vec<KeyUse<'a>> {
+    let keys = match *touch {
+        Touch::Named { keys, .. } => keys,
+        _ => &[],
+    };
+    let written = |key: &KeyUse<'a>| KeyUse {
+        key: key.key,
+        reads: false,
+        writes: true,
+    };
+    keys.iter().map(written).collect()
 }
 
 fn connect_question(request: &dyn Facts) -> Question<'_> {
@@ -234,6 +248,35 @@ impl Grounds {
         })
     }
 
+    /// Decides a call as the command that it also is, since what it sets an expiry of is gone at once.
+    pub(crate) fn decide_deletion(&self, deletes: CommandId, question: &Question<'_>) -> Decision {
+        let keys = deleted_keys(&question.touch);
+        let touch = match &question.touch {
+            Touch::Named { .. } => Touch::Named {
+                keys: &keys,
+                channels: &[],
+            },
+            other => *other,
+        };
+        let decision = self.evaluate(&Question {
+            action: deletes.action(),
+            touch,
+            request: &DecidedAs {
+                request: question.request,
+                command: deletes,
+            },
+        });
+        if decision.is_allow() {
+            return decision;
+        }
+        let why = |message: String| format!("a time that is over deletes at once: {message}");
+        Decision {
+            message: why(decision.message),
+            public_message: why(decision.public_message),
+            ..decision
+        }
+    }
+
     /// Whether an allowed command tells the names of some keys only.
     fn is_filtered(&self, command: CommandId, administration: bool) -> bool {
         command.command().scope == CommandScope::Enumeration
@@ -281,6 +324,15 @@ impl Grounds {
             request: &RequestFacts::new(&self.facts, *call, Some(of_call)),
         };
         let mut decision = self.decide_action(&question, administration);
+        let now = call.now.0 as i64;
+        if decision.is_allow()
+            && let Some(deletes) = keyward_commands::expires_now(command, words, now)
+        {
+            let deletion = self.decide_deletion(deletes, &question);
+            if !deletion.is_allow() {
+                return deletion;
+            }
+        }
         if decision.is_allow() && self.is_filtered(command, administration) {
             for message in [&mut decision.message, &mut decision.public_message] {
                 message.push_str("; it shows only the keys that it would be allowed to read");

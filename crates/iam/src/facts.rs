@@ -364,9 +364,31 @@ impl<W: Words + ?Sized> Facts for RequestFacts<'_, W> {
         Some(AclCall {
             command: of_call.command,
             words: &of_call.words,
+            also: None,
             db_index: self.call.database_index,
             databases,
         })
+    }
+}
+
+/// A call that is decided as another command, too, because of what its arguments do: that command
+/// has the call's keys, and none of its arguments.
+pub(crate) struct DecidedAs<'a> {
+    pub(crate) request: &'a dyn Facts,
+    pub(crate) command: CommandId,
+}
+
+impl Facts for DecidedAs<'_> {
+    fn find(&self, key: &keyward_policy::ConditionKey) -> Found<'_> {
+        match never_has(self.command, key.fact()) {
+            true => Found::Absent,
+            false => self.request.find(key),
+        }
+    }
+
+    fn call(&self) -> Option<AclCall<'_>> {
+        let also = Some(self.command.action());
+        self.request.call().map(|call| AclCall { also, ..call })
     }
 }
 

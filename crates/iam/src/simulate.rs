@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use keyward_commands::{ActionId, Flags};
+use keyward_commands::{ActionId, CommandId, Flags};
 use keyward_policy::{
-    ChannelUse, Dialect, Effect, IdentityPattern, KeyUse, ListedFacts, Policy, PolicyKind, Touch,
-    VendorPlace, VendorPrincipal,
+    ChannelUse, ConditionKey, Dialect, Effect, IdentityPattern, KeyUse, ListedFacts, Policy,
+    PolicyKind, Touch, Value, VendorPlace, VendorPrincipal,
 };
 
 use crate::aliases::VendorAliases;
@@ -366,11 +366,12 @@ impl Case {
                     Some(asking) => asking,
                     None => self.own_terms("database", database)?,
                 };
+                let grounds = self.grounds(asking)?;
                 let call = Call {
                     database_index: *db_index,
+                    now: self.moment(),
                     ..Call::default()
                 };
-                let grounds = self.grounds(asking)?;
                 if grounds.is_of_acl_alone() {
                     return Ok(grounds.decide_by_acl(words, &call));
                 }
@@ -387,17 +388,63 @@ impl Case {
                 let action = find_action(action)?;
                 let grounds = self.grounds(self.own_terms("resource", resource)?)?;
                 Ok(names.ask(action, |touch| {
-                    grounds.decide_action(
-                        &Question {
-                            action,
-                            touch: *touch,
-                            request: &RequestFacts::plain(&grounds.facts, grounds.now),
-                        },
-                        false,
-                    )
+                    let question = Question {
+                        action,
+                        touch: *touch,
+                        request: &RequestFacts::plain(&grounds.facts, grounds.now),
+                    };
+                    let decision = grounds.decide_action(&question, false);
+                    match self.deletes(action).filter(|_| decision.is_allow()) {
+                        Some(deletes) => {
+                            let deletion = grounds.decide_deletion(deletes, &question);
+                            if deletion.is_allow() {
+                                decision
+                            } else {
+                                deletion
+                            }
+                        }
+                        None => decision,
+                    }
                 }))
             }
         }
+    }
+
+    /// The first value of the context under one of Keyward's own names, in whatever dialect it stands.
+    fn known(&self, name: &str) -> Option<&[u8]> {
+        let key = ConditionKey::new(Dialect::Native, name);
+        let fact = |name: &str| {
+            let dialect = match name.split_once(':') {
+                Some(("aws", _)) => Dialect::Aws,
+                Some(("qcs", _)) => Dialect::Tencent,
+                Some(("acs", _)) => Dialect::Alibaba,
+                _ => Dialect::Native,
+            };
+            ConditionKey::new(dialect, name).fact().clone()
+        };
+        let mut known = self.context.iter();
+        let found = known.find(|(name, _)| fact(name) == *key.fact());
+        found.and_then(|(_, values)| Some(&**values.first()?))
+    }
+
+    /// When the call comes: as the context says, else at a moment that is before every call.
+    fn moment(&self) -> UnixMillis {
+        let time = self
+            .known("keyward:CurrentTime")
+            .and_then(|text| Value::Text(text).time())
+            .or_else(|| {
+                let seconds = self.known("keyward:EpochTime")?;
+                Value::Text(seconds).number()?.to_milli()
+            });
+        UnixMillis(time.map_or(EARLIEST, |time| u64::try_from(time).unwrap_or(0)))
+    }
+
+    /// What an action also is if the context gives it a time that is over.
+    fn deletes(&self, action: ActionId) -> Option<CommandId> {
+        let deletes = action.command()?.expiring_deletes_as()?;
+        let ttl = self.known("kvdb:TtlSeconds")?;
+        let over = Value::Text(ttl).number()?.to_milli()? <= 0;
+        over.then_some(deletes)
     }
 
     /// The vendor's documents decide, whatever the action's service; nothing is implied. Keys and
@@ -425,6 +472,9 @@ impl Case {
         })
     }
 }
+
+/// 2026-01-01: without a clock in the context, arguments that are dates are counted from here.
+const EARLIEST: u64 = 1_767_225_600_000;
 
 fn test_addresses() -> Vec<TermsAddress> {
     let address = |dialect| TermsAddress {

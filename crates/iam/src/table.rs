@@ -14,11 +14,11 @@ use keyward_commands::{
 use keyward_policy::{KeyUse, Touch};
 
 use crate::bits::{Bits, keyless_commands};
-use crate::decide::{CommandTouch, touches_keys};
+use crate::decide::{CommandTouch, deleted_keys, touches_keys};
 use crate::decision::Outcome;
 use crate::directory::Directory;
 use crate::evaluate::Question;
-use crate::facts::{Call, CallWords, RequestFacts};
+use crate::facts::{Call, CallWords, DecidedAs, RequestFacts};
 use crate::grounds::Grounds;
 use crate::ids::{DatabaseIx, UnixMillis};
 use crate::session::Session;
@@ -184,6 +184,12 @@ impl DecisionTable {
             .any(|command| sure.contains(command.action()));
         for id in CommandId::all() {
             let (action, command) = (id.action(), id.command());
+            if let Some(deletes) = id.expiring_deletes_as()
+                && !sure.contains(deletes.action())
+            {
+                // Whether the time is over is in the words.
+                sure.remove(action);
+            }
             match command.class {
                 CommandClass::Always => sure.insert(action),
                 CommandClass::ConnectOnly if implied => {
@@ -327,6 +333,8 @@ impl DecisionTable {
             touched,
         };
         let facts = RequestFacts::new(&self.compiled.grounds.facts, request.call, Some(of_call));
+        let now = request.call.now.0 as i64;
+        let deletes = keyward_commands::expires_now(request.command, request.words, now);
         let ask = |touch: &Touch<'_>| {
             let asked = Question {
                 action,
@@ -334,11 +342,11 @@ impl DecisionTable {
                 request: &facts,
             };
             if connect_only {
-                self.compiled.allows_connect_only(action, &asked)
-            } else {
-                let compiled = &self.compiled;
-                compiled.residual(action).allows(&compiled.grounds, &asked)
+                return self.compiled.allows_connect_only(action, &asked);
             }
+            let compiled = &self.compiled;
+            compiled.residual(action).allows(&compiled.grounds, &asked)
+                && deletes.is_none_or(|deletes| compiled.allows_deletion(deletes, &asked))
         };
         // Up to four keys fit on the stack.
         let none = KeyUse {
@@ -370,6 +378,29 @@ impl DecisionTable {
 impl Compiled {
     fn residual(&self, action: ActionId) -> &Residual {
         self.residuals[action.index()].get_or_init(|| Residual::compile(&self.grounds, action))
+    }
+
+    /// Whether a call is also allowed as the command that it is, since its time is over.
+    #[cold]
+    fn allows_deletion(&self, deletes: CommandId, asked: &Question<'_>) -> bool {
+        if self.grounds.has_acl() {
+            // ACL rules are asked for the call itself.
+            return self.grounds.decide_deletion(deletes, asked).is_allow();
+        }
+        let keys = deleted_keys(&asked.touch);
+        let asked = Question {
+            action: deletes.action(),
+            touch: Touch::Named {
+                keys: &keys,
+                channels: &[],
+            },
+            request: &DecidedAs {
+                request: asked.request,
+                command: deletes,
+            },
+        };
+        self.residual(deletes.action())
+            .allows(&self.grounds, &asked)
     }
 
     fn allows_connect_only(&self, action: ActionId, asked: &Question<'_>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use keyward_commands::{CommandId, Words};
+use keyward_commands::{ActionId, CommandId, Words};
 
 use crate::condition::{ConditionKey, Fact};
 use crate::number::Number;
@@ -96,6 +96,9 @@ pub struct AclCall<'a> {
     pub command: CommandId,
     /// The words, name first.
     pub words: &'a dyn Words,
+    /// Another action that is asked for because of the call's arguments. The server knows nothing of
+    /// it: what its rules say about the call is the answer.
+    pub also: Option<ActionId>,
     /// Number of the connection's database.
     pub db_index: u32,
     /// How many databases the server has; `u32::MAX` if that is not known.

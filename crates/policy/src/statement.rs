@@ -272,11 +272,17 @@ impl Statement {
             touch => touch,
         };
         let unknown = self.unknown(touch);
+        if let Some(user) = &self.acl {
+            let call = facts.call();
+            let also = call.filter(|call| call.also == Some(action));
+            let action = also.map_or(action, |call| call.command.action());
+            if !self.actions.contains(action) {
+                return Match::Action;
+            }
+            return user.matches(action, call);
+        }
         if !self.actions.contains(action) {
             return Match::Action;
-        }
-        if let Some(user) = &self.acl {
-            return user.matches(action, facts.call());
         }
         let named = self.names_resources();
         if named && !self.concerns(resource, facts).unwrap_or(unknown) {

@@ -102,6 +102,18 @@ impl CommandId {
             Argument::Script => rules.script.is_some(),
         }
     }
+
+    /// What some calls of the command also are: see [`expires_now`].
+    #[must_use]
+    pub fn expiring_deletes_as(self) -> Option<Self> {
+        self.command().arguments.ttl?;
+        let deletes = match self.command().name {
+            "expire" | "expireat" | "pexpire" | "pexpireat" | "getex" => "del",
+            "hexpire" | "hexpireat" | "hpexpire" | "hpexpireat" | "hgetex" => "hdel",
+            _ => return None,
+        };
+        crate::by_name(deletes)
+    }
 }
 
 /// `kvdb:TtlSeconds`, in milliseconds: for how long what the call writes is to live, or the key that
@@ -116,6 +128,15 @@ pub fn ttl<W: Words + ?Sized>(id: CommandId, words: &W, now: i64) -> Limit {
     limit(id, words, id.command().arguments.ttl, |rule| {
         Limit::of(ttl::find(rule, words, now))
     })
+}
+
+/// What a call that only sets an expiry also is, if that is now or in the past: `DEL` of the key, or
+/// `HDEL` of its fields. `None` for every other call; what writes a value in the same breath (`SET`,
+/// `RESTORE`) replaces what was there in any case, and the server refuses such a time in most of them.
+#[must_use]
+pub fn expires_now<W: Words + ?Sized>(id: CommandId, words: &W, now: i64) -> Option<CommandId> {
+    let deletes = id.expiring_deletes_as()?;
+    matches!(ttl(id, words, now), Limit::At(time) if time <= 0).then_some(deletes)
 }
 
 /// `kvdb:ValueBytes`: the longest piece of data that the call stores, in bytes: a value, an element, a

@@ -187,3 +187,36 @@ fn the_table_has_every_argument_that_servers_name() {
     }
     assert_eq!(missing.iter().collect::<Vec<_>>(), OTHERS);
 }
+
+#[test]
+fn an_expiry_that_is_over_deletes() {
+    let cases = [
+        ("EXPIRE k -1", Some("del")),
+        ("EXPIRE k 0 NX", Some("del")),
+        ("EXPIRE k 1", None),
+        ("EXPIRE k -9223372036854775808", None), // the server refuses it
+        ("EXPIRE k", None),
+        ("PEXPIRE k -9223372036854775808", Some("del")),
+        ("EXPIREAT k 1000000", Some("del")), // now
+        ("EXPIREAT k 1000001", None),
+        ("PEXPIREAT k -9223372036854775808", Some("del")),
+        ("GETEX k EXAT 999999", Some("del")),
+        ("GETEX k EX 0", None), // the server refuses it
+        ("GETEX k PERSIST", None),
+        ("HEXPIRE k 0 FIELDS 1 f", Some("hdel")),
+        ("HGETEX k PXAT 1 FIELDS 1 f", Some("hdel")),
+        ("SET k v EXAT 1", None), // replaces the value in any case
+        ("DEL k", None),
+    ];
+    for (call, expected) in cases {
+        let call = words(call);
+        let found = expires_now(resolve(&call).unwrap(), &call, NOW);
+        let found = found.map(|id| id.command().name);
+        assert_eq!(
+            found,
+            expected,
+            "{:?}",
+            String::from_utf8_lossy(&call.join(&b' '))
+        );
+    }
+}

@@ -33,11 +33,12 @@ fn read(word: &[u8], clock: Clock, now: i64) -> Option<i64> {
         Unit::Seconds => number.checked_mul(1000)?,
         Unit::Milliseconds => number,
     };
-    if clock.date {
-        time.checked_sub(now)
+    // The least number is a date, too, long past.
+    Some(if clock.date {
+        time.saturating_sub(now)
     } else {
-        Some(time)
-    }
+        time
+    })
 }
 
 /// The last `EX`, `PX`, `EXAT` or `PXAT` among options. Different ones, and `KEEPTTL` or `PERSIST`

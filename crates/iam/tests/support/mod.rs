@@ -105,7 +105,7 @@ const KEYS: [&str; 9] = [
 ];
 
 /// Commands that touch keys in every way there is.
-pub(crate) const COMMANDS: [&[&str]; 22] = [
+pub(crate) const COMMANDS: [&[&str]; 25] = [
     &["GET", "a:1"],
     &["GET", "b"],
     &["SET", "a:1", "v"],
@@ -128,6 +128,9 @@ pub(crate) const COMMANDS: [&[&str]; 22] = [
     &["PUBLISH", "a:x", "m"],
     &["PSUBSCRIBE", "a:*"],
     &["CONFIG", "SET", "a", "b"],
+    &["EXPIRE", "a:1", "60"],
+    &["EXPIRE", "a:1", "-1"],
+    &["GETEX", "b", "EXAT", "1"],
 ];
 
 /// Conditions and variables of every kind: what is known of the session, the moment, the call.

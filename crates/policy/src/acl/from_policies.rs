@@ -46,6 +46,7 @@ impl AclUser {
         let mut export = Export {
             within: within.intersect(execute_actions()),
             denied: ActionBits::EMPTY,
+            deletes: ActionBits::EMPTY,
             selectors: Vec::new(),
             losses: Losses::default(),
         };
@@ -64,6 +65,10 @@ impl AclUser {
             .collect();
         if !export.denied.contains(CONNECT) {
             let whole = export.holds_whole_database(&allows);
+            export.deletes = allows
+                .iter()
+                .filter(|statement| is_unrestricted(statement))
+                .fold(ActionBits::EMPTY, |all, one| all.union(&one.actions));
             for statement in allows {
                 export.allow(statement, whole);
             }
@@ -94,6 +99,8 @@ struct Export {
     within: ActionBits,
     /// Actions that some Deny touches, if only in part.
     denied: ActionBits,
+    /// What may be done to every key.
+    deletes: ActionBits,
     selectors: Vec<Selector>,
     losses: Losses,
 }
@@ -182,6 +189,17 @@ impl Export {
             self.copy(user, &actions);
             return;
         }
+        let deletable = actions
+            .union(&self.deletes)
+            .intersect(&self.within)
+            .subtract(&self.denied);
+        let keeping = bits(|id| {
+            id.expiring_deletes_as()
+                .is_some_and(|deletes| !deletable.contains(deletes.action()))
+        });
+        let what = "`EXPIRE`, `GETEX` and their like, which with a time that is over delete, where \
+                    `DEL` (`HDEL` for fields) is not allowed, too";
+        self.leave_out(&mut actions, &keeping, what);
         let Some(fields) = &statement.keys else {
             self.add(&actions, None, None);
             return;

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use keyward_commands::{
-    ActionBits, ChannelRule, CommandClass, CommandId, KeyFlags, connect_only_actions,
+    ActionBits, ActionId, ChannelRule, CommandClass, CommandId, KeyFlags, connect_only_actions,
     execute_actions,
 };
 
@@ -157,6 +157,20 @@ impl AclUser {
                 "scripts and functions need the whole database: {}",
                 some_of(&scripts)
             ));
+        }
+        let expires_alone = |selector: &Selector| {
+            let commands = &selector.commands;
+            let mut all = commands.iter().filter_map(ActionId::command);
+            all.any(|id| {
+                id.expiring_deletes_as()
+                    .is_some_and(|deletes| !commands.contains(deletes.action()))
+            })
+        };
+        if self.selectors.iter().any(expires_alone) {
+            losses.add(
+                "`EXPIRE`, `GETEX` and their like with a time that is over delete: that needs `DEL` \
+                 or `HDEL`, too",
+            );
         }
         let sorts = CommandId::all().filter(|id| {
             matches!(id.command().name, "sort" | "sort_ro") && possible.contains(id.action())
