@@ -9,6 +9,7 @@ mod access_key;
 mod account_throttle;
 mod hash;
 mod login;
+mod master_key;
 pub mod passkey;
 mod password;
 mod person_token;
@@ -25,6 +26,10 @@ pub use account_throttle::{
 };
 pub use hash::{HASH_KEY_LEN, HashKey, PersonSecret, hash_person_secret, hash_secret};
 pub use login::{Login, LoginError, PASSWORD_ONLY_USER, login};
+pub use master_key::{
+    MASTER_KEY_LEN, MAX_PURPOSE_LEN, MIN_PASSPHRASE_LEN, MasterKey, MasterKeyError, MasterKeyId,
+    PASSPHRASE_SALT_LEN, SealError, sealed_of_text, text_of_sealed,
+};
 pub use password::{
     MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS, WeakPassword, check_password, hash_password,
     verify_password,

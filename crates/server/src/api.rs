@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use keyward_auth::{HashKey, LoginThrottle};
+use keyward_auth::{HashKey, LoginThrottle, MasterKey};
 use keyward_iam::{
     Change, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts, UnixMillis,
 };
@@ -30,6 +30,8 @@ pub struct Api {
     pub control: Arc<ControlPlane>,
     /// Key of the hashes of access-key secrets.
     pub hash_key: Arc<HashKey>,
+    /// Key under which secrets are sealed that have to be read again.
+    pub master_key: Arc<MasterKey>,
     /// Failed logins, by source.
     pub throttle: Arc<LoginThrottle>,
     /// Denials, and while somebody watches, every decision.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, hash_secret};
+use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, hash_secret};
 use keyward_iam::{Backend, Change, DecisionLog, PolicyInput};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
 use keyward_store::Store;
@@ -79,6 +79,7 @@ impl World {
         let api = Arc::new(Api {
             control: Arc::clone(&control),
             hash_key,
+            master_key: Arc::new(MasterKey::generate()),
             throttle: Arc::new(LoginThrottle::new()),
             log: Arc::new(DecisionLog::new()),
             allow_administration: false,

@@ -158,3 +158,51 @@ pub enum ReadAuditError {
         source: rusqlite::Error,
     },
 }
+
+/// Why a master key is not the store's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindMasterKeyError {
+    /// The secrets in the store were sealed under another key.
+    #[error(
+        "the master key is not the one that the store's secrets are sealed under: \
+         give the key that was used before, or put its file back from a backup"
+    )]
+    Another,
+    /// The store could not be read or written.
+    #[error("the store could not be asked for its master key's id")]
+    Sqlite {
+        /// What SQLite said.
+        #[from]
+        source: rusqlite::Error,
+    },
+}
+
+/// Why secrets were not sealed under another key. All are as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResealError<E> {
+    /// A secret does not open with the key that it should be sealed under.
+    #[error("a secret of `{path}` could not be sealed again")]
+    Secret {
+        /// The entity, or the name of the deployment's own secret.
+        path: String,
+        /// Why.
+        source: E,
+    },
+    /// A row is no JSON.
+    #[error("the row of `{path}` is not readable")]
+    Body {
+        /// Path of the entity.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The store could not be read or written.
+    #[error("the store could not be read or written")]
+    Sqlite {
+        /// What SQLite said.
+        #[from]
+        source: rusqlite::Error,
+    },
+}

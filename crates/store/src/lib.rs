@@ -8,10 +8,14 @@ mod audit;
 mod data_dir;
 mod error;
 mod migration;
+mod sealed;
 mod sqlite;
 
 pub use audit::{AuditEntry, AuditRecord};
 pub use data_dir::{DataDir, DataDirError, KEY_LEN, read_private};
-pub use error::{BindHashKeyError, CommitError, LoadDirectoryError, OpenError, ReadAuditError};
+pub use error::{
+    BindHashKeyError, BindMasterKeyError, CommitError, LoadDirectoryError, OpenError,
+    ReadAuditError, ResealError,
+};
 pub use migration::SCHEMA_VERSION;
 pub use sqlite::{MAX_AUDIT_ENTRIES, Store};

@@ -15,10 +15,16 @@ struct Migration {
 }
 
 /// Every step, in order; the first leads to version 1.
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "initial",
-    sql: include_str!("../migrations/0001-initial.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "initial",
+        sql: include_str!("../migrations/0001-initial.sql"),
+    },
+    Migration {
+        name: "sealed and last used",
+        sql: include_str!("../migrations/0002-sealed-and-last-used.sql"),
+    },
+];
 
 /// The version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -109,7 +115,10 @@ mod tests {
 
     #[test]
     fn released_steps_are_never_edited() {
-        let released = ["2762b7bdb16b5fe1890a6269e9cfeeb78d1e9a55b14bc8f8755ddf0b57eacb91"];
+        let released = [
+            "2762b7bdb16b5fe1890a6269e9cfeeb78d1e9a55b14bc8f8755ddf0b57eacb91",
+            "927cfcb2aa6b0b040811525fa07018991776c843a1222a79f11e1a9a931533c3",
+        ];
         let checksums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
         assert_eq!(checksums, released);
     }

@@ -24,7 +24,7 @@ pub const MAX_AUDIT_ENTRIES: usize = 10_000;
 /// one writer. Calls block; what [`Store::commit`] acknowledged is on the disk.
 #[derive(Debug)]
 pub struct Store {
-    connection: Connection,
+    pub(crate) connection: Connection,
     revision: u64,
     /// Set when the disk failed in the middle of a commit: what it holds is unknown until the file
     /// is opened again, and until then nothing is acknowledged any more.
@@ -81,6 +81,11 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// After a change that was written and has this revision.
+    pub(crate) fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     /// Tells this deployment from others: 32 hexadecimal digits, not secret, never changing.
@@ -181,28 +186,17 @@ impl Store {
             "INSERT INTO entity (path, kind, body, revision) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (path) DO UPDATE SET
                  kind = excluded.kind, body = excluded.body, revision = excluded.revision";
-        const AUDIT: &str =
-            "INSERT INTO audit (revision, at, principal, actions, resource, summary, source)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let revision = integer(revision)?;
+        let stored = integer(revision)?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut upsert = transaction.prepare_cached(UPSERT)?;
         for row in rows {
             let body = row.body.as_ref().map(serde_json::Value::to_string);
-            upsert.execute(params![row.path, row.kind, body, revision])?;
+            upsert.execute(params![row.path, row.kind, body, stored])?;
         }
         drop(upsert);
-        transaction.prepare_cached(AUDIT)?.execute(params![
-            revision,
-            integer(audit.at.0)?,
-            audit.principal,
-            serde_json::Value::from(audit.actions.clone()).to_string(),
-            audit.resource,
-            audit.summary.to_string(),
-            audit.source.map(|source| source.to_string()),
-        ])?;
+        insert_audit(&transaction, revision, audit)?;
         transaction.commit()
     }
 
@@ -226,6 +220,27 @@ impl Store {
         let entries = statement.query_map([revision, limit], audit_entry)?;
         Ok(entries.collect::<Result<_, _>>()?)
     }
+}
+
+/// Writes the audit record of a change beside it.
+pub(crate) fn insert_audit(
+    transaction: &rusqlite::Transaction<'_>,
+    revision: u64,
+    audit: &AuditRecord,
+) -> Result<(), rusqlite::Error> {
+    const SQL: &str =
+        "INSERT INTO audit (revision, at, principal, actions, resource, summary, source)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    transaction.prepare_cached(SQL)?.execute(params![
+        integer(revision)?,
+        integer(audit.at.0)?,
+        audit.principal,
+        serde_json::Value::from(audit.actions.clone()).to_string(),
+        audit.resource,
+        audit.summary.to_string(),
+        audit.source.map(|source| source.to_string()),
+    ])?;
+    Ok(())
 }
 
 /// Makes the file if there is none, and takes others' permissions away. SQLite gives the files
@@ -295,12 +310,12 @@ fn leaves_doubt(error: &rusqlite::Error) -> bool {
 }
 
 /// SQLite's integers have a sign.
-fn integer(number: u64) -> Result<i64, rusqlite::Error> {
+pub(crate) fn integer(number: u64) -> Result<i64, rusqlite::Error> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// A number that is never negative.
-fn natural(row: &rusqlite::Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+pub(crate) fn natural(row: &rusqlite::Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }

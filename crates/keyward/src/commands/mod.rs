@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod acl;
+mod admin;
 mod bench;
 mod catalogue;
 mod connect;
@@ -38,6 +39,9 @@ use crate::output::{self, Format, Output};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Dev(dev::Arguments),
+    /// What the operator does on the machine itself.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Organisations.
     #[command(subcommand, visible_alias = "organisation")]
     Org(organisations::Command),
@@ -174,6 +178,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
     }
     match command {
         Command::Dev(arguments) => dev::run(&arguments, global, output)?,
+        Command::Admin(command) => admin::run(&command, global, output)?,
         Command::Org(command) => organisations::run(command, &context()?)?,
         Command::Identity(command) => identities::run(command, &context()?)?,
         Command::Group(command) => groups::run(command, &context()?)?,

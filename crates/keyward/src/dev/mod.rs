@@ -2,6 +2,7 @@
 
 mod announce;
 mod credentials;
+mod master_key;
 mod setup;
 mod upstream;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keyward_auth::{HashKey, LoginThrottle};
+use keyward_auth::{HashKey, LoginThrottle, MasterKey};
 use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword};
 use keyward_iam::DecisionLog;
 use keyward_net::{ListenError, ListenOptions, check_exposure, listen};
@@ -24,6 +25,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use announce::Announcement;
 use credentials::Keeper;
+pub(crate) use master_key::{Arguments as MasterKeyArguments, Keeper as MasterKeyKeeper, Rotated};
 
 /// Name of the store's file.
 const STORE_FILE: &str = "keyward.db";
@@ -69,12 +71,15 @@ pub(crate) struct Arguments {
     /// Threads for Redis clients; 0 means one a core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     workers: usize,
+    #[command(flatten)]
+    master_key: MasterKeyArguments,
 }
 
 /// What the process works on: a data directory, or memory.
 struct State {
     control: Arc<ControlPlane>,
     hash_key: Arc<HashKey>,
+    master_key: Arc<MasterKey>,
     keeper: Keeper,
 }
 
@@ -104,13 +109,11 @@ fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> 
         return Ok(State {
             control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
             hash_key: Arc::new(HashKey::generate()),
+            master_key: Arc::new(MasterKey::generate()),
             keeper: Keeper::nowhere(),
         });
     }
-    let directory = DataDir::lock(&global.profile.data_dir).map_err(|error| match error {
-        DataDirError::InUse { .. } => Failure::new(Exit::Conflict, error.to_string()),
-        error => Failure::of(&error),
-    })?;
+    let directory = lock_data(global)?;
     let hash_key = directory
         .key(HASH_KEY_FILE, keyward_auth::random_secret_bytes)
         .map_err(|error| Failure::of(&error))?;
@@ -119,11 +122,31 @@ fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> 
     store
         .bind_hash_key(&hash_key.fingerprint())
         .map_err(|error| Failure::of(&error))?;
+    let master_key = master_key::open(&arguments.master_key, &directory, &mut store)?;
     Ok(State {
         control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
         hash_key: Arc::new(hash_key),
+        master_key: Arc::new(master_key),
         keeper: Keeper::in_directory(directory),
     })
+}
+
+fn lock_data(global: &Global) -> Result<DataDir, Failure> {
+    DataDir::lock(&global.profile.data_dir).map_err(|error| match error {
+        DataDirError::InUse { .. } => Failure::new(Exit::Conflict, error.to_string()),
+        error => Failure::of(&error),
+    })
+}
+
+/// Seals every secret of the data directory under another master key.
+pub(crate) fn rotate_master_key(
+    arguments: &MasterKeyArguments,
+    to: MasterKeyKeeper,
+    global: &Global,
+) -> Result<Rotated, Failure> {
+    let directory = lock_data(global)?;
+    let mut store = Store::open(directory.file(STORE_FILE)).map_err(|error| Failure::of(&error))?;
+    master_key::rotate(arguments, to, &directory, &mut store)
 }
 
 async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
@@ -195,6 +218,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let api = Arc::new(Api {
         control: Arc::clone(&state.control),
         hash_key: Arc::clone(&state.hash_key),
+        master_key: Arc::clone(&state.master_key),
         throttle,
         log,
         allow_administration: arguments.allow_admin,

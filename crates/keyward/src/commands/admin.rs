@@ -1,0 +1,38 @@
+//! `keyward admin`: what the operator does on the machine itself.
+
+use serde_json::json;
+
+use crate::Global;
+use crate::dev::{self, MasterKeyArguments, MasterKeyKeeper};
+use crate::failure::Failure;
+use crate::output::Output;
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  keyward admin rotate-master-key
+  KEYWARD_NEW_MASTER_KEY=$(openssl rand -base64 32) keyward admin rotate-master-key --to environment")]
+pub(crate) enum Command {
+    /// Seal every secret of a data directory under a new master key. Keyward must not be running
+    /// on it.
+    RotateMasterKey {
+        /// Where the new key comes from.
+        #[arg(long, value_enum, default_value = "file")]
+        to: MasterKeyKeeper,
+        #[command(flatten)]
+        master_key: MasterKeyArguments,
+    },
+}
+
+pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result<(), Failure> {
+    let Command::RotateMasterKey { to, master_key } = command;
+    let rotated = dev::rotate_master_key(master_key, *to, global)?;
+    let answer = json!({ "key_id": rotated.key_id, "secrets": rotated.secrets });
+    output.document(&answer, |_| {
+        let plural = if rotated.secrets == 1 { "" } else { "s" };
+        format!(
+            "{} secret{plural} sealed under the new master key {}",
+            rotated.secrets, rotated.key_id
+        )
+    })?;
+    Ok(())
+}
