@@ -100,6 +100,7 @@ impl World {
                         path: path.clone(),
                         policies,
                         expires_at: None,
+                        conditions: None,
                     }
                 } else {
                     let id = format!("t{}", self.trusts.len());
@@ -114,6 +115,8 @@ impl World {
                         trustee: trustee.clone(),
                         policies: documents(document),
                         expires_at: None,
+                        kind: None,
+                        conditions: None,
                     }
                 }
             }

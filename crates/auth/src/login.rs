@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use keyward_iam::{Directory, Session, Slug};
+use keyward_iam::{Directory, Session, Slug, UnixMillis};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::access_key::{AccessKeyId, AccessKeySecret, ENTROPY_LEN, KEY_ID_LEN};
@@ -47,6 +47,7 @@ pub fn login(
     user: &[u8],
     password: &[u8],
     source: Option<IpAddr>,
+    now: UnixMillis,
 ) -> Result<Login, LoginError> {
     let user = UserName::parse(user);
     let given = AccessKeySecret::parse(password).ok();
@@ -67,7 +68,7 @@ pub fn login(
                 source,
                 ..Session::of_key(ix, key.identity)
             };
-            let in_force = directory.check_session(&session).is_ok();
+            let in_force = directory.check_session(&session, now).is_ok();
             (session, key.secret_hash, in_force)
         });
     let (stored, in_force) = found
@@ -177,6 +178,8 @@ mod tests {
                 key_id: secret.key_id().to_string(),
                 secret_hash: hash_secret(&self.hash_key, &secret),
                 description: None,
+                expires_at: None,
+                sealed_secret: None,
             });
             secret
         }
@@ -189,6 +192,7 @@ mod tests {
                 user.as_bytes(),
                 password.as_bytes(),
                 source,
+                UnixMillis(1_800_000_000_000),
             )
         }
 
@@ -307,6 +311,8 @@ mod tests {
                 key_id: key_id.to_string(),
                 secret_hash,
                 description: None,
+                expires_at: None,
+                sealed_secret: None,
             });
             for user in [String::new(), key_id.to_string()] {
                 for password in ["", "x", "kws_"] {
@@ -324,7 +330,9 @@ mod tests {
                 "disabled",
                 |world, key| Change::UpdateAccessKey {
                     path: world.key_path(key),
-                    status: KeyStatus::Disabled,
+                    status: Some(KeyStatus::Disabled),
+                    description: None,
+                    expires_at: None,
                 },
                 false,
             ),
@@ -332,7 +340,9 @@ mod tests {
                 "enabled again",
                 |world, key| Change::UpdateAccessKey {
                     path: world.key_path(key),
-                    status: KeyStatus::Active,
+                    status: Some(KeyStatus::Active),
+                    description: None,
+                    expires_at: None,
                 },
                 true,
             ),
@@ -377,7 +387,9 @@ mod tests {
         let (active, disabled) = (world.key("app"), world.key("ci"));
         world.apply(Change::UpdateAccessKey {
             path: world.key_path(&disabled),
-            status: KeyStatus::Disabled,
+            status: Some(KeyStatus::Disabled),
+            description: None,
+            expires_at: None,
         });
         let wrong = AccessKeySecret::generate(active.key_id());
         let unknown = AccessKeySecret::generate(AccessKeyId::generate());

@@ -742,4 +742,8 @@ pub const CONTROL_ACTIONS: &[&str] = &[
     "sts:GetSessionToken",
     "sts:GetCallerIdentity",
     "sts:TagSession",
+    "iam:TagOrgUser",
+    "iam:TagIdentityProvider",
+    "iam:ListSession",
+    "iam:RevokeSession",
 ];

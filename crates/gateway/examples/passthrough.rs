@@ -61,12 +61,16 @@ fn main() {
             trustee: identity.clone(),
             policies: vec![PolicyInput::Document(policy)],
             expires_at: None,
+            kind: None,
+            conditions: None,
         },
         Change::CreateAccessKey {
             identity,
             key_id: id.to_string(),
             secret_hash: hash_secret(&hash_key, &secret),
             description: None,
+            expires_at: None,
+            sealed_secret: None,
         },
     ];
     let mut directory = Directory::empty();

@@ -40,6 +40,8 @@ fn world(document: &str) -> Directory {
             trustee: "org/o/programmatic_identity/p".into(),
             policies: vec![PolicyInput::Document(document.into())],
             expires_at: None,
+            kind: None,
+            conditions: None,
         },
     ];
     for change in &changes {

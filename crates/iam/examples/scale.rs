@@ -61,6 +61,8 @@ fn main() {
             key_id: format!("KWAK{n:016}"),
             secret_hash: [0; 32],
             description: None,
+            expires_at: None,
+            sealed_secret: None,
         });
         make(Change::CreateTrust {
             id: format!("service-{n}"),
@@ -70,6 +72,8 @@ fn main() {
                 r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/d"]}]"#.into(),
             )],
             expires_at: None,
+            kind: None,
+            conditions: None,
         });
     }
     println!(

@@ -37,21 +37,33 @@ fn needs(action: &'static str, resource: impl Into<String>) -> Requirement {
     }
 }
 
-fn per_kind(
-    path: &str,
-    organisation: &'static str,
-    identity: &'static str,
-    group: &'static str,
-    database: &'static str,
-    policy: &'static str,
-) -> &'static str {
+/// The action that changes what is at a path.
+fn update_action(path: &str) -> &'static str {
     match PathParts::of(path).map(|parts| parts.kind) {
-        Some(Kind::Organisation) => organisation,
-        Some(Kind::Group) => group,
-        Some(Kind::Database) => database,
-        Some(Kind::Policy) => policy,
+        Some(Kind::Organisation) => "org:Update",
         Some(Kind::User) => "iam:UpdateUser",
-        _ => identity,
+        Some(Kind::Group) => "iam:UpdateGroup",
+        Some(Kind::Role) => "iam:UpdateRole",
+        Some(Kind::OrganisationUser) => "iam:UpdateOrgUser",
+        Some(Kind::IdentityProvider) => "iam:UpdateIdentityProvider",
+        Some(Kind::Database) => "kvdb:Update",
+        Some(Kind::Policy) => "iam:UpdatePolicy",
+        _ => "iam:UpdateProgrammaticIdentity",
+    }
+}
+
+/// The action that deletes what is at a path.
+fn delete_action(path: &str) -> &'static str {
+    match PathParts::of(path).map(|parts| parts.kind) {
+        Some(Kind::Organisation) => "org:Delete",
+        Some(Kind::User) => "iam:DeleteUser",
+        Some(Kind::Group) => "iam:DeleteGroup",
+        Some(Kind::Role) => "iam:DeleteRole",
+        Some(Kind::OrganisationUser) => "iam:DeleteOrgUser",
+        Some(Kind::IdentityProvider) => "iam:DeleteIdentityProvider",
+        Some(Kind::Database) => "kvdb:Delete",
+        Some(Kind::Policy) => "iam:DeletePolicy",
+        _ => "iam:DeleteProgrammaticIdentity",
     }
 }
 
@@ -61,6 +73,9 @@ fn tag_action(path: &str) -> &'static str {
         Some(Kind::Organisation) => "org:Tag",
         Some(Kind::User) => "iam:TagUser",
         Some(Kind::Group) => "iam:TagGroup",
+        Some(Kind::Role) => "iam:TagRole",
+        Some(Kind::OrganisationUser) => "iam:TagOrgUser",
+        Some(Kind::IdentityProvider) => "iam:TagIdentityProvider",
         Some(Kind::Database) => "iam:TagDatabase",
         _ => "iam:TagProgrammaticIdentity",
     }
@@ -143,17 +158,7 @@ impl Directory {
                 );
                 all
             }
-            Change::Rename { path, .. } => {
-                let action = per_kind(
-                    path,
-                    "org:Update",
-                    "iam:UpdateProgrammaticIdentity",
-                    "iam:UpdateGroup",
-                    "kvdb:Update",
-                    "iam:UpdatePolicy",
-                );
-                vec![needs(action, path)]
-            }
+            Change::Rename { path, .. } => vec![needs(update_action(path), path)],
             Change::SetTags { path, .. } => vec![needs(tag_action(path), path)],
             Change::DeleteOrganisation { path } => vec![needs("org:Delete", path)],
             Change::CreateProgrammaticIdentity {
@@ -166,16 +171,23 @@ impl Directory {
             } => {
                 vec![needs("iam:CreateGroup", organisation(id))]
             }
+            Change::CreateRole {
+                organisation: id, ..
+            } => vec![needs("iam:CreateRole", organisation(id))],
+            Change::UpdateRole { path, .. } => vec![needs("iam:UpdateRole", path)],
+            Change::CreateOrganisationUser {
+                organisation: id, ..
+            } => vec![needs("iam:CreateOrgUser", organisation(id))],
+            Change::Invite { path, .. } => vec![needs("iam:UpdateOrgUser", path)],
+            // Who holds the token accepts, for itself and nobody else: what is asked of it is what
+            // only a user has over itself.
+            Change::AcceptInvitation { user, .. } => vec![needs("iam:AcceptTrust", user)],
+            Change::RevokeSessions { identity, .. } | Change::RevokeSession { identity, .. } => {
+                vec![needs("iam:RevokeSession", identity)]
+            }
+            Change::SetKeyLimits { organisation, .. } => vec![needs("org:Update", organisation)],
             Change::DeleteIdentity { path, cascade } => {
-                let action = per_kind(
-                    path,
-                    "org:Delete",
-                    "iam:DeleteProgrammaticIdentity",
-                    "iam:DeleteGroup",
-                    "kvdb:Delete",
-                    "iam:DeletePolicy",
-                );
-                let mut all = vec![needs(action, path)];
+                let mut all = vec![needs(delete_action(path), path)];
                 if *cascade && let Some(ix) = self.identity_at(path) {
                     for trust in self.trusts_of_identity(ix) {
                         all.push(needs("iam:DeleteTrust", self.trustor_path(&trust)));
@@ -184,7 +196,7 @@ impl Directory {
                 all
             }
             Change::SetDefaultDatabase { identity, .. } => {
-                vec![needs("iam:UpdateProgrammaticIdentity", identity)]
+                vec![needs(update_action(identity), identity)]
             }
             Change::CreateAccessKey { identity, .. } => {
                 vec![needs("iam:CreateAccessKey", identity)]
@@ -288,6 +300,13 @@ impl Directory {
                 "no identity sets, changes or removes its own boundary, whatever a policy says";
             return Err(Box::new(refuse(requirement, text)));
         }
+        if let Change::AcceptInvitation { user, .. } = change
+            && (principal.is_none_or(|principal| *principal.path != **user)
+                || session.temporary.is_some())
+        {
+            let text = "an invitation is accepted by the user itself";
+            return Err(Box::new(refuse(&requirements[0], text)));
+        }
         if let Change::SetTags { path, .. } = change {
             self.may_tag(session, path, &requirements, at)?;
         }
@@ -298,7 +317,11 @@ impl Directory {
             }
         }
         let accepts = match change {
-            Change::CreateTrust { trustee, .. } => self
+            Change::CreateTrust { trustee, .. }
+            | Change::CreateOrganisationUser {
+                user: Some(trustee),
+                ..
+            } => self
                 .decide_named(session, &needs("iam:AcceptTrust", trustee), at)
                 .is_allow(),
             _ => true,
@@ -363,10 +386,10 @@ impl Directory {
         let Some(trust) = self.trust_at(path).and_then(|ix| self.trust(ix)) else {
             return false;
         };
-        let leaves_organisation = trust.kind == TrustKind::Standing
+        let leaves_organisation = trust.kind != TrustKind::Ownership
             && self
                 .identity(trust.trustor)
-                .is_some_and(|i| i.kind == Kind::Organisation);
+                .is_some_and(|i| matches!(i.kind, Kind::Organisation | Kind::OrganisationUser));
         let Some(trustee) = self.identity(trust.trustee) else {
             return false;
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::aliases::VendorAliases;
 use crate::documents::PolicyText;
-use crate::entities::{Backend, KeyStatus};
+use crate::entities::{Backend, Invitation, KeyStatus, TrustKind};
 use crate::ids::UnixMillis;
 
 /// A policy as it is handed in.
@@ -72,7 +72,85 @@ pub enum Change {
         /// What people call it.
         name: Option<String>,
     },
-    /// Deletes a programmatic identity or a group; its access keys go with it.
+    /// An identity that is assumed for a limited time.
+    CreateRole {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+        /// What it is for.
+        description: Option<String>,
+        /// Seconds that a session of it lasts at most; `None`: an hour.
+        max_session_seconds: Option<u32>,
+    },
+    /// Changes a role; `None` leaves as it is.
+    UpdateRole {
+        /// Its path.
+        path: String,
+        /// What it is for; `Some(None)` takes it away.
+        description: Option<Option<String>>,
+        /// Seconds that a session of it lasts at most.
+        max_session_seconds: Option<u32>,
+    },
+    /// A person's membership of an organisation: for a user who is known, or for whoever accepts an
+    /// invitation. Either accepts before it counts.
+    CreateOrganisationUser {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call the member.
+        name: Option<String>,
+        /// Path of the user.
+        user: Option<String>,
+        /// For somebody who is not known yet.
+        invitation: Option<Invitation>,
+    },
+    /// Offers an organisation user again that nobody has accepted, or that was left.
+    Invite {
+        /// Path of the organisation user.
+        path: String,
+        /// The new invitation.
+        invitation: Invitation,
+    },
+    /// Takes an organisation user that was offered.
+    AcceptInvitation {
+        /// Path of the organisation user.
+        path: String,
+        /// Path of the user who accepts.
+        user: String,
+        /// SHA-256 of the token.
+        token_hash: [u8; 32],
+    },
+    /// Ends all sessions of an identity that were issued before a moment.
+    RevokeSessions {
+        /// Path of the identity.
+        identity: String,
+        /// The moment.
+        before: UnixMillis,
+    },
+    /// Ends one session of an identity.
+    RevokeSession {
+        /// Path of the identity.
+        identity: String,
+        /// Id of the session.
+        id: String,
+        /// When it would have ended.
+        expires: UnixMillis,
+    },
+    /// Sets what holds for the access keys of an organisation.
+    SetKeyLimits {
+        /// Path of the organisation.
+        organisation: String,
+        /// Seconds after which a key opens nothing; `None`: no limit.
+        max_key_lifetime_seconds: Option<u64>,
+        /// Active keys of one identity; `None`: two.
+        max_active_keys: Option<u8>,
+    },
+    /// Deletes a programmatic identity, group, role, organisation user or identity provider; its
+    /// access keys go with it.
     DeleteIdentity {
         /// Its path.
         path: String,
@@ -105,13 +183,21 @@ pub enum Change {
         secret_hash: [u8; 32],
         /// What it is for.
         description: Option<String>,
+        /// When it opens nothing any more.
+        expires_at: Option<UnixMillis>,
+        /// The secret under the master key, where requests are to be signed with it.
+        sealed_secret: Option<Vec<u8>>,
     },
-    /// Enables or disables a credential.
+    /// Changes a credential; `None` leaves as it is.
     UpdateAccessKey {
         /// Path of the key.
         path: String,
         /// Its new status.
-        status: KeyStatus,
+        status: Option<KeyStatus>,
+        /// What it is for; `Some(None)` takes it away.
+        description: Option<Option<String>>,
+        /// When it opens nothing any more; `Some(None)` takes it away.
+        expires_at: Option<Option<UnixMillis>>,
     },
     /// Deletes a credential.
     DeleteAccessKey {
@@ -148,7 +234,7 @@ pub enum Change {
         /// Its path.
         path: String,
     },
-    /// A standing trust.
+    /// A trust.
     CreateTrust {
         /// Its id in the organisation of the trustor.
         id: String,
@@ -160,8 +246,13 @@ pub enum Change {
         policies: Vec<PolicyInput>,
         /// When it ends.
         expires_at: Option<UnixMillis>,
+        /// Standing or assumable; `None`: what the trustor makes of it, a role assumable, a group
+        /// membership, others standing.
+        kind: Option<TrustKind>,
+        /// A `Conditions` object of the native dialect, as text.
+        conditions: Option<String>,
     },
-    /// Replaces the policies or the expiry of a standing trust; `None` leaves as it is.
+    /// Changes a trust; `None` leaves as it is.
     UpdateTrust {
         /// Path of the trust.
         path: String,
@@ -169,6 +260,8 @@ pub enum Change {
         policies: Option<Vec<PolicyInput>>,
         /// Its new expiry; `Some(None)` takes it away.
         expires_at: Option<Option<UnixMillis>>,
+        /// Its new conditions; `Some(None)` takes them away.
+        conditions: Option<Option<String>>,
     },
     /// The trustee's side agrees.
     AcceptTrust {

@@ -29,11 +29,11 @@ pub enum Attachment {
     System(SystemPolicy, Arc<Policy>),
 }
 
-/// An identity: an organisation, a user, a programmatic identity or a group. What trusts connect,
-/// what chains consist of, and what resource policies name.
+/// An identity: one of [`Kind::IDENTITIES`]. What trusts connect, what chains consist of, and what
+/// resource policies name.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Which of the four.
+    /// Which of them.
     pub kind: Kind,
     /// Full path.
     pub path: Arc<str>,
@@ -57,6 +57,12 @@ pub struct Identity {
     pub tags: Tags,
     /// What only organisations have.
     pub(crate) details: Option<Box<OrganisationDetails>>,
+    /// What only roles have.
+    pub role: Option<Box<RoleDetails>>,
+    /// To whom an organisation user is offered that nobody has accepted yet.
+    pub invitation: Option<Box<Invitation>>,
+    /// Which of its sessions were ended early.
+    pub revocations: Option<Box<Revocations>>,
     /// By whom and when.
     pub created: Stamp,
 }
@@ -72,6 +78,44 @@ pub struct OrganisationDetails {
     pub guardrails: Vec<Attachment>,
     /// What vendors call it, where that was set.
     pub aliases: Option<Box<VendorAliases>>,
+    /// Seconds after which an access key of its identities opens nothing, whenever it was made.
+    pub max_key_lifetime_seconds: Option<u64>,
+    /// Active access keys that one of its identities may have.
+    pub max_active_keys: Option<u8>,
+}
+
+/// Seconds that a session of a role lasts at most, where nobody said otherwise.
+pub const DEFAULT_SESSION_SECONDS: u32 = 3600;
+
+/// What a role has beyond an identity.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RoleDetails {
+    /// What it is for, in its maker's words.
+    pub description: Option<Box<str>>,
+    /// Seconds that a session of it lasts at most.
+    pub max_session_seconds: u32,
+    /// The assumable trusts in which it is the trustor.
+    pub(crate) assumable: Vec<crate::TrustIx>,
+}
+
+/// An organisation user that waits for somebody to accept it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invitation {
+    /// SHA-256 of the token that accepts it.
+    pub token_hash: [u8; 32],
+    /// When it can no longer be accepted.
+    pub expires_at: UnixMillis,
+    /// Where it was sent. Tells nobody apart: who has the token may accept.
+    pub email: Option<Box<str>>,
+}
+
+/// Sessions that were ended before their time.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Revocations {
+    /// Sessions issued before it have ended.
+    pub before: Option<UnixMillis>,
+    /// Ids of sessions that have ended, with the moment at which they would have ended anyway.
+    pub sessions: Vec<(Box<str>, UnixMillis)>,
 }
 
 impl Identity {
@@ -90,6 +134,9 @@ impl Identity {
             access_keys: Vec::new(),
             tags: Tags::default(),
             details: None,
+            role: None,
+            invitation: None,
+            revocations: None,
             created,
         }
     }
@@ -131,6 +178,10 @@ pub struct AccessKey {
     pub status: KeyStatus,
     /// What it is for, in its maker's words.
     pub description: Option<Box<str>>,
+    /// When it opens nothing any more, by its own setting.
+    pub expires_at: Option<UnixMillis>,
+    /// The secret under the master key, where requests are to be signed with it.
+    pub sealed_secret: Option<Box<[u8]>>,
     /// By whom and when.
     pub created: Stamp,
 }
@@ -190,6 +241,8 @@ pub enum TrustKind {
     Membership,
     /// An organisation trusting its owner with everything: moved, never edited.
     Ownership,
+    /// A role trusting who may assume it; without a policy it passes everything on to the session.
+    Assumable,
 }
 
 /// The trustor trusts the trustee: the trustee may act as the trustor, within the policies.
@@ -207,6 +260,12 @@ pub struct Trust {
     pub policies: Vec<Attachment>,
     /// When it ends.
     pub expires_at: Option<UnixMillis>,
+    /// What must hold of a request for the trust to count: one `Allow` statement, see
+    /// [`Trust::conditions_text`].
+    pub conditions: Option<Arc<Policy>>,
+    /// Revision of the directory at which the conditions were changed last: sessions assumed under
+    /// others have ended.
+    pub(crate) conditions_revision: u64,
     /// Whether the trustee's side has agreed; before that it counts for nothing.
     pub accepted: bool,
     /// By whom and when.

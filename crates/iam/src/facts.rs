@@ -253,6 +253,9 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Organisation => "organisation",
         Kind::User => "user",
         Kind::Group => "group",
+        Kind::Role => "role",
+        Kind::OrganisationUser => "org_user",
+        Kind::IdentityProvider => "identity_provider",
         _ => "programmatic_identity",
     }
 }

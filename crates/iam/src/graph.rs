@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::directory::Directory;
-use crate::entities::Attachment;
+use crate::entities::{Attachment, TrustKind};
 use crate::ids::IdentityIx;
 use crate::system::SystemPolicy;
 
@@ -74,6 +74,7 @@ impl Directory {
             let trusts = directory.identity(ix).map_or(&[][..], |i| &i.trusted_by);
             let above = trusts.iter().filter_map(|trust| directory.trust(*trust));
             let depth = above
+                .filter(|trust| trust.kind != TrustKind::Assumable)
                 .map(|t| 1 + visit(directory, t.trustor, depths))
                 .max()
                 .unwrap_or(0);
@@ -95,7 +96,8 @@ impl Directory {
             return 0;
         }
         let mut trustees: HashMap<IdentityIx, Vec<IdentityIx>> = HashMap::new();
-        for (_, trust) in self.trusts() {
+        let standing = self.trusts();
+        for (_, trust) in standing.filter(|(_, trust)| trust.kind != TrustKind::Assumable) {
             trustees
                 .entry(trust.trustor)
                 .or_default()

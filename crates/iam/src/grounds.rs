@@ -254,7 +254,7 @@ impl Directory {
                 .iter()
                 .filter_map(|t| directory.trust(*t))
             {
-                if trust.accepted {
+                if trust.accepted && trust.kind != TrustKind::Assumable {
                     visit(directory, trust.trustor, seen, done);
                 }
             }
@@ -362,7 +362,7 @@ impl Directory {
             for trust in trusts
                 .iter()
                 .filter_map(|t| self.trust(*t))
-                .filter(|t| t.accepted)
+                .filter(|t| t.accepted && t.kind != TrustKind::Assumable)
             {
                 let Some(&to) = positions.get(&trust.trustor) else {
                     continue;

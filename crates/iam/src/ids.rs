@@ -107,11 +107,17 @@ pub enum Kind {
     Policy,
     /// `org/<organisation>/trust/<id>`
     Trust,
+    /// `org/<organisation>/role/<id>`
+    Role,
+    /// `org/<organisation>/org_user/<id>`
+    OrganisationUser,
+    /// `org/<organisation>/identity_provider/<id>`
+    IdentityProvider,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Organisation,
         Self::User,
         Self::ProgrammaticIdentity,
@@ -120,6 +126,20 @@ impl Kind {
         Self::Database,
         Self::Policy,
         Self::Trust,
+        Self::Role,
+        Self::OrganisationUser,
+        Self::IdentityProvider,
+    ];
+
+    /// The kinds that are identities, an organisation before what lies in it.
+    pub const IDENTITIES: [Self; 7] = [
+        Self::User,
+        Self::Organisation,
+        Self::ProgrammaticIdentity,
+        Self::Group,
+        Self::Role,
+        Self::OrganisationUser,
+        Self::IdentityProvider,
     ];
 
     /// The type segment of paths.
@@ -134,6 +154,9 @@ impl Kind {
             Self::Database => "kvdb",
             Self::Policy => "policy",
             Self::Trust => "trust",
+            Self::Role => "role",
+            Self::OrganisationUser => "org_user",
+            Self::IdentityProvider => "identity_provider",
         }
     }
 
@@ -262,7 +285,8 @@ macro_rules! dense_ids {
 }
 
 dense_ids! {
-    /// An identity: organisation, user, programmatic identity or group.
+    /// An identity: organisation, user, programmatic identity, group, role, organisation user or
+    /// identity provider.
     IdentityIx
     /// A database.
     DatabaseIx

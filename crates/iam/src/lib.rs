@@ -13,6 +13,7 @@ mod authorise;
 mod bits;
 mod change;
 mod choose;
+mod conditions;
 mod decide;
 mod decision;
 mod decision_log;
@@ -32,6 +33,7 @@ mod simulate;
 mod system;
 mod table;
 mod tags;
+mod temporary;
 mod terms;
 
 pub use aliases::{
@@ -42,8 +44,8 @@ pub use analysis::{
     Gain, Holder, Means, OpenCondition, ResourceAccess, Risk, Way, WhoCan,
 };
 pub use apply::{
-    Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS, MAX_POLICIES,
-    MAX_VERSIONS,
+    ACTIVE_KEYS, Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS,
+    MAX_POLICIES, MAX_VERSIONS,
 };
 pub use authorise::{ChangeApproval, Requirement};
 pub use change::{Change, PolicyInput};
@@ -53,8 +55,9 @@ pub use decision_log::{DecisionLog, DecisionRecord, KEPT_DECISIONS};
 pub use directory::{Directory, Entity};
 pub use documents::PolicyText;
 pub use entities::{
-    AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
-    OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
+    AccessKey, Attachment, Backend, DEFAULT_SESSION_SECONDS, Database, Identity, Invitation,
+    KeyStatus, NamedPolicy, OrganisationDetails, PolicyVersion, Revocations, RoleDetails, Stamp,
+    Trust, TrustKind,
 };
 pub use facts::Call;
 pub use graph::PolicyCarrier;
@@ -71,3 +74,4 @@ pub use simulate::{
 pub use system::{SYSTEM_POLICIES, SystemPolicy};
 pub use table::{Connect, DecisionTable, KeyFilter, Permit, Refused, Request, TableCache};
 pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};
+pub use temporary::{Origin, SessionPolicy, TemporarySession, TokenFacts};

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::aliases::VendorAliases;
+use crate::conditions;
 use crate::directory::{Directory, Entity, account_key, name_key};
 use crate::documents::{self, StoredDocument};
 use crate::entities::{
-    AccessKey, Attachment, Backend, Database, Identity, KeyStatus, NamedPolicy,
-    OrganisationDetails, PolicyVersion, Stamp, Trust, TrustKind,
+    AccessKey, Attachment, Backend, DEFAULT_SESSION_SECONDS, Database, Identity, Invitation,
+    KeyStatus, NamedPolicy, OrganisationDetails, PolicyVersion, Revocations, RoleDetails, Stamp,
+    Trust, TrustKind,
 };
 use crate::ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
@@ -80,7 +82,39 @@ struct StoredIdentity {
     organisation: Option<StoredOrganisation>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<StoredRole>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invitation: Option<StoredInvitation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revocations: Option<StoredRevocations>,
     created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredRole {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    max_session_seconds: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredInvitation {
+    token_hash: String,
+    expires_at: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredRevocations {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sessions: Vec<(String, UnixMillis)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,6 +126,10 @@ struct StoredOrganisation {
     guardrails: Vec<StoredAttachment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aliases: Option<Box<VendorAliases>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_key_lifetime_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_active_keys: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,6 +138,10 @@ struct StoredAccessKey {
     secret_hash: String,
     status: KeyStatus,
     description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed_secret: Option<String>,
     created: Stamp,
 }
 
@@ -124,6 +166,11 @@ struct StoredTrust {
     kind: TrustKind,
     policies: Vec<StoredAttachment>,
     expires_at: Option<UnixMillis>,
+    /// A `Conditions` object, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conditions: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    conditions_revision: u64,
     accepted: bool,
     created: Stamp,
 }
@@ -169,6 +216,10 @@ fn stored_tags(tags: &Tags) -> BTreeMap<String, String> {
     tags.iter().map(owned).collect()
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
@@ -179,15 +230,20 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *place = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match pair {
+        [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+            u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
+        }
+        _ => None,
+    };
+    pairs.map(byte).collect()
+}
+
+/// A hash of 32 bytes.
+fn unhex_hash(text: &str) -> Option<[u8; 32]> {
+    unhex(text)?.try_into().ok()
 }
 
 impl Directory {
@@ -230,6 +286,8 @@ impl Directory {
                     owner: self.path_of(o.owner),
                     guardrails: self.stored(&o.guardrails),
                     aliases: o.aliases.clone(),
+                    max_key_lifetime_seconds: o.max_key_lifetime_seconds,
+                    max_active_keys: o.max_active_keys,
                 });
                 let database = identity.default_database.and_then(|ix| self.database(ix));
                 serde_json::to_value(StoredIdentity {
@@ -239,6 +297,23 @@ impl Directory {
                     default_database: database.map(|database| database.path.to_string()),
                     organisation,
                     tags: stored_tags(&identity.tags),
+                    role: identity.role.as_deref().map(|role| StoredRole {
+                        description: name(&role.description),
+                        max_session_seconds: role.max_session_seconds,
+                    }),
+                    invitation: identity.invitation.as_deref().map(|i| StoredInvitation {
+                        token_hash: hex(&i.token_hash),
+                        expires_at: i.expires_at,
+                        email: name(&i.email),
+                    }),
+                    revocations: identity.revocations.as_deref().map(|r| StoredRevocations {
+                        before: r.before,
+                        sessions: r
+                            .sessions
+                            .iter()
+                            .map(|(id, end)| (id.to_string(), *end))
+                            .collect(),
+                    }),
                     created: identity.created.clone(),
                 })
             }
@@ -248,6 +323,8 @@ impl Directory {
                     secret_hash: hex(&key.secret_hash),
                     status: key.status,
                     description: name(&key.description),
+                    expires_at: key.expires_at,
+                    sealed_secret: key.sealed_secret.as_deref().map(hex),
                     created: key.created.clone(),
                 })
             }
@@ -270,6 +347,8 @@ impl Directory {
                     kind: trust.kind,
                     policies: self.stored(&trust.policies),
                     expires_at: trust.expires_at,
+                    conditions: trust.conditions_text().map(str::to_owned),
+                    conditions_revision: trust.conditions_revision,
                     accepted: trust.accepted,
                     created: trust.created.clone(),
                 })
@@ -321,6 +400,14 @@ impl Directory {
         let mut body = self.body(path)?;
         let object = body.as_object_mut()?;
         object.remove("secret_hash");
+        let sealed = object.remove("sealed_secret");
+        if parts.kind == Kind::AccessKey {
+            object.insert("signs_requests".to_owned(), sealed.is_some().into());
+        }
+        object.remove("conditions_revision");
+        if let Some(Value::Object(invitation)) = object.get_mut("invitation") {
+            invitation.remove("token_hash");
+        }
         let mut shown = serde_json::Map::new();
         shown.insert("id".to_owned(), parts.id.into());
         shown.insert("path".to_owned(), path.into());
@@ -337,6 +424,11 @@ impl Directory {
                     let list = list.into_iter().map(show_version).collect();
                     shown.insert(field, list);
                 }
+                ("conditions", Value::String(text)) => {
+                    let json = serde_json::from_str(&text);
+                    shown.insert(field, json.unwrap_or(Value::String(text)));
+                }
+                ("role", Value::Object(role)) => shown.extend(role),
                 ("organisation", Value::Object(mut organisation)) => {
                     organisation.remove("guardrails"); // likewise
                     shown.extend(organisation);
@@ -438,6 +530,28 @@ impl Loader {
             .map_err(|error| bad(path, error))
     }
 
+    fn role(kind: Kind, stored: &StoredIdentity) -> Option<Box<RoleDetails>> {
+        let details = |stored: Option<&StoredRole>| RoleDetails {
+            description: stored.and_then(|role| role.description.as_deref().map(Into::into)),
+            max_session_seconds: stored.map_or(DEFAULT_SESSION_SECONDS, |r| r.max_session_seconds),
+            assumable: Vec::new(),
+        };
+        (kind == Kind::Role).then(|| Box::new(details(stored.role.as_ref())))
+    }
+
+    fn invitation(path: &str, stored: &StoredIdentity) -> Loaded<Option<Box<Invitation>>> {
+        let Some(invitation) = &stored.invitation else {
+            return Ok(None);
+        };
+        let token_hash = unhex_hash(&invitation.token_hash);
+        let token_hash = token_hash.ok_or_else(|| bad(path, "the hash is malformed"))?;
+        Ok(Some(Box::new(Invitation {
+            token_hash,
+            expires_at: invitation.expires_at,
+            email: invitation.email.as_deref().map(Into::into),
+        })))
+    }
+
     fn document(path: &str, stored: &StoredDocument, kind: PolicyKind) -> Loaded<Arc<Policy>> {
         let unknown = || bad(path, "is in a dialect that this version does not know");
         let (text, dialect) = stored.parts().ok_or_else(unknown)?;
@@ -486,6 +600,18 @@ impl Loader {
             tags: Self::tags(path, &stored.tags)?,
             name: stored.name.as_deref().map(Into::into),
             organisation,
+            role: Self::role(kind, stored),
+            invitation: Self::invitation(path, stored)?,
+            revocations: stored.revocations.as_ref().map(|r| {
+                Box::new(Revocations {
+                    before: r.before,
+                    sessions: r
+                        .sessions
+                        .iter()
+                        .map(|(id, end)| (id.as_str().into(), *end))
+                        .collect(),
+                })
+            }),
             ..Identity::new(kind, path, stored.created.clone())
         }));
         if kind == Kind::Organisation
@@ -583,6 +709,8 @@ impl Loader {
                     owner: self.identity(path, &organisation.owner)?,
                     guardrails: self.attachments(path, organisation.guardrails)?,
                     aliases: organisation.aliases,
+                    max_key_lifetime_seconds: organisation.max_key_lifetime_seconds,
+                    max_active_keys: organisation.max_active_keys,
                 }))
             }
         };
@@ -604,13 +732,22 @@ impl Loader {
         let (identity, _) = path.split_once("/access_key/").unwrap_or((path, ""));
         let identity = self.identity(path, identity)?;
         let secret_hash =
-            unhex(&stored.secret_hash).ok_or_else(|| bad(path, "the hash is malformed"))?;
+            unhex_hash(&stored.secret_hash).ok_or_else(|| bad(path, "the hash is malformed"))?;
+        let sealed_secret = match &stored.sealed_secret {
+            None => None,
+            Some(text) => {
+                let bytes = unhex(text).ok_or_else(|| bad(path, "the secret is malformed"))?;
+                Some(bytes.into())
+            }
+        };
         let ix = AccessKeyIx(self.directory.access_keys.push(AccessKey {
             key_id: parts.id.into(),
             identity,
             secret_hash,
             status: stored.status,
             description: stored.description.map(Into::into),
+            expires_at: stored.expires_at,
+            sealed_secret,
             created: stored.created,
         }));
         self.directory.key_ids.insert(parts.id.into(), ix);
@@ -625,6 +762,13 @@ impl Loader {
         let trustor = self.identity(path, &stored.trustor)?;
         let trustee = self.identity(path, &stored.trustee)?;
         let policies = self.attachments(path, stored.policies)?;
+        let conditions = match &stored.conditions {
+            None => None,
+            Some(text) => {
+                let read = conditions::read(text, &stored.trustee, organisation_id(path));
+                Some(read.map_err(|findings| bad(path, findings))?)
+            }
+        };
         let ix = TrustIx(self.directory.trusts.push(Trust {
             path: path.into(),
             trustor,
@@ -632,6 +776,8 @@ impl Loader {
             kind: stored.kind,
             policies,
             expires_at: stored.expires_at,
+            conditions,
+            conditions_revision: stored.conditions_revision,
             accepted: stored.accepted,
             created: stored.created,
         }));
@@ -641,6 +787,11 @@ impl Loader {
         }
         if let Some(identity) = self.directory.identities.get_mut(trustor.0) {
             identity.trustees += 1;
+            if stored.kind == TrustKind::Assumable
+                && let Some(role) = &mut identity.role
+            {
+                role.assumable.push(ix);
+            }
         }
         Ok(())
     }
@@ -680,12 +831,7 @@ impl Directory {
                 Some(body) => bodies[parts.kind as usize].push((row.path, body)),
             }
         }
-        for kind in [
-            Kind::User,
-            Kind::Organisation,
-            Kind::ProgrammaticIdentity,
-            Kind::Group,
-        ] {
+        for kind in Kind::IDENTITIES {
             for (path, body) in &bodies[kind as usize] {
                 loader.bare_identity(path, kind, &parse(path, body)?)?;
             }
@@ -696,12 +842,7 @@ impl Directory {
         for (path, body) in &bodies[Kind::Database as usize] {
             loader.database(path, parse(path, body)?)?;
         }
-        for kind in [
-            Kind::User,
-            Kind::Organisation,
-            Kind::ProgrammaticIdentity,
-            Kind::Group,
-        ] {
+        for kind in Kind::IDENTITIES {
             for (path, body) in &bodies[kind as usize] {
                 loader.complete_identity(path, parse(path, body)?)?;
             }

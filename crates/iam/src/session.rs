@@ -6,22 +6,23 @@ use std::sync::Arc;
 use keyward_policy::ListedFacts;
 
 use crate::directory::Directory;
-use crate::entities::KeyStatus;
+use crate::entities::{AccessKey, KeyStatus};
 use crate::ids::{AccessKeyIx, IdentityIx, UnixMillis};
+use crate::temporary::{Origin, TemporarySession, TokenFacts};
 
 /// Who makes a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Principal {
-    /// A user or a programmatic identity.
+    /// A user, a programmatic identity, a role, or an identity provider that vouches for somebody.
     Identity(IdentityIx),
     /// Nobody: a connection without login. Can be no trustee.
     Unauthenticated,
 }
 
-/// A principal and the credential it came with.
+/// A principal and what it came with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Session {
-    /// Who asks.
+    /// Who asks. Of a role session: the role.
     pub principal: Principal,
     /// The access key that opened the session.
     pub access_key: Option<AccessKeyIx>,
@@ -29,8 +30,18 @@ pub struct Session {
     pub source: Option<IpAddr>,
     /// Whether the connection is encrypted or local.
     pub secure: bool,
+    /// When a second factor was given, if one was.
+    pub mfa: Option<UnixMillis>,
     /// When its temporary credentials were issued, if it has some.
     pub issued: Option<UnixMillis>,
+    /// Id of the login session of a person.
+    pub login: Option<Arc<str>>,
+    /// The temporary credentials that opened it.
+    pub temporary: Option<Arc<TemporarySession>>,
+    /// The token that vouches for the principal: only while it asks for a session of a role.
+    pub token: Option<Arc<TokenFacts>>,
+    /// Fingerprint of the client certificate that opened it.
+    pub certificate: Option<Arc<str>>,
     /// What a simulated session says of itself: connection, moment, tags. What it does not say is
     /// absent, but for what the directory knows.
     pub simulated: Option<Arc<ListedFacts>>,
@@ -46,35 +57,61 @@ pub enum SessionEnded {
     /// The credential was disabled.
     #[error("access key disabled")]
     AccessKeyDisabled,
+    /// The credential is older than it may be.
+    #[error("access key expired")]
+    AccessKeyExpired,
     /// The principal was deleted.
     #[error("identity deleted")]
     IdentityDeleted,
+    /// Its time is over.
+    #[error("session expired")]
+    Expired,
+    /// Somebody ended it.
+    #[error("session revoked")]
+    Revoked,
+    /// The trust that it was assumed through is gone, or lets its caller in no longer.
+    #[error("the trust that the role was assumed through has ended")]
+    TrustEnded,
+    /// The login that it came from is over.
+    #[error("login session ended")]
+    LoginEnded,
+    /// It was opened by a later state than this node has.
+    #[error("this node does not know yet what opened the session")]
+    NotYetKnown,
+    /// One of its session policies can no longer be read.
+    #[error("a session policy is gone")]
+    PolicyGone,
 }
 
 impl Session {
-    /// Nobody.
-    #[must_use]
-    pub fn unauthenticated() -> Self {
+    fn of(principal: Principal) -> Self {
         Self {
-            principal: Principal::Unauthenticated,
+            principal,
             access_key: None,
             source: None,
             secure: false,
+            mfa: None,
             issued: None,
+            login: None,
+            temporary: None,
+            token: None,
+            certificate: None,
             simulated: None,
         }
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        Self::of(Principal::Unauthenticated)
     }
 
     /// The identity of an access key that was verified.
     #[must_use]
     pub fn of_key(key: AccessKeyIx, identity: IdentityIx) -> Self {
         Self {
-            principal: Principal::Identity(identity),
             access_key: Some(key),
-            source: None,
-            secure: false,
-            issued: None,
-            simulated: None,
+            ..Self::of(Principal::Identity(identity))
         }
     }
 
@@ -83,12 +120,8 @@ impl Session {
     #[must_use]
     pub fn of_identity(identity: IdentityIx) -> Self {
         Self {
-            principal: Principal::Identity(identity),
-            access_key: None,
-            source: None,
             secure: true,
-            issued: None,
-            simulated: None,
+            ..Self::of(Principal::Identity(identity))
         }
     }
 }
@@ -106,25 +139,108 @@ impl Session {
 }
 
 impl Directory {
+    /// When an access key opens nothing any more: by its own setting, or by the longest life that
+    /// its organisation gives to keys.
+    #[must_use]
+    pub fn access_key_end(&self, key: &AccessKey) -> Option<UnixMillis> {
+        let organisation = self.identity(key.identity).and_then(|i| i.organisation);
+        let details = organisation.and_then(|ix| self.identity(ix)?.organisation_details());
+        let longest = details.and_then(|details| details.max_key_lifetime_seconds);
+        let by_age = longest.map(|seconds| {
+            let life = seconds.saturating_mul(1000);
+            UnixMillis(key.created.at.0.saturating_add(life))
+        });
+        match (key.expires_at, by_age) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn check_key(&self, key: &AccessKey, at: UnixMillis) -> Result<(), SessionEnded> {
+        if key.status != KeyStatus::Active {
+            return Err(SessionEnded::AccessKeyDisabled);
+        }
+        match self.access_key_end(key) {
+            Some(end) if at >= end => Err(SessionEnded::AccessKeyExpired),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether everything that the session came from is still in force.
     ///
     /// # Errors
     /// What ended it.
-    pub fn check_session(&self, session: &Session) -> Result<(), SessionEnded> {
+    pub fn check_session(&self, session: &Session, at: UnixMillis) -> Result<(), SessionEnded> {
         if let Some(key) = session.access_key {
             let key = self
                 .access_key_by_ix(key)
                 .ok_or(SessionEnded::AccessKeyDeleted)?;
-            if key.status != KeyStatus::Active {
-                return Err(SessionEnded::AccessKeyDisabled);
-            }
+            self.check_key(key, at)?;
         }
-        match session.principal {
-            Principal::Identity(ix) if self.identity(ix).is_none() => {
-                Err(SessionEnded::IdentityDeleted)
-            }
-            _ => Ok(()),
+        if let Principal::Identity(ix) = session.principal
+            && self.identity(ix).is_none()
+        {
+            return Err(SessionEnded::IdentityDeleted);
         }
+        if session.login.is_some() {
+            return Err(SessionEnded::LoginEnded); // no login session can be open yet
+        }
+        match &session.temporary {
+            Some(temporary) => self.check_temporary(temporary, at),
+            None => Ok(()),
+        }
+    }
+
+    fn check_temporary(
+        &self,
+        session: &TemporarySession,
+        at: UnixMillis,
+    ) -> Result<(), SessionEnded> {
+        if at >= session.expires {
+            return Err(SessionEnded::Expired);
+        }
+        if session.revision > self.revision {
+            return Err(SessionEnded::NotYetKnown);
+        }
+        for origin in &session.origins {
+            self.check_origin(origin, at)?;
+        }
+        Ok(())
+    }
+
+    fn check_origin(&self, origin: &Origin, at: UnixMillis) -> Result<(), SessionEnded> {
+        if self.identity_at(&origin.principal).is_none() {
+            return Err(SessionEnded::IdentityDeleted);
+        }
+        if let Some(key_id) = &origin.access_key {
+            let (_, key) = self
+                .access_key(key_id)
+                .ok_or(SessionEnded::AccessKeyDeleted)?;
+            self.check_key(key, at)?;
+        }
+        Ok(())
+    }
+
+    /// The session of temporary credentials that were verified.
+    ///
+    /// # Errors
+    /// Why it holds no longer.
+    pub fn session_of(
+        &self,
+        temporary: &Arc<TemporarySession>,
+        at: UnixMillis,
+    ) -> Result<Session, SessionEnded> {
+        let principal = self
+            .identity_at(&temporary.principal)
+            .ok_or(SessionEnded::IdentityDeleted)?;
+        let session = Session {
+            mfa: temporary.mfa,
+            issued: Some(temporary.issued),
+            temporary: Some(Arc::clone(temporary)),
+            ..Session::of(Principal::Identity(principal))
+        };
+        self.check_session(&session, at)?;
+        Ok(session)
     }
 
     /// Path of a principal: `user/…`, `org/…/programmatic_identity/…` or `unauthenticated`.

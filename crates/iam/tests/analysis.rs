@@ -208,6 +208,8 @@ fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
         trustee: format!("org/acme{trustee}"),
         policies: vec![PolicyInput::Document(document.into())],
         expires_at: None,
+        kind: None,
+        conditions: None,
     }
 }
 

@@ -65,6 +65,8 @@ impl World {
             trustee: CI.into(),
             policies: vec![PolicyInput::Document(document)],
             expires_at: None,
+            kind: None,
+            conditions: None,
         });
     }
 

@@ -64,6 +64,8 @@ fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
         trustee: full(trustee),
         policies: document,
         expires_at: None,
+        kind: None,
+        conditions: None,
     }
 }
 
@@ -403,11 +405,14 @@ fn random_change(random: &mut Random, n: usize) -> Change {
             trustee: node(random),
             policies: documents(random),
             expires_at: None,
+            kind: None,
+            conditions: None,
         },
         2 => Change::UpdateTrust {
             path: full(&format!("trust/t{}", random.below(7))),
             policies: Some(documents(random)),
             expires_at: None,
+            conditions: None,
         },
         3 => Change::DeleteTrust {
             path: full(&format!("trust/t{}", random.below(7))),
@@ -420,6 +425,8 @@ fn random_change(random: &mut Random, n: usize) -> Change {
             key_id: format!("KWAKABCDEFGHIJKLM{n:03}"),
             secret_hash: [0; 32],
             description: None,
+            expires_at: None,
+            sealed_secret: None,
         },
         7 => Change::PutResourcePolicy {
             path: full(random.pick(&["kvdb/main", "", "programmatic_identity/p", "group/g"])),

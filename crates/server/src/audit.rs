@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use keyward_iam::{Change, PolicyInput, PolicyText, Requirement, UnixMillis, full_path};
+use keyward_iam::{
+    Change, Invitation, PolicyInput, PolicyText, Requirement, UnixMillis, full_path,
+};
 use keyward_policy::Dialect;
 use keyward_store::AuditRecord;
 use serde_json::{Value, json};
@@ -43,6 +45,11 @@ fn document(written: &PolicyText) -> Value {
         None => json!({ "document": written.text }),
         Some(dialect) => json!({ "document": written.text, "dialect": dialect.name() }),
     }
+}
+
+/// An invitation without its token.
+fn offered(invitation: &Invitation) -> Value {
+    json!({ "email": invitation.email, "expires_at": invitation.expires_at })
 }
 
 /// The path of what is changed, and the change in the words of the API.
@@ -91,6 +98,66 @@ fn describe(change: &Change) -> (String, Value) {
             new(organisation, "group", id),
             json!({ "change": "create_group", "name": name }),
         ),
+        Change::CreateRole {
+            organisation,
+            id,
+            name,
+            description,
+            max_session_seconds,
+        } => (
+            new(organisation, "role", id),
+            json!({ "change": "create_role", "name": name, "description": description,
+                    "max_session_seconds": max_session_seconds }),
+        ),
+        Change::UpdateRole {
+            path,
+            description,
+            max_session_seconds,
+        } => (
+            path.clone(),
+            json!({ "change": "update_role", "description": description,
+                    "max_session_seconds": max_session_seconds }),
+        ),
+        Change::CreateOrganisationUser {
+            organisation,
+            id,
+            name,
+            user,
+            invitation,
+        } => (
+            new(organisation, "org_user", id),
+            json!({ "change": "create_organisation_user", "name": name, "user": user,
+                    "invitation": invitation.as_ref().map(offered) }),
+        ),
+        Change::Invite { path, invitation } => (
+            path.clone(),
+            json!({ "change": "invite", "invitation": offered(invitation) }),
+        ),
+        Change::AcceptInvitation { path, user, .. } => (
+            path.clone(),
+            json!({ "change": "accept_invitation", "user": user }),
+        ),
+        Change::RevokeSessions { identity, before } => (
+            identity.clone(),
+            json!({ "change": "revoke_sessions", "before": before }),
+        ),
+        Change::RevokeSession {
+            identity,
+            id,
+            expires,
+        } => (
+            identity.clone(),
+            json!({ "change": "revoke_session", "session": id, "expires": expires }),
+        ),
+        Change::SetKeyLimits {
+            organisation,
+            max_key_lifetime_seconds,
+            max_active_keys,
+        } => (
+            organisation.clone(),
+            json!({ "change": "set_key_limits", "max_active_keys": max_active_keys,
+                    "max_key_lifetime_seconds": max_key_lifetime_seconds }),
+        ),
         Change::DeleteIdentity { path, cascade } => (
             path.clone(),
             json!({ "change": "delete_identity", "cascade": cascade }),
@@ -103,14 +170,22 @@ fn describe(change: &Change) -> (String, Value) {
             identity,
             key_id,
             description,
+            expires_at,
             ..
         } => (
             format!("{identity}/access_key/{key_id}"),
-            json!({ "change": "create_access_key", "description": description }),
+            json!({ "change": "create_access_key", "description": description,
+                    "expires_at": expires_at }),
         ),
-        Change::UpdateAccessKey { path, status } => (
+        Change::UpdateAccessKey {
+            path,
+            status,
+            description,
+            expires_at,
+        } => (
             path.clone(),
-            json!({ "change": "update_access_key", "status": status }),
+            json!({ "change": "update_access_key", "status": status, "description": description,
+                    "expires_at": expires_at }),
         ),
         Change::DeleteAccessKey { path } => {
             (path.clone(), json!({ "change": "delete_access_key" }))
@@ -139,22 +214,26 @@ fn describe(change: &Change) -> (String, Value) {
             trustee,
             policies: inputs,
             expires_at,
+            kind,
+            conditions,
         } => {
             let organisation = trustor.split('/').nth(1).unwrap_or_default();
             (
                 new(organisation, "trust", id),
                 json!({ "change": "create_trust", "trustor": trustor, "trustee": trustee,
-                        "policies": policies(inputs), "expires_at": expires_at }),
+                        "policies": policies(inputs), "expires_at": expires_at,
+                        "kind": kind, "conditions": conditions }),
             )
         }
         Change::UpdateTrust {
             path,
             policies: inputs,
             expires_at,
+            conditions,
         } => (
             path.clone(),
             json!({ "change": "update_trust", "policies": inputs.as_deref().map(policies),
-                    "expires_at": expires_at }),
+                    "expires_at": expires_at, "conditions": conditions }),
         ),
         Change::AcceptTrust { path } => (path.clone(), json!({ "change": "accept_trust" })),
         Change::DeleteTrust { path } => (path.clone(), json!({ "change": "delete_trust" })),
@@ -245,6 +324,8 @@ mod tests {
             key_id: "KWAKAAAAAAAAAAAAAAAA".to_owned(),
             secret_hash: [0xAB; 32],
             description: Some("laptop".to_owned()),
+            expires_at: None,
+            sealed_secret: None,
         };
         let record = record("system", None, &change, &[], UnixMillis(0));
         let text = serde_json::to_string(&record).unwrap().to_lowercase();

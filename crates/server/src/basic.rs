@@ -73,7 +73,15 @@ fn log_in(
     password: &[u8],
     peer: IpAddr,
 ) -> Option<Session> {
-    let login = keyward_auth::login(directory, &api.hash_key, user, password, Some(peer)).ok()?;
+    let login = keyward_auth::login(
+        directory,
+        &api.hash_key,
+        user,
+        password,
+        Some(peer),
+        (api.clock)(),
+    )
+    .ok()?;
     // A database behind the key id means nothing here, and so may hide a mistake.
     login.suffix.is_none().then_some(Session {
         secure: is_loopback(peer),

@@ -183,7 +183,7 @@ fn prepare(
     change: &Change,
     now: UnixMillis,
 ) -> Result<Prepared, Refusal> {
-    directory.check_session(session)?;
+    directory.check_session(session, now)?;
     let approval = directory
         .authorise_change(session, change, now)
         .map_err(Refusal::Denied)?;

@@ -65,6 +65,8 @@ impl World {
                 key_id: secret.key_id().to_string(),
                 secret_hash: hash_secret(&hash_key, &secret),
                 description: None,
+                expires_at: None,
+                sealed_secret: None,
             });
             secret
         };
@@ -75,6 +77,8 @@ impl World {
             trustee: "org/dev/programmatic_identity/admin".into(),
             policies: vec![PolicyInput::Document(EVERYTHING.into())],
             expires_at: None,
+            kind: None,
+            conditions: None,
         });
         let api = Arc::new(Api {
             control: Arc::clone(&control),

@@ -55,7 +55,8 @@ pub fn directory(workload: &Workload) -> Directory {
             trustee: path_of(policy.identity),
             policies: vec![PolicyInput::Document(document(policy, workload.conditions))],
             expires_at: None,
-        });
+kind: None, conditions: None,
+});
     }
     directory
 }
@@ -197,7 +198,8 @@ fn call_nanoseconds(conditions: &str) -> f64 {
             trustee: caller.to_owned(),
             policies: vec![PolicyInput::Document(document)],
             expires_at: None,
-        },
+kind: None, conditions: None,
+},
     ] {
         let applied = directory.apply(&change, &context);
         directory = applied.expect("a change that is right").directory;

@@ -563,7 +563,7 @@ impl Client {
             }
             return;
         };
-        if let Err(ended) = directory.check_session(&open.session) {
+        if let Err(ended) = directory.check_session(&open.session, turn.now) {
             self.ending = Some(ended);
             self.broken |= attentive;
             return;

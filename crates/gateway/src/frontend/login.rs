@@ -185,6 +185,7 @@ impl Client {
             user,
             password,
             Some(source),
+            turn.now,
         ) else {
             return LoggedIn::WrongPassword;
         };

@@ -70,12 +70,16 @@ impl Desk {
                 trustee: identity.clone(),
                 policies: vec![PolicyInput::Document(policy.into())],
                 expires_at: None,
+                kind: None,
+                conditions: None,
             },
             Change::CreateAccessKey {
                 identity,
                 key_id: id.to_string(),
                 secret_hash: hash_secret(&hash_key, &secret),
                 description: None,
+                expires_at: None,
+                sealed_secret: None,
             },
         ];
         let mut directory = Directory::empty();

@@ -99,6 +99,8 @@ impl World {
                 trustee: format!("org/{organisation}/programmatic_identity/{id}"),
                 policies: vec![PolicyInput::Document(policy.into())],
                 expires_at: None,
+                kind: None,
+                conditions: None,
             });
         }
         self.key(&format!("org/{organisation}/programmatic_identity/{id}"))
@@ -110,6 +112,7 @@ impl World {
             path: format!("org/{organisation}/trust/{id}-trust"),
             policies: Some(vec![PolicyInput::Document(policy.into())]),
             expires_at: None,
+            conditions: None,
         });
     }
 
@@ -121,6 +124,8 @@ impl World {
             key_id: id.to_string(),
             secret_hash: hash_secret(&self.hash_key, &secret),
             description: None,
+            expires_at: None,
+            sealed_secret: None,
         });
         Key {
             id: id.to_string(),

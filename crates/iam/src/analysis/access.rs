@@ -262,6 +262,9 @@ fn concerns_kind(action: ActionId, path: &str, is_database: bool) -> bool {
                 Kind::ProgrammaticIdentity => "ProgrammaticIdentity",
                 Kind::Group => "Group",
                 Kind::User => "User",
+                Kind::Role => "Role",
+                Kind::OrganisationUser => "OrgUser",
+                Kind::IdentityProvider => "IdentityProvider",
                 _ => return false,
             };
             common(verb)

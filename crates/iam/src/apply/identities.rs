@@ -1,5 +1,6 @@
-//! Users, organisations, programmatic identities and groups.
+//! Users, organisations, and what all identities have in common.
 
+use super::trusts::Terms;
 use super::{ChangeError, Editor, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::{Entity, account_key};
@@ -57,6 +58,8 @@ impl Editor<'_> {
             owner: owner_ix,
             guardrails: Vec::new(),
             aliases: None,
+            max_key_lifetime_seconds: None,
+            max_active_keys: None,
         }));
         self.directory
             .paths
@@ -83,13 +86,12 @@ impl Editor<'_> {
         let everything =
             r#"[{"Sid":"Everything","Effect":"Allow","Actions":["*"],"Resources":["**"]}]"#;
         let policies = [PolicyInput::Document(everything.to_owned())];
-        self.create_trust(
-            "creator",
-            &format!("org/{organisation}"),
-            identity,
-            &policies,
-            None,
-        )
+        let terms = Terms {
+            policies: &policies,
+            ..Terms::default()
+        };
+        let organisation = format!("org/{organisation}");
+        self.create_trust("creator", (&organisation, identity), None, &terms)
     }
 
     pub(super) fn create_member(
@@ -98,7 +100,7 @@ impl Editor<'_> {
         organisation: &str,
         id: &str,
         name: Option<&str>,
-    ) -> Outcome {
+    ) -> Result<IdentityIx, ChangeError> {
         let owner = self.organisation(organisation)?;
         let path = format!(
             "org/{organisation}/{}/{}",
@@ -107,8 +109,7 @@ impl Editor<'_> {
         );
         let mut identity = self.new_identity(kind, &path);
         identity.organisation = Some(owner);
-        self.add_identity(identity, name)?;
-        Ok(())
+        self.add_identity(identity, name)
     }
 
     pub(super) fn rename(&mut self, path: &str, name: Option<&str>) -> Outcome {
@@ -192,8 +193,8 @@ impl Editor<'_> {
     pub(super) fn delete_identity(&mut self, path: &str, cascade: bool) -> Outcome {
         let ix = self.identity_at(path)?;
         let identity = self.identity(ix);
-        if !matches!(identity.kind, Kind::ProgrammaticIdentity | Kind::Group) {
-            let reason = format!("`{path}` is neither a programmatic identity nor a group");
+        if matches!(identity.kind, Kind::User | Kind::Organisation) {
+            let reason = format!("`{path}` is not deleted like this: it lies in no organisation");
             return Err(ChangeError::Invalid { reason });
         }
         let trusts = self.directory.trusts_of_identity(ix);

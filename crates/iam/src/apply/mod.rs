@@ -5,16 +5,20 @@ mod aliases;
 mod databases;
 mod identities;
 mod limits;
+mod members;
 mod policies;
+mod roles;
 mod tags;
 mod trusts;
 
 use keyward_policy::Findings;
 
+use self::access_keys::NewKey;
+use self::trusts::Terms;
 use crate::aliases::AliasError;
 use crate::change::Change;
 use crate::directory::{Directory, Entity, name_key};
-use crate::entities::{Database, Identity, NamedPolicy, Stamp, Trust};
+use crate::entities::{Database, Identity, NamedPolicy, Stamp, Trust, TrustKind};
 use crate::ids::{
     DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, SlugError, TrustIx, UnixMillis,
 };
@@ -22,11 +26,15 @@ use crate::row::Row;
 use crate::system::SystemPolicy;
 use crate::tags::TagError;
 
-/// Active access keys of one identity: two, so that keys can be rotated.
-pub const MAX_ACTIVE_KEYS: usize = 2;
+/// Active access keys of one identity, where its organisation says nothing else: two, so that keys
+/// can be rotated.
+pub const ACTIVE_KEYS: usize = 2;
+
+/// Active access keys of one identity that an organisation may permit.
+pub const MAX_ACTIVE_KEYS: usize = 5;
 
 /// Access keys of one identity, disabled ones included.
-pub const MAX_KEYS: usize = 5;
+pub const MAX_KEYS: usize = 10;
 
 /// Trusts on the longest path of standing trusts.
 pub const MAX_CHAIN: usize = 8;
@@ -79,6 +87,12 @@ pub enum ChangeError {
     Policy {
         /// Position in the list of policies.
         number: usize,
+        /// Where and why.
+        findings: Findings,
+    },
+    /// Conditions of a trust that validation refuses.
+    #[error("conditions: {findings}")]
+    Conditions {
         /// Where and why.
         findings: Findings,
     },
@@ -230,17 +244,71 @@ impl Editor<'_> {
                 organisation,
                 id,
                 name,
-            } => self.create_member(
-                Kind::ProgrammaticIdentity,
-                organisation,
-                id,
-                name.as_deref(),
-            ),
+            } => {
+                let kind = Kind::ProgrammaticIdentity;
+                self.create_member(kind, organisation, id, name.as_deref())?;
+                Ok(())
+            }
             Change::CreateGroup {
                 organisation,
                 id,
                 name,
-            } => self.create_member(Kind::Group, organisation, id, name.as_deref()),
+            } => {
+                self.create_member(Kind::Group, organisation, id, name.as_deref())?;
+                Ok(())
+            }
+            Change::CreateRole {
+                organisation,
+                id,
+                name,
+                description,
+                max_session_seconds,
+            } => self.create_role(
+                organisation,
+                id,
+                name.as_deref(),
+                description.as_deref(),
+                *max_session_seconds,
+            ),
+            Change::UpdateRole {
+                path,
+                description,
+                max_session_seconds,
+            } => self.update_role(
+                path,
+                description.as_ref().map(Option::as_deref),
+                *max_session_seconds,
+            ),
+            Change::CreateOrganisationUser {
+                organisation,
+                id,
+                name,
+                user,
+                invitation,
+            } => self.create_organisation_user(
+                organisation,
+                id,
+                name.as_deref(),
+                user.as_deref(),
+                invitation.as_ref(),
+            ),
+            Change::Invite { path, invitation } => self.invite(path, invitation),
+            Change::AcceptInvitation {
+                path,
+                user,
+                token_hash,
+            } => self.accept_invitation(path, user, token_hash),
+            Change::RevokeSessions { identity, before } => self.revoke_sessions(identity, *before),
+            Change::RevokeSession {
+                identity,
+                id,
+                expires,
+            } => self.revoke_session(identity, id, *expires),
+            Change::SetKeyLimits {
+                organisation,
+                max_key_lifetime_seconds,
+                max_active_keys,
+            } => self.set_key_limits(organisation, *max_key_lifetime_seconds, *max_active_keys),
             Change::DeleteIdentity { path, cascade } => self.delete_identity(path, *cascade),
             Change::SetDefaultDatabase { identity, database } => {
                 self.set_default_database(identity, database.as_deref())
@@ -250,8 +318,29 @@ impl Editor<'_> {
                 key_id,
                 secret_hash,
                 description,
-            } => self.create_access_key(identity, key_id, *secret_hash, description.as_deref()),
-            Change::UpdateAccessKey { path, status } => self.update_access_key(path, *status),
+                expires_at,
+                sealed_secret,
+            } => self.create_access_key(
+                identity,
+                key_id,
+                NewKey {
+                    secret_hash: *secret_hash,
+                    description: description.as_deref(),
+                    expires_at: *expires_at,
+                    sealed_secret: sealed_secret.as_deref(),
+                },
+            ),
+            Change::UpdateAccessKey {
+                path,
+                status,
+                description,
+                expires_at,
+            } => self.update_access_key(
+                path,
+                *status,
+                description.as_ref().map(Option::as_deref),
+                *expires_at,
+            ),
             Change::DeleteAccessKey { path } => self.delete_access_key(path),
             Change::CreateDatabase {
                 organisation,
@@ -273,15 +362,34 @@ impl Editor<'_> {
                 trustee,
                 policies,
                 expires_at,
-            } => self.create_trust(id, trustor, trustee, policies, *expires_at),
+                kind,
+                conditions,
+            } => self.create_trust(
+                id,
+                (trustor, trustee),
+                *kind,
+                &Terms {
+                    policies,
+                    expires_at: *expires_at,
+                    conditions: conditions.as_deref(),
+                },
+            ),
             Change::UpdateTrust {
                 path,
                 policies,
                 expires_at,
-            } => self.update_trust(path, policies.as_deref(), *expires_at),
+                conditions,
+            } => self.update_trust(
+                path,
+                policies.as_deref(),
+                *expires_at,
+                conditions.as_ref().map(Option::as_deref),
+            ),
             Change::AcceptTrust { path } => {
                 let (ix, trust) = self.trust_at(path)?;
-                self.check_chain(trust.trustor, trust.trustee)?;
+                if trust.kind != TrustKind::Assumable {
+                    self.check_chain(trust.trustor, trust.trustee)?;
+                }
                 self.trust_mut(ix).accepted = true;
                 self.changed(path);
                 Ok(())

@@ -1,11 +1,24 @@
 //! Trusts.
 
+use std::sync::Arc;
+
+use keyward_policy::Policy;
+
 use super::policies::Purpose;
 use super::{ChangeError, Editor, MAX_CHAIN, Outcome};
 use crate::change::PolicyInput;
+use crate::conditions;
 use crate::directory::Entity;
 use crate::entities::{Trust, TrustKind};
 use crate::ids::{IdentityIx, Kind, PathParts, Slug, TrustIx, UnixMillis};
+
+/// What a trust says beside its ends.
+#[derive(Default)]
+pub(super) struct Terms<'a> {
+    pub(super) policies: &'a [PolicyInput],
+    pub(super) expires_at: Option<UnixMillis>,
+    pub(super) conditions: Option<&'a str>,
+}
 
 impl Editor<'_> {
     pub(super) fn new_trust(
@@ -22,6 +35,8 @@ impl Editor<'_> {
             kind,
             policies: Vec::new(),
             expires_at: None,
+            conditions: None,
+            conditions_revision: 0,
             accepted: true,
             created: self.context.stamp(),
         }
@@ -30,21 +45,13 @@ impl Editor<'_> {
     pub(super) fn create_trust(
         &mut self,
         id: &str,
-        trustor: &str,
-        trustee: &str,
-        policies: &[PolicyInput],
-        expires_at: Option<UnixMillis>,
+        (trustor, trustee): (&str, &str),
+        kind: Option<TrustKind>,
+        terms: &Terms<'_>,
     ) -> Outcome {
         let id: Slug = id.parse()?;
         let (from, to) = (self.identity_at(trustor)?, self.identity_at(trustee)?);
-        let kind = match self.identity(from).kind {
-            Kind::Group => TrustKind::Membership,
-            Kind::User => {
-                let reason = format!("`{trustor}` is a person: nobody else acts as a person");
-                return Err(ChangeError::Invalid { reason });
-            }
-            _ => TrustKind::Standing,
-        };
+        let kind = self.kind_between(from, to, kind)?;
         let organisation = PathParts::of(trustor)
             .and_then(|p| p.organisation)
             .unwrap_or_default();
@@ -55,7 +62,9 @@ impl Editor<'_> {
             .trusted_by
             .iter()
             .filter_map(|ix| self.directory.trust(*ix));
-        if let Some(twin) = twin.into_iter().find(|twin| twin.trustor == from) {
+        if kind != TrustKind::Assumable
+            && let Some(twin) = twin.into_iter().find(|twin| twin.trustor == from)
+        {
             let reason = format!(
                 "`{trustor}` trusts `{trustee}` already ({}): change that trust",
                 twin.path
@@ -63,11 +72,89 @@ impl Editor<'_> {
             return Err(ChangeError::Invalid { reason });
         }
         let mut trust = self.new_trust(&path, from, to, kind);
-        trust.policies = self.attachments(policies, organisation, Purpose::Grant)?;
-        trust.expires_at = expires_at;
+        trust.policies = self.attachments(terms.policies, organisation, Purpose::Grant)?;
+        trust.expires_at = terms.expires_at;
+        trust.conditions = self.conditions(terms.conditions, trustee, organisation)?;
         trust.accepted = self.context.accepts;
-        self.check_chain(from, to)?;
+        if kind != TrustKind::Assumable {
+            self.check_chain(from, to)?;
+        }
         self.add_trust(trust)
+    }
+
+    fn conditions(
+        &self,
+        text: Option<&str>,
+        trustee: &str,
+        organisation: &str,
+    ) -> Result<Option<Arc<Policy>>, ChangeError> {
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        let read = conditions::read(text, trustee, organisation);
+        read.map(Some)
+            .map_err(|findings| ChangeError::Conditions { findings })
+    }
+
+    /// What a trust between two identities is, and whether it may be.
+    fn kind_between(
+        &self,
+        trustor: IdentityIx,
+        trustee: IdentityIx,
+        asked: Option<TrustKind>,
+    ) -> Result<TrustKind, ChangeError> {
+        let refuse = |reason: String| Err(ChangeError::Invalid { reason });
+        let (from, to) = (self.identity(trustor), self.identity(trustee));
+        let natural = match from.kind {
+            Kind::Role => TrustKind::Assumable,
+            Kind::Group => TrustKind::Membership,
+            Kind::User => {
+                let path = &from.path;
+                return refuse(format!(
+                    "`{path}` is a person: nobody else acts as a person"
+                ));
+            }
+            Kind::OrganisationUser => {
+                return refuse(format!(
+                    "`{}` is a person's membership: invite somebody to it instead",
+                    from.path
+                ));
+            }
+            Kind::IdentityProvider => {
+                return refuse(format!(
+                    "`{}` vouches for others: nobody acts as it",
+                    from.path
+                ));
+            }
+            _ => TrustKind::Standing,
+        };
+        let path = &from.path;
+        match asked {
+            None => {}
+            Some(TrustKind::Ownership) => {
+                return refuse("ownership is moved, never made".to_owned());
+            }
+            Some(TrustKind::Assumable) if natural != TrustKind::Assumable => {
+                return refuse(format!("only roles are assumed, and `{path}` is none"));
+            }
+            Some(TrustKind::Standing | TrustKind::Membership) if from.kind == Kind::Role => {
+                return refuse(format!(
+                    "`{path}` is a role: it is assumed, for a limited time; use a group for what \
+                     is always on"
+                ));
+            }
+            Some(TrustKind::Membership) if natural != TrustKind::Membership => {
+                return refuse(format!("only groups have members, and `{path}` is none"));
+            }
+            Some(_) => {}
+        }
+        if to.kind == Kind::IdentityProvider && natural != TrustKind::Assumable {
+            return refuse(format!(
+                "`{}` vouches for others, and only roles trust it",
+                to.path
+            ));
+        }
+        Ok(natural)
     }
 
     /// "Standing trusts form no cycle and no path longer than 8."
@@ -92,7 +179,11 @@ impl Editor<'_> {
         self.claim(&path)?;
         let ix = TrustIx(self.directory.trusts.push(trust));
         self.identity_mut(to).trusted_by.push(ix);
-        self.identity_mut(from).trustees += 1;
+        let trustor = self.identity_mut(from);
+        trustor.trustees += 1;
+        if let Some(role) = &mut trustor.role {
+            role.assumable.push(ix);
+        }
         self.place(&path, Entity::Trust(ix));
         Ok(())
     }
@@ -102,6 +193,7 @@ impl Editor<'_> {
         path: &str,
         policies: Option<&[PolicyInput]>,
         expires_at: Option<Option<UnixMillis>>,
+        conditions: Option<Option<&str>>,
     ) -> Outcome {
         let (ix, trust) = self.trust_at(path)?;
         if trust.kind == TrustKind::Ownership {
@@ -117,6 +209,17 @@ impl Editor<'_> {
         }
         if let Some(expires_at) = expires_at {
             self.trust_mut(ix).expires_at = expires_at;
+        }
+        if let Some(text) = conditions {
+            let organisation = PathParts::of(path)
+                .and_then(|p| p.organisation)
+                .unwrap_or_default();
+            let trustee = self.identity(trust.trustee).path.clone();
+            let conditions = self.conditions(text, &trustee, organisation)?;
+            let revision = self.directory.revision + 1;
+            let trust = self.trust_mut(ix);
+            trust.conditions = conditions;
+            trust.conditions_revision = revision;
         }
         self.changed(path);
         Ok(())
@@ -136,7 +239,11 @@ impl Editor<'_> {
         self.identity_mut(trust.trustee)
             .trusted_by
             .retain(|found| *found != ix);
-        self.identity_mut(trust.trustor).trustees -= 1;
+        let trustor = self.identity_mut(trust.trustor);
+        trustor.trustees -= 1;
+        if let Some(role) = &mut trustor.role {
+            role.assumable.retain(|found| *found != ix);
+        }
         if let Some(slot) = self.directory.trusts.slot(ix.0) {
             *slot = None;
         }

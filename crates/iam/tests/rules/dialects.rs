@@ -17,6 +17,7 @@ fn attach(documents: &[&str]) -> Change {
                 .collect(),
         ),
         expires_at: None,
+        conditions: None,
     }
 }
 

@@ -115,6 +115,8 @@ fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
         trustee: trustee.into(),
         policies: vec![PolicyInput::Document(document.into())],
         expires_at: None,
+        kind: None,
+        conditions: None,
     }
 }
 
@@ -124,6 +126,8 @@ fn key(identity: &str, key_id: &str) -> Change {
         key_id: key_id.into(),
         secret_hash: [7; 32],
         description: None,
+        expires_at: None,
+        sealed_secret: None,
     }
 }
 
@@ -263,11 +267,13 @@ fn ownership_is_moved_never_edited() {
             path: path.clone(),
             policies: Some(Vec::new()),
             expires_at: None,
+            conditions: None,
         },
         Change::UpdateTrust {
             path,
             policies: None,
             expires_at: Some(Some(NOW)),
+            conditions: None,
         },
     ] {
         assert!(
@@ -297,7 +303,9 @@ fn access_keys_are_limited_so_that_they_can_be_rotated() {
     let path = |n: usize| format!("{CI}/access_key/{}", id(n));
     let status = |n, status| Change::UpdateAccessKey {
         path: path(n),
-        status,
+        status: Some(status),
+        description: None,
+        expires_at: None,
     };
     world.ok(&key(CI, &id(0)));
     world.ok(&key(CI, &id(1)));
@@ -323,15 +331,15 @@ fn access_keys_are_limited_so_that_they_can_be_rotated() {
 
     let (ix, _) = world.0.access_key(&id(3)).expect("it was made");
     let session = Session::of_key(ix, world.0.identity_at(CI).expect("it exists"));
-    assert_eq!(world.0.check_session(&session), Ok(()));
+    assert_eq!(world.0.check_session(&session, NOW), Ok(()));
     world.ok(&status(3, KeyStatus::Disabled));
     assert_eq!(
-        world.0.check_session(&session),
+        world.0.check_session(&session, NOW),
         Err(SessionEnded::AccessKeyDisabled)
     );
     world.ok(&Change::DeleteAccessKey { path: path(3) });
     assert_eq!(
-        world.0.check_session(&session),
+        world.0.check_session(&session, NOW),
         Err(SessionEnded::AccessKeyDeleted)
     );
 }
@@ -369,6 +377,7 @@ fn what_is_in_use_is_named_in_the_refusal() {
         path: "org/acme/trust/admin".into(),
         policies: Some(vec![PolicyInput::Named("policy/p".into())]),
         expires_at: None,
+        conditions: None,
     });
     let delete = Change::DeletePolicy {
         path: "org/acme/policy/p".into(),
@@ -431,6 +440,7 @@ fn power_is_decided_on_what_is_handed_out() {
         path: "org/acme/trust/helper".into(),
         policies: Some(vec![PolicyInput::Document(document.into())]),
         expires_at: None,
+        conditions: None,
     };
     // Manages one group, and may accept for whom it likes.
     let document = r#"[{"Effect":"Allow","Actions":["iam:*"],"Resources":["group/dev"]},
@@ -480,6 +490,7 @@ fn power_is_decided_on_what_is_handed_out() {
         path: "org/acme/trust/admin".into(),
         policies: Some(vec![PolicyInput::Named("policy/p".into())]),
         expires_at: None,
+        conditions: None,
     });
     assert!(!world.may(helper, &update));
     world.ok(&update);
@@ -588,6 +599,8 @@ fn a_trust_ends_when_it_says() {
         trustee: CI.into(),
         policies: vec![PolicyInput::Document(EVERYTHING.into())],
         expires_at: Some(end),
+        kind: None,
+        conditions: None,
     });
     let session = Session::of_identity(world.0.identity_at(CI).expect("it exists"));
     let database = world.0.database_at(MAIN).expect("it exists");

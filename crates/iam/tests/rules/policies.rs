@@ -223,6 +223,8 @@ fn detaching_never_widens() {
         trustee: CI.into(),
         policies: vec![PolicyInput::Named("policy/reads".into())],
         expires_at: None,
+        kind: None,
+        conditions: None,
     });
     assert!(matches!(
         world.refused(&detach("member", "policy/reads")),

@@ -119,6 +119,7 @@ fn ones_own_tags_never_grant_tagging_oneself() {
         path: "org/acme/trust/ci".into(),
         policies: Some(vec![keyward_iam::PolicyInput::Document(document.into())]),
         expires_at: None,
+        conditions: None,
     };
     world.ok(&with(&by_tag(of_resource)));
     assert!(!world.may(CI, &own));

@@ -321,6 +321,8 @@ impl World {
                     false => inputs(policies),
                 },
                 expires_at: None,
+                kind: None,
+                conditions: None,
             };
             make(change, false);
         }

@@ -137,6 +137,8 @@ impl World {
                     .map(PolicyInput::Document)
                     .collect(),
                 expires_at: None,
+                kind: None,
+                conditions: None,
             },
         ];
         for change in &changes {

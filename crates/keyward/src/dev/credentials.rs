@@ -146,6 +146,8 @@ fn key(
         key_id: key_id.to_string(),
         secret_hash: hash_secret(hash_key, &secret),
         description: Some("keyward dev".to_owned()),
+        expires_at: None,
+        sealed_secret: None,
     })?;
     Ok(Some(secret))
 }

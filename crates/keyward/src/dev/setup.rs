@@ -145,6 +145,8 @@ fn missing(directory: &Directory, upstream: Option<&Backend>) -> Vec<Change> {
                 trustee: path.to_owned(),
                 policies: vec![PolicyInput::Document(policy.to_owned())],
                 expires_at: None,
+                kind: None,
+                conditions: None,
             });
         }
     }

@@ -88,6 +88,18 @@ pub enum Fact {
     BlockingSeconds,
     /// SHA-256 of the script that it runs, in lower-case hexadecimal.
     ScriptSha256,
+    /// What a caller from another organisation was given to prove whom it works for.
+    ExternalId,
+    /// The name that a role session was given.
+    RoleSessionName,
+    /// Who is behind a role session, whatever the chain of roles.
+    SourceIdentity,
+    /// What signed a person in, or vouched for a program: path of the provider.
+    LoginProvider,
+    /// A claim of a token, as `claim` or `outer.inner`.
+    Token(Box<str>),
+    /// A claim of a token of one issuer, as `<host and path of the issuer>:<claim>`.
+    IssuerToken(Box<str>),
     /// Known by its name alone.
     Other,
 }
@@ -176,6 +188,10 @@ pub(crate) const NATIVE_NAMES: &[(&str, Fact)] = &[
     ("keyward:ResourceOrganisation", Fact::ResourceOrganisation),
     ("keyward:ResourceAccount", Fact::ResourceAccount),
     ("keyward:TagKeys", Fact::TagKeys),
+    ("keyward:ExternalId", Fact::ExternalId),
+    ("keyward:RoleSessionName", Fact::RoleSessionName),
+    ("keyward:SourceIdentity", Fact::SourceIdentity),
+    ("keyward:LoginProvider", Fact::LoginProvider),
     ("kvdb:Key", Fact::Key),
     ("kvdb:ReadKey", Fact::ReadKey),
     ("kvdb:WriteKey", Fact::WriteKey),
@@ -198,6 +214,7 @@ pub(crate) const NATIVE_TAGS: &[TagName] = &[
     ("keyward:ResourceTag/", Fact::ResourceTag),
     ("keyward:SessionTag/", Fact::SessionTag),
     ("keyward:RequestTag/", Fact::RequestTag),
+    ("keyward:Token/", Fact::Token),
 ];
 
 const AWS_NAMES: &[(&str, Fact)] = &[
@@ -216,6 +233,10 @@ const AWS_NAMES: &[(&str, Fact)] = &[
     ("aws:resourceaccount", Fact::ResourceAccount),
     ("aws:tagkeys", Fact::TagKeys),
     ("aws:useragent", Fact::ClientName),
+    ("aws:sourceidentity", Fact::SourceIdentity),
+    ("sts:sourceidentity", Fact::SourceIdentity),
+    ("sts:externalid", Fact::ExternalId),
+    ("sts:rolesessionname", Fact::RoleSessionName),
 ];
 
 const AWS_TAGS: &[TagName] = &[
@@ -236,7 +257,7 @@ const TENCENT_NAMES: &[(&str, Fact)] = &[
     ("owner_uin", Fact::PrincipalAccount),
 ];
 
-const TENCENT_TAGS: &[TagName] = &[("qcs:tag/", Fact::ResourceTag)];
+const TENCENT_TAGS: &[TagName] = &[("qcs:tag/", Fact::ResourceTag), ("oidc:", Fact::Token)];
 
 const ALIBABA_NAMES: &[(&str, Fact)] = &[
     ("acs:sourceip", Fact::SourceIp),
@@ -244,11 +265,13 @@ const ALIBABA_NAMES: &[(&str, Fact)] = &[
     ("acs:currenttime", Fact::CurrentTime),
     ("acs:mfapresent", Fact::MultiFactorAuthPresent),
     ("acs:principalarn", Fact::PrincipalArn),
+    ("sts:ExternalId", Fact::ExternalId),
 ];
 
 const ALIBABA_TAGS: &[TagName] = &[
     ("acs:resourcetag/", Fact::ResourceTag),
     ("acs:requesttag/", Fact::RequestTag),
+    ("oidc:", Fact::Token),
 ];
 
 /// The name of something that a request says, in one dialect.
@@ -267,7 +290,10 @@ impl ConditionKey {
         let folded = fold(dialect, name);
         let fact = own_fact(dialect, &folded).unwrap_or_else(|| match dialect {
             Dialect::Native | Dialect::Acl => by_name(&folded, NATIVE_NAMES, NATIVE_TAGS),
-            Dialect::Aws => by_name(&folded, AWS_NAMES, AWS_TAGS),
+            Dialect::Aws => match by_name(&folded, AWS_NAMES, AWS_TAGS) {
+                Fact::Other if is_of_issuer(&folded) => Fact::IssuerToken(folded.as_ref().into()),
+                fact => fact,
+            },
             Dialect::Tencent => by_name(&folded, TENCENT_NAMES, TENCENT_TAGS),
             Dialect::Alibaba => by_name(&folded, ALIBABA_NAMES, ALIBABA_TAGS),
         });
@@ -350,6 +376,12 @@ fn own_fact(dialect: Dialect, folded: &str) -> Option<Fact> {
         .map(|(_, fact)| fact.clone())
 }
 
+/// Whether an AWS name is a claim of an issuer: `token.actions.githubusercontent.com:sub`.
+fn is_of_issuer(folded: &str) -> bool {
+    let parts = folded.rsplit_once(':');
+    parts.is_some_and(|(issuer, claim)| issuer.contains('.') && !claim.is_empty())
+}
+
 fn by_name(folded: &str, names: &[(&str, Fact)], tags: &[TagName]) -> Fact {
     if let Some((_, fact)) = names.iter().find(|(name, _)| *name == folded) {
         return fact.clone();
@@ -384,6 +416,18 @@ mod tests {
                 Fact::PrincipalTag("team".into()),
             ),
             (Dialect::Aws, "KVDB:key", Fact::Key),
+            (Dialect::Aws, "sts:ExternalId", Fact::ExternalId),
+            (
+                Dialect::Aws,
+                "Token.Actions.githubusercontent.com:sub",
+                Fact::IssuerToken("token.actions.githubusercontent.com:sub".into()),
+            ),
+            (Dialect::Alibaba, "oidc:sub", Fact::Token("sub".into())),
+            (
+                Dialect::Native,
+                "keyward:Token/realm_access.roles",
+                Fact::Token("realm_access.roles".into()),
+            ),
             (Dialect::Aws, "s3:prefix", Fact::Other),
             (Dialect::Tencent, "qcs:ip", Fact::SourceIp),
             (Dialect::Tencent, "QCS:ip", Fact::Other),

@@ -106,6 +106,8 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
             key_id: key_id.to_string(),
             secret_hash: hash_secret(&call.api.hash_key, &secret),
             description: body.description,
+            expires_at: None,
+            sealed_secret: None,
         })
         .await?;
     let path = format!("{identity}/access_key/{key_id}");
@@ -141,7 +143,9 @@ async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<
     let path = target.0;
     let change = Change::UpdateAccessKey {
         path: path.clone(),
-        status: body.status,
+        status: Some(body.status),
+        description: None,
+        expires_at: None,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

@@ -180,6 +180,8 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         trustee: full_path(&body.trustee, organisation),
         policies: inputs(&body.policies)?,
         expires_at: body.expires_at.0.flatten(),
+        kind: None,
+        conditions: None,
     };
     call.change_and_show(change, &path, StatusCode::CREATED)
         .await
@@ -200,6 +202,7 @@ async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<
         path: path.clone(),
         policies,
         expires_at: body.expires_at.0,
+        conditions: None,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

@@ -329,6 +329,8 @@ fn no_secret_is_in_any_file() {
                 key_id: secret.key_id().to_string(),
                 secret_hash: hash_secret(&hash_key, &secret),
                 description: None,
+                expires_at: None,
+                sealed_secret: None,
             },
             Change::UpdateAccessKey { .. } | Change::DeleteAccessKey { .. } => Change::CreateUser {
                 id: format!("u-x{n}"),

@@ -38,6 +38,8 @@ pub(crate) fn change(n: u64) -> Change {
             key_id,
             secret_hash: [round as u8; 32],
             description: Some("x".repeat(round as usize % 3000)),
+            expires_at: None,
+            sealed_secret: None,
         },
         (_, 2) => Change::CreateDatabase {
             organisation: "acme".into(),
@@ -51,6 +53,8 @@ pub(crate) fn change(n: u64) -> Change {
             trustee: identity,
             policies: vec![PolicyInput::Document(allow.into())],
             expires_at: None,
+            kind: None,
+            conditions: None,
         },
         (_, 4) => Change::PutResourcePolicy {
             path: database,
@@ -59,7 +63,9 @@ pub(crate) fn change(n: u64) -> Change {
         },
         (_, 5) => Change::UpdateAccessKey {
             path: format!("{identity}/access_key/{key_id}"),
-            status: KeyStatus::Disabled,
+            status: Some(KeyStatus::Disabled),
+            description: None,
+            expires_at: None,
         },
         (_, 6) => Change::DeleteAccessKey {
             path: format!("{identity}/access_key/{key_id}"),

@@ -92,6 +92,7 @@ impl Search<'_> {
                 path: path.clone(),
                 policies: Some(vec![PolicyInput::Document(everything.clone())]),
                 expires_at: Some(None),
+                conditions: Some(None),
             };
             one(Means::Trust, change, None, format!("widens {path}"));
             for policy in &trust.policies {
@@ -209,6 +210,8 @@ impl Search<'_> {
                             trustee: trustee.clone(),
                             policies: vec![PolicyInput::Document(everything.clone())],
                             expires_at: None,
+                            kind: None,
+                            conditions: None,
                         };
                         (change, None)
                     });
@@ -285,6 +288,8 @@ pub(super) fn key_of(identity: &str) -> Change {
         key_id: "KWAKESCALATION222222".to_owned() + &short(identity),
         secret_hash: [0; 32],
         description: None,
+        expires_at: None,
+        sealed_secret: None,
     }
 }
 

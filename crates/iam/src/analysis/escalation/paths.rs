@@ -148,6 +148,8 @@ impl Search<'_> {
                     trustee: me.unwrap_or_default(),
                     policies: Vec::new(),
                     expires_at: None,
+                    kind: None,
+                    conditions: None,
                 },
                 None,
                 format!("joins {group}"),

@@ -109,7 +109,9 @@ impl Search<'_> {
             let delete = Change::DeleteAccessKey { path: path.clone() };
             let disable = Change::UpdateAccessKey {
                 path: path.clone(),
-                status: KeyStatus::Disabled,
+                status: Some(KeyStatus::Disabled),
+                description: None,
+                expires_at: None,
             };
             for (room, verb) in [(delete, "deletes"), (disable, "disables")] {
                 let text_of_room = format!("{verb} {path} to make room for another");
