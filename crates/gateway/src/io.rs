@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use keyward_commands::Touched;
-use keyward_net::ConnectionSlot;
+use keyward_net::{ConnectionSlot, Stream};
 use keyward_resp::Words;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -87,7 +87,7 @@ pub(crate) struct Connection {
 }
 
 struct Io {
-    socket: TcpStream,
+    socket: Stream,
     client: Client,
     link: Link,
     /// Which link of the client `link` is.
@@ -97,6 +97,8 @@ struct Io {
     /// What the client is to get, from `sent` on.
     output: Vec<u8>,
     sent: usize,
+    /// Whether TLS may hold back something of what was sent.
+    unflushed: bool,
     /// The beginning of a header from the upstream.
     partial: Vec<u8>,
     client_gone: bool,
@@ -112,15 +114,16 @@ impl Connection {
     /// Takes over a socket that was just accepted.
     pub(crate) fn new(
         worker: Arc<Worker>,
-        socket: TcpStream,
+        socket: Stream,
         slot: ConnectionSlot,
     ) -> io::Result<Self> {
-        let (peer, local) = (socket.peer_addr()?, socket.local_addr()?);
+        let (peer, local) = (socket.socket().peer_addr()?, socket.socket().local_addr()?);
+        let transport = socket.transport();
         let id = worker.shared.connection_id();
         let mut output = Vec::new();
         let mut scratch = worker.scratch();
         let mut turn = turn(&worker, &mut output, 0, &mut scratch.touched);
-        let client = Client::new(id, peer, local, &mut turn);
+        let client = Client::new(id, peer, local, transport, &mut turn);
         drop(scratch);
         let login_by = Instant::now() + worker.settings.limits.login;
         let io = Io {
@@ -131,6 +134,7 @@ impl Connection {
             input: Vec::new(),
             output,
             sent: 0,
+            unflushed: false,
             partial: Vec::new(),
             client_gone: false,
             attentive: false,
@@ -184,6 +188,10 @@ impl Future for Connection {
         let poll = io.rounds(context, worker, &mut scratch);
         io.give_back(&mut scratch.pool);
         drop(scratch);
+        if poll.is_ready() {
+            // Tells a client with TLS that nothing was cut off, if its socket takes that at once.
+            let _ = Pin::new(&mut io.socket).poll_shutdown(context);
+        }
         let attentive = io.client.is_attentive();
         if attentive != io.attentive {
             io.attentive = attentive;
@@ -276,7 +284,7 @@ impl Io {
             return true;
         }
         let unread = !self.input.is_empty() && self.client.missing() == 0 && !self.client.closing;
-        self.client.queue.is_idle() && self.output.is_empty() && !unread
+        self.client.queue.is_idle() && self.output.is_empty() && !self.unflushed && !unread
     }
 
     /// Reads from both sides, then writes to both. True if anything moved.
@@ -506,10 +514,18 @@ impl Io {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.sent += written;
                     self.stalled_at = None;
+                    self.unflushed = true;
                     moved = true;
                 }
                 Poll::Pending => return Ok(moved),
                 Poll::Ready(_) => return Err(Over),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.socket).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Pending => {}
+                Poll::Ready(Err(_)) => return Err(Over),
             }
         }
         if !self.output.is_empty() {

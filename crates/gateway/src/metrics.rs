@@ -31,6 +31,8 @@ counters! {
     connections,
     /// Connections beyond the limit (`keyward_connections_refused_total`).
     connections_refused,
+    /// TLS handshakes that failed (`keyward_tls_handshake_failures_total`).
+    failed_handshakes,
     /// Successful logins (`keyward_auth_attempts_total{result="success"}`).
     logins,
     /// Failed logins (`keyward_auth_attempts_total{result="failure"}`).

@@ -1,9 +1,11 @@
 //! What the operator decides about the gateway.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_iam::DatabaseIx;
+use keyward_net::Tls;
 
 /// How a gateway listens and what it lets clients do.
 #[derive(Clone, Debug)]
@@ -16,6 +18,12 @@ pub struct GatewaySettings {
     pub default_database: Option<DatabaseIx>,
     /// Whether the operator permits administrative commands where a database turns them on.
     pub allow_administration: bool,
+    /// Certificate and key of the listener; without, it speaks plainly.
+    pub tls: Option<Arc<Tls>>,
+    /// Below which names of databases stand in TLS: `sessions.acme.<domain>`.
+    pub domain: Option<Box<str>>,
+    /// Whether credentials are taken from other machines without TLS.
+    pub allow_remote: bool,
     /// What clients may use up.
     pub limits: Limits,
 }
@@ -29,6 +37,9 @@ impl GatewaySettings {
             workers: 0,
             default_database: None,
             allow_administration: false,
+            tls: None,
+            domain: None,
+            allow_remote: false,
             limits: Limits::default(),
         }
     }

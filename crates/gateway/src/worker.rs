@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use keyward_net::{Acceptor, ConnectionLimit};
+use keyward_net::{Acceptor, ConnectionLimit, ConnectionSlot, Stream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -176,7 +176,27 @@ impl Worker {
         };
         count(&self.metrics.connections, 1);
         self.open.fetch_add(1, Ordering::Relaxed);
-        match Connection::new(Arc::clone(self), socket, slot) {
+        if self.settings.tls.is_some() {
+            tokio::spawn(Arc::clone(self).accept_tls(socket, slot));
+        } else {
+            self.serve(socket.into(), slot);
+        }
+    }
+
+    /// Serves a connection once its handshake is done. The time to log in bounds it, too.
+    async fn accept_tls(self: Arc<Self>, socket: TcpStream, slot: ConnectionSlot) {
+        let accepting = keyward_net::accepted(self.settings.tls.as_deref(), socket);
+        match tokio::time::timeout(self.settings.limits.login, accepting).await {
+            Ok(Ok(stream)) => self.serve(stream, slot),
+            _ => {
+                count(&self.metrics.failed_handshakes, 1);
+                self.closed();
+            }
+        }
+    }
+
+    fn serve(self: &Arc<Self>, stream: Stream, slot: ConnectionSlot) {
+        match Connection::new(Arc::clone(self), stream, slot) {
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(_) => self.closed(), // gone already
         }

@@ -10,6 +10,8 @@ use crate::table::Connect;
 pub struct AskedDatabase<'a> {
     /// The listener is bound to it.
     pub binding: Option<DatabaseIx>,
+    /// The name in TLS: `sessions.acme`.
+    pub server_name: Option<&'a str>,
     /// The suffix of the user name: `sessions` or `sessions.acme`.
     pub suffix: Option<&'a str>,
     /// Where connections of this listener go that name none.
@@ -37,8 +39,8 @@ pub enum ChooseDatabaseError {
         /// Path of the organisation.
         organisation: String,
     },
-    /// The listener is bound to another database than the user name says.
-    #[error("the user name and the listener name different databases")]
+    /// The listener, the name in TLS and the user name do not say the same.
+    #[error("the listener, the server name in TLS and the user name name different databases")]
     Disagree,
     /// Another organisation's, existing or not, and the caller may not connect: answered as a
     /// wrong password.
@@ -75,36 +77,39 @@ impl Directory {
             }
         };
 
-        if let Some(suffix) = asked.suffix {
-            let own_path = own
-                .and_then(|ix| self.identity(ix))
-                .map(|o| o.path.to_string());
-            let (name, organisation) = match suffix.split_once('.') {
+        let own_path = own
+            .and_then(|ix| self.identity(ix))
+            .map(|organisation| organisation.path.to_string());
+        let of_name = |name: &str| {
+            let (name, organisation) = match name.split_once('.') {
                 Some((name, organisation)) => (name, format!("org/{organisation}")),
-                None => (
-                    suffix,
-                    own_path.clone().ok_or(ChooseDatabaseError::Foreign)?,
-                ),
+                None => (name, own_path.clone().ok_or(ChooseDatabaseError::Foreign)?),
             };
-            let found = self.database_at(&format!("{organisation}/kvdb/{name}"));
-            let Some(found) = found else {
-                return Err(if Some(&organisation) == own_path.as_ref() {
-                    ChooseDatabaseError::NotFound {
+            match self.database_at(&format!("{organisation}/kvdb/{name}")) {
+                Some(found) => visible(found),
+                None if Some(&organisation) == own_path.as_ref() => {
+                    Err(ChooseDatabaseError::NotFound {
                         name: name.to_owned(),
                         organisation,
-                    }
-                } else {
-                    ChooseDatabaseError::Foreign
-                });
-            };
-            let found = visible(found)?;
-            return match asked.binding {
-                Some(binding) if binding != found => Err(ChooseDatabaseError::Disagree),
-                _ => Ok(found),
-            };
-        }
-        if let Some(binding) = asked.binding {
-            return visible(binding);
+                    })
+                }
+                None => Err(ChooseDatabaseError::Foreign),
+            }
+        };
+        let said = [
+            asked.suffix.map(of_name),
+            asked.server_name.map(of_name),
+            asked.binding.map(visible),
+        ];
+        let mut said = said.into_iter().flatten();
+        if let Some(first) = said.next() {
+            let first = first?;
+            for other in said {
+                if other? != first {
+                    return Err(ChooseDatabaseError::Disagree);
+                }
+            }
+            return Ok(first);
         }
         if let Principal::Identity(ix) = session.principal
             && let Some(default) = self.identity(ix).and_then(|i| i.default_database)

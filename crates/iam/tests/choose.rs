@@ -72,10 +72,22 @@ impl World {
 
     /// The chosen path, or the error's text.
     fn choose(&self, suffix: Option<&str>, binding: Option<&str>, default: Option<&str>) -> String {
+        self.choose_by(suffix, None, binding, default)
+    }
+
+    /// The same, with a name in TLS.
+    fn choose_by(
+        &self,
+        suffix: Option<&str>,
+        server_name: Option<&str>,
+        binding: Option<&str>,
+        default: Option<&str>,
+    ) -> String {
         let at = |path: &str| self.0.database_at(path).expect("it exists");
         let session = Session::of_identity(self.0.identity_at(CI).expect("it exists"));
         let asked = AskedDatabase {
             binding: binding.map(at),
+            server_name,
             suffix,
             listener_default: default.map(at),
         };
@@ -158,4 +170,27 @@ fn foreign_databases_are_all_the_same_existing_or_not() {
     // Its own it is told of, also where nothing is allowed.
     let world = World::new();
     assert_eq!(world.choose(Some("one"), None, None), "org/acme/kvdb/one");
+}
+
+#[test]
+fn the_name_in_tls_speaks_like_the_user_name() {
+    let mut world = World::new();
+    world.grant(r#""kvdb/*""#);
+    let cases = [
+        (None, Some("two.acme"), None, "org/acme/kvdb/two"),
+        (Some("two"), Some("two.acme"), None, "org/acme/kvdb/two"),
+        (Some("one"), Some("two.acme"), None, "Disagree"),
+        (
+            None,
+            Some("two.acme"),
+            Some("org/acme/kvdb/one"),
+            "Disagree",
+        ),
+        (None, Some("trap.mallory"), None, "org/mallory/kvdb/trap"),
+        (None, Some("none.mallory"), None, "Foreign"),
+    ];
+    for (suffix, server_name, binding, expected) in cases {
+        let found = world.choose_by(suffix, server_name, binding, None);
+        assert_eq!(found, expected, "{suffix:?} {server_name:?} {binding:?}");
+    }
 }

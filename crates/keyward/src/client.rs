@@ -1,12 +1,15 @@
 //! The HTTP API as the client commands call it.
 
 use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_iam::{SYSTEM_POLICIES, SystemPolicy};
 use serde_json::Value;
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -26,11 +29,35 @@ pub(crate) struct Client {
     organisation: OnceCell<String>,
 }
 
+/// Whom the client trusts: the authorities in a file, else the public ones.
+fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Failure> {
+    let config = TlsConfig::builder();
+    let Some(path) = ca_file else {
+        return Ok(config.build());
+    };
+    let failed = |reason: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, format!("`{}`: {reason}", path.display()))
+    };
+    let text = std::fs::read(path).map_err(|error| failed(&error))?;
+    let mut certificates = Vec::new();
+    for item in ureq::tls::parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(&error))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(failed(&"no certificate in PEM form"));
+    }
+    Ok(config
+        .root_certs(RootCerts::Specific(Arc::new(certificates)))
+        .build())
+}
+
 impl Client {
     pub(crate) fn new(profile: Profile) -> Result<Self, Failure> {
         let url = &profile.url;
-        if !url.starts_with("http://") {
-            let text = format!("`{url}` is no address of the API: http://host:port is supported");
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let text = format!("`{url}` is no address of the API: https://host:port or http://…");
             return Err(Failure::new(Exit::Usage, text));
         }
         let organisation = match &profile.organisation {
@@ -41,6 +68,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
+            .tls_config(tls(profile.ca_file.as_deref())?)
             .timeout_global(Some(PATIENCE))
             .build();
         Ok(Self {

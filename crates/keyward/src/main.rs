@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 mod commands;
+mod config;
 mod dev;
 mod failure;
 mod output;

@@ -50,6 +50,8 @@ pub(crate) struct Profile {
     pub(crate) access_key_id: String,
     pub(crate) secret: Zeroizing<String>,
     pub(crate) organisation: Option<String>,
+    /// The authorities that vouch for the server, in PEM form; the public ones without.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// What `keyward dev` keeps, and a profile in `profiles.json`.
@@ -60,6 +62,8 @@ pub(crate) struct StoredProfile {
     pub(crate) secret_access_key: Zeroizing<String>,
     #[serde(default)]
     pub(crate) organisation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// The file of `keyward dev`.
@@ -86,6 +90,7 @@ impl From<StoredProfile> for Profile {
             access_key_id: stored.access_key_id,
             secret: stored.secret_access_key,
             organisation: stored.organisation,
+            ca_file: stored.ca_file,
         }
     }
 }
@@ -100,6 +105,9 @@ impl ProfileArguments {
                 None => self.of_dev()?,
             },
         };
+        if let Some(file) = variable("KEYWARD_CA_FILE") {
+            profile.ca_file = Some(file.into());
+        }
         if let Some(organisation) = &self.organisation {
             profile.organisation = Some(organisation.clone());
         }
@@ -137,6 +145,7 @@ fn from_environment() -> Result<Option<Profile>, Failure> {
             access_key_id,
             secret,
             organisation: None,
+            ca_file: None,
         })),
         (None, None) => Ok(None),
         _ => Err(Failure::new(

@@ -44,6 +44,10 @@ pub struct Api {
     pub clock: fn() -> UnixMillis,
     /// Where Redis clients connect.
     pub redis_address: Option<SocketAddr>,
+    /// Whether they speak TLS there.
+    pub redis_tls: bool,
+    /// Where browsers and other machines reach the API: scheme, host and port, nothing behind.
+    pub public_url: String,
     /// What others add to `/metrics`.
     pub metrics: Option<Exposition>,
 }

@@ -9,14 +9,30 @@ use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_iam::{Directory, Session};
-use keyward_net::is_loopback;
+use keyward_net::{Transport, is_loopback};
 
 use crate::api::Api;
 use crate::problem::Problem;
 
-/// Address of the direct peer; the listener puts it into every request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// The direct peer; the listener puts it into every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// What TLS tells of it.
+    pub(crate) transport: Transport,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, transport: Transport) -> Self {
+        Self { address, transport }
+    }
+
+    /// Whether nobody on the way can read or change what is sent.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.transport.encrypted || is_loopback(self.address.ip())
+    }
+}
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -31,11 +47,11 @@ impl FromRequestParts<Arc<Api>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         refuse_other_sites(parts)?;
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-        let Some(peer) = peer else {
+        let Some(peer) = parts.extensions.get::<Peer>() else {
             return Err(Problem::unauthenticated("the peer is not known"));
         };
-        if !is_loopback(peer) && !api.allow_remote {
+        let (secure, peer) = (peer.is_secure(), peer.address.ip());
+        if !secure && !api.allow_remote {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "insecure",
@@ -49,7 +65,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
         };
         let directory = api.control.directory();
         match credentials(given.as_bytes())
-            .and_then(|(user, password)| log_in(api, &directory, &user, &password, peer))
+            .and_then(|(user, password)| log_in(api, &directory, &user, &password, peer, secure))
         {
             Some(session) => Ok(Self {
                 path: directory.principal_path(session.principal).to_owned(),
@@ -72,6 +88,7 @@ fn log_in(
     user: &[u8],
     password: &[u8],
     peer: IpAddr,
+    secure: bool,
 ) -> Option<Session> {
     let login = keyward_auth::login(
         directory,
@@ -84,7 +101,7 @@ fn log_in(
     .ok()?;
     // A database behind the key id means nothing here, and so may hide a mistake.
     login.suffix.is_none().then_some(Session {
-        secure: is_loopback(peer),
+        secure,
         ..login.session
     })
 }

@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use keyward_net::{Acceptor, ConnectionLimit, ConnectionSlot, ListenError, ListenOptions, listen};
+use keyward_net::{
+    Acceptor, ConnectionLimit, ConnectionSlot, ListenError, ListenOptions, Tls, listen,
+};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,10 +27,12 @@ use crate::problem::Problem;
 use crate::routes;
 
 /// Where and how the API listens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiSettings {
     /// Where; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Certificate and key; without, the listener speaks plainly.
+    pub tls: Option<Arc<Tls>>,
     /// Open connections at most.
     pub connections: usize,
     /// Time to send the head of a request; an idle connection is closed after it, too.
@@ -43,6 +47,7 @@ impl ApiSettings {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             connections: 1_000,
             head: Duration::from_secs(30),
             request: Duration::from_secs(60),
@@ -110,7 +115,7 @@ impl Server {
                     // Beyond the limit the connection is closed: a place is free soon.
                     if let Some(slot) = limit.take() {
                         connections.spawn(connection(
-                            stream, peer, router.clone(), self.settings, stop.clone(), slot,
+                            stream, peer, router.clone(), self.settings.clone(), stop.clone(), slot,
                         ));
                     }
                 }
@@ -149,9 +154,16 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
     _slot: ConnectionSlot,
 ) {
+    let accepting = keyward_net::accepted(settings.tls.as_deref(), stream);
+    let Ok(Ok(stream)) = tokio::time::timeout(settings.head, accepting).await else {
+        tracing::debug!(%peer, "TLS handshake failed");
+        return;
+    };
+    let peer = Peer::new(peer, stream.transport());
+    let address = peer.address;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer.clone());
         let mut router = router.clone();
         async move { tower_call(&mut router, request).await }
     });
@@ -171,7 +183,7 @@ async fn connection(
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, %peer, "API connection ended");
+        tracing::debug!(%error, peer = %address, "API connection ended");
     }
 }
 

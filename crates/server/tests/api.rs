@@ -90,6 +90,8 @@ impl World {
             allow_remote: false,
             clock: now,
             redis_address: None,
+            redis_tls: false,
+            public_url: "http://127.0.0.1".to_owned(),
             metrics: None,
         });
         let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();

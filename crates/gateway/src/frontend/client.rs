@@ -11,6 +11,7 @@ use keyward_iam::{
     Call, Connect, DatabaseIx, DecisionTable, Directory, Permit, Principal, Request, Session,
     SessionEnded, UnixMillis,
 };
+use keyward_net::Transport;
 use keyward_resp::{
     Decoded, Protocol, RequestDecoder, RequestLimits, Words, encode, encode_request,
 };
@@ -115,6 +116,8 @@ pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// What TLS tells of the client.
+    pub(crate) transport: Transport,
     pub(crate) queue: ReplyQueue,
     decoder: RequestDecoder,
     pub(crate) limits: RequestLimits,
@@ -146,11 +149,18 @@ pub(crate) struct Client {
 
 impl Client {
     /// A connection that was just accepted.
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, turn: &mut Turn<'_>) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        transport: Transport,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let mut client = Self {
             id,
             peer,
             local,
+            transport,
             queue: ReplyQueue::default(),
             decoder: RequestDecoder::new(),
             limits: RequestLimits::BEFORE_LOGIN,
@@ -173,6 +183,11 @@ impl Client {
         };
         client.open_unauthenticated(turn);
         client
+    }
+
+    /// Whether nobody on the way can read or change what is sent.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.transport.encrypted || keyward_net::is_loopback(self.peer.ip())
     }
 
     /// Whether somebody has logged in, or need not.
@@ -661,7 +676,7 @@ impl Client {
         let directory = turn.shared.directory.load_full();
         let mut session = Session::unauthenticated();
         session.source = Some(self.peer.ip().to_canonical());
-        session.secure = keyward_net::is_loopback(self.peer.ip());
+        session.secure = self.is_secure();
         let table = turn.shared.tables().table(
             &directory,
             &session,

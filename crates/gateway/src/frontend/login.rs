@@ -176,7 +176,18 @@ impl Client {
         self.refuse(WRONG_PASSWORD, turn);
     }
 
+    /// What the name in TLS says of the database: `sessions.acme` of `sessions.acme.<domain>`.
+    fn database_of_server_name(&self, domain: Option<&str>) -> Option<&str> {
+        let name = self.transport.server_name.as_deref()?;
+        let name = name.strip_suffix(domain?)?.strip_suffix('.')?;
+        (name.split('.').count() == 2).then_some(name)
+    }
+
     fn log_in(&mut self, user: &[u8], password: &[u8], turn: &mut Turn<'_>) -> LoggedIn {
+        if !self.is_secure() && !turn.settings.allow_remote {
+            let text = "ERR keyward: credentials are taken only on encrypted or local connections";
+            return LoggedIn::Refused(text.to_owned());
+        }
         let directory = turn.shared.directory.load_full();
         let source = self.peer.ip().to_canonical();
         let Ok(login) = login(
@@ -191,9 +202,10 @@ impl Client {
         };
         let mut session = login.session;
         session.source = Some(source);
-        session.secure = keyward_net::is_loopback(source);
+        session.secure = self.is_secure();
         let asked = AskedDatabase {
             binding: None,
+            server_name: self.database_of_server_name(turn.settings.domain.as_deref()),
             suffix: login.suffix.as_deref(),
             listener_default: turn.settings.default_database,
         };

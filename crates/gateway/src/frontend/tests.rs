@@ -9,6 +9,7 @@ use keyward_commands::Touched;
 use keyward_iam::{
     Backend as Behind, Change, ChangeContext, DecisionLog, Directory, PolicyInput, UnixMillis,
 };
+use keyward_net::Transport;
 use keyward_resp::{Words, encode_request};
 use proptest::prelude::*;
 
@@ -109,7 +110,7 @@ impl Desk {
             allowed: 0,
         };
         let address = "127.0.0.1:1".parse().unwrap();
-        let client = Client::new(1, address, address, &mut turn);
+        let client = Client::new(1, address, address, Transport::default(), &mut turn);
         let mut desk = Self {
             shared,
             settings,

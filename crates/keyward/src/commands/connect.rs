@@ -51,10 +51,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result<(), Fa
         "::" => "::1",
         host => host,
     };
+    let mut tls: Vec<OsString> = Vec::new();
+    if status.get("redis_tls").and_then(Value::as_bool) == Some(true) {
+        tls.push("--tls".into());
+        if let Some(file) = &client.profile().ca_file {
+            tls.extend(["--cacert".into(), file.into()]);
+        }
+    }
     for (program, variable) in PROGRAMS {
         // The secret goes through the environment: arguments are seen by everybody.
         let error = Command::new(program)
             .args(["-h", host, "-p", port, "--user", &user])
+            .args(&tls)
             .args(&arguments.arguments)
             .env(variable, &*client.profile().secret)
             .env_remove("KEYWARD_SECRET_ACCESS_KEY")

@@ -100,6 +100,7 @@ fn save(name: &str, made: &mut Value, context: &Context<'_>) -> Result<PathBuf, 
         access_key_id: take("access_key_id")?,
         secret_access_key: take("secret_access_key")?.into(),
         organisation: None, // the key's own, which the server tells
+        ca_file: context.client.profile().ca_file.clone(),
     };
     if let Some(shown) = made.as_object_mut() {
         shown.remove("secret_access_key");

@@ -10,6 +10,7 @@ use keyward_gateway::GatewayHandle;
 use keyward_iam::Backend;
 use serde_json::json;
 
+use super::ApiAddress;
 use super::credentials::Keys;
 use super::setup::{self, SetUp};
 use crate::output::{Format, Output, note};
@@ -17,7 +18,8 @@ use crate::profile::DATA_DIR;
 
 pub(super) struct Announcement<'a> {
     pub(super) redis: SocketAddr,
-    pub(super) api: SocketAddr,
+    pub(super) tls: bool,
+    pub(super) api: &'a ApiAddress,
     pub(super) keys: &'a Keys,
     pub(super) set_up: &'a SetUp,
     pub(super) ephemeral: bool,
@@ -67,7 +69,8 @@ impl Announcement<'_> {
         let key = self.keys.app.as_ref()?;
         let address = reachable(self.redis);
         Some(format!(
-            "redis://{}:{}@{address}/0",
+            "{}://{}:{}@{address}/0",
+            if self.tls { "rediss" } else { "redis" },
             key.key_id(),
             key.expose()
         ))
@@ -81,7 +84,7 @@ impl Announcement<'_> {
             Format::Json => output.line(
                 &json!({
                     "redis_url": self.redis_url(),
-                    "api_url": format!("http://{}", reachable(self.api)),
+                    "api_url": self.api.url,
                     "organisation": setup::ORGANISATION,
                     "database": "main",
                     "identity": "app",
@@ -102,10 +105,15 @@ impl Announcement<'_> {
             text.push_str(line);
             text.push('\n');
         };
-        let (redis, api) = (reachable(self.redis), reachable(self.api));
+        let (redis, api) = (reachable(self.redis), &self.api.url);
+        let with = if self.tls { " with TLS" } else { "" };
         say(&format!(
-            "Keyward serves Redis clients on {redis} and its HTTP API on http://{api}"
+            "Keyward serves Redis clients on {redis}{with} and its HTTP API on {api}"
         ));
+        let ca_file = self.api.ca_file.as_ref().map(|file| file.display());
+        if let Some(file) = &ca_file {
+            say(&format!("Clients trust it by {file}"));
+        }
         match &self.set_up.backend {
             Some(Backend::Embedded) => say(
                 "kvdb/main is on the embedded engine, in memory: its data is gone when this process ends.",
@@ -124,8 +132,13 @@ impl Announcement<'_> {
         if let (Some(url), Some(key)) = (self.redis_url(), &self.keys.app) {
             say("\nRead and write, as the application:\n");
             say(&format!(
-                "  REDISCLI_AUTH={} redis-cli -h {} -p {} --user {} SET greeting hello",
+                "  REDISCLI_AUTH={} redis-cli{} -h {} -p {} --user {} SET greeting hello",
                 key.expose(),
+                match (&ca_file, self.tls) {
+                    (Some(file), true) => format!(" --tls --cacert {file}"),
+                    (None, true) => " --tls".to_owned(),
+                    (_, false) => String::new(),
+                },
                 redis.ip(),
                 redis.port(),
                 key.key_id()
@@ -133,7 +146,11 @@ impl Announcement<'_> {
             say("\nIn Python (redis-py):\n");
             say("  import redis");
             say(&format!(
-                "  r = redis.from_url(\"{url}\", decode_responses=True)"
+                "  r = redis.from_url(\"{url}\", decode_responses=True{})",
+                match &ca_file {
+                    Some(file) => format!(", ssl_ca_certs=\"{file}\""),
+                    None => String::new(),
+                }
             ));
             say("  print(r.get(\"greeting\"))");
         }
@@ -143,7 +160,7 @@ impl Announcement<'_> {
             let mut prefix = String::new();
             if self.ephemeral {
                 say(&format!(
-                    "  export KEYWARD_URL=http://{api} KEYWARD_ACCESS_KEY_ID={} KEYWARD_SECRET_ACCESS_KEY={}",
+                    "  export KEYWARD_URL={api} KEYWARD_ACCESS_KEY_ID={} KEYWARD_SECRET_ACCESS_KEY={}",
                     key.key_id(),
                     key.expose()
                 ));
@@ -170,7 +187,7 @@ pub(super) fn metrics(gateway: &GatewayHandle, text: &mut String) {
     let counted = gateway.metrics();
     /// Name, help, and a value for each set of labels.
     type Counter<'a> = (&'a str, &'a str, &'a [(&'a str, u64)]);
-    let counters: [Counter<'_>; 6] = [
+    let counters: [Counter<'_>; 7] = [
         (
             "keyward_connections_total",
             "Connections of Redis clients that were accepted.",
@@ -180,6 +197,11 @@ pub(super) fn metrics(gateway: &GatewayHandle, text: &mut String) {
             "keyward_connections_refused_total",
             "Connections beyond the limit.",
             &[("", counted.connections_refused)],
+        ),
+        (
+            "keyward_tls_handshake_failures_total",
+            "TLS handshakes of Redis clients that failed.",
+            &[("", counted.failed_handshakes)],
         ),
         (
             "keyward_auth_attempts_total",

@@ -1,13 +1,12 @@
 //! The two access keys of `keyward dev`, and the file that keeps their secrets.
 
-use std::net::SocketAddr;
-
 use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, hash_secret};
 use keyward_iam::{Change, KeyStatus};
 use keyward_server::{ControlPlane, now};
 use keyward_store::DataDir;
 use zeroize::Zeroizing;
 
+use super::ApiAddress;
 use super::setup::{ADMIN, APP, ORGANISATION};
 use crate::failure::Failure;
 use crate::profile::{CLI_FILE, CliFile, StoredKey, StoredProfile};
@@ -30,12 +29,17 @@ impl Keeper {
         Self(Some(directory))
     }
 
+    /// The data directory, if there is one.
+    pub(super) fn directory(&self) -> Option<&DataDir> {
+        self.0.as_ref()
+    }
+
     /// The keys that were kept, as far as they are still good; new ones in the place of others.
     pub(super) fn keys(
         &mut self,
         control: &ControlPlane,
         hash_key: &HashKey,
-        api: SocketAddr,
+        api: &ApiAddress,
     ) -> Result<Keys, Failure> {
         let kept = self.read()?;
         let of = |secret: &Zeroizing<String>| AccessKeySecret::parse(secret.as_bytes()).ok();
@@ -64,7 +68,7 @@ impl Keeper {
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
-    fn write(&self, keys: &Keys, api: SocketAddr) -> Result<(), Failure> {
+    fn write(&self, keys: &Keys, api: &ApiAddress) -> Result<(), Failure> {
         let Some(directory) = &self.0 else {
             return Ok(());
         };
@@ -83,7 +87,8 @@ impl Keeper {
         let admin = stored(&keys.admin);
         let file = CliFile {
             admin: StoredProfile {
-                url: format!("http://{}", super::announce::reachable(api)),
+                url: api.url.clone(),
+                ca_file: api.ca_file.clone(),
                 access_key_id: admin.access_key_id,
                 secret_access_key: admin.secret_access_key,
                 organisation: Some(ORGANISATION.to_owned()),
@@ -172,8 +177,11 @@ mod tests {
         let hash_key = HashKey::generate();
         let mut keeper = Keeper::in_directory(directory);
         let mut start = || {
-            let api = "127.0.0.1:6381".parse().unwrap();
-            ids(&keeper.keys(&control, &hash_key, api).unwrap())
+            let api = ApiAddress {
+                url: "http://127.0.0.1:6381".into(),
+                ca_file: None,
+            };
+            ids(&keeper.keys(&control, &hash_key, &api).unwrap())
         };
         let first = start();
         assert_eq!(start(), first, "found again");

@@ -4,6 +4,7 @@ mod announce;
 mod credentials;
 mod master_key;
 mod setup;
+mod tls;
 mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Global;
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use announce::Announcement;
@@ -68,11 +70,32 @@ pub(crate) struct Arguments {
     /// Listen on addresses that other machines reach, without TLS: everything can be read on the way.
     #[arg(long)]
     insecure: bool,
+    /// Settings that have no flag, in TOML: docs/configuration.md.
+    #[arg(long, value_name = "FILE", env = "KEYWARD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Speak TLS with a certificate for this machine, made by an authority of the data directory:
+    /// clients trust `tls-ca.pem` there.
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls: bool,
+    /// Certificate of both listeners, in PEM form, followed by those of its issuers. They speak TLS
+    /// then, and nothing else.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Threads for Redis clients; 0 means one a core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     workers: usize,
     #[command(flatten)]
     master_key: MasterKeyArguments,
+}
+
+/// Where clients find the API.
+struct ApiAddress {
+    url: String,
+    /// The authority that vouches for it, if that is not a public one.
+    ca_file: Option<PathBuf>,
 }
 
 /// What the process works on: a data directory, or memory.
@@ -152,16 +175,33 @@ pub(crate) fn rotate_master_key(
 async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
     let redis = SocketAddr::new(arguments.bind, arguments.port);
     let api = SocketAddr::new(arguments.bind, arguments.api_port);
+    let config = Config::read(arguments.config.as_deref())?;
+    let has_tls = arguments.tls || arguments.tls_cert.is_some() || config.tls.is_some();
     for address in [redis, api] {
-        check_exposure(address, false, arguments.insecure)
+        check_exposure(address, has_tls, arguments.insecure)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     }
     let upstream = upstream::Wanted::of(arguments)?;
     let mut state = open_state(arguments, global)?;
+    let tls = tls::open(arguments, &config, state.keeper.directory())?;
+    let ca_file = tls.as_ref().and_then(|tls| tls.ca_file.clone());
+    let tls = tls.map(|tls| tls.tls);
 
     // The ports come first, so that a busy one changes nothing.
-    let server = Server::bind(ApiSettings::new(api)).map_err(|e| busy(&e, "--api-port"))?;
+    let settings = ApiSettings {
+        tls: tls.clone(),
+        ..ApiSettings::new(api)
+    };
+    let server = Server::bind(settings).map_err(|e| busy(&e, "--api-port"))?;
     let api_address = server.address()?;
+    let address = ApiAddress {
+        url: format!(
+            "{}://{}",
+            if tls.is_some() { "https" } else { "http" },
+            announce::reachable(api_address)
+        ),
+        ca_file,
+    };
     let probe = ListenOptions {
         address: redis,
         listeners: 1,
@@ -178,7 +218,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         .extend(upstream::unreachable(set_up.backend.as_ref()));
     let keys = state
         .keeper
-        .keys(&state.control, &state.hash_key, api_address)?;
+        .keys(&state.control, &state.hash_key, &address)?;
 
     let log = Arc::new(DecisionLog::new());
     let throttle = Arc::new(LoginThrottle::new());
@@ -204,6 +244,9 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
             workers: arguments.workers,
             default_database: state.control.directory().database_at(setup::DATABASE),
             allow_administration: arguments.allow_admin,
+            tls: tls.clone(),
+            domain: config.domain.as_deref().map(Into::into),
+            allow_remote: arguments.insecure,
             ..GatewaySettings::new(redis)
         },
         state.control.changes(),
@@ -225,6 +268,11 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         allow_remote: arguments.insecure,
         clock: now,
         redis_address: Some(redis_address),
+        redis_tls: tls.is_some(),
+        public_url: config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| address.url.clone()),
         metrics: Some(Arc::new(move |text| {
             if let Some(gateway) = &*lock(&counted) {
                 announce::metrics(gateway, text);
@@ -236,10 +284,12 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let serving = tokio::spawn(server.serve(api, stopping));
+    let following = tls.clone().map(|tls| tokio::spawn(tls::follow(tls)));
 
     let announcement = Announcement {
         redis: redis_address,
-        api: api_address,
+        tls: tls.is_some(),
+        api: &address,
         keys: &keys,
         set_up: &set_up,
         ephemeral: arguments.ephemeral,
@@ -252,6 +302,9 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     }
     crate::output::note("stopping: connections may finish what they do (again to stop at once)");
     stop.send_replace(true);
+    if let Some(following) = following {
+        following.abort();
+    }
     tokio::select! {
         () = drain(serving, &gateway) => {}
         _ = interrupt.recv() => {}

@@ -54,6 +54,7 @@ async fn status(call: Call) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "directory_revision": call.directory.revision(),
         "redis_address": call.api.redis_address,
+        "redis_tls": call.api.redis_tls,
         "administration_permitted": call.api.allow_administration,
     }))
     .into_response()

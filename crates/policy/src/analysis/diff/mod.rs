@@ -24,8 +24,8 @@ use super::grain::{Grains, Names, Place};
 use super::place::{Ids, Neighbours};
 use super::product::{Exhausted, Work};
 use super::request::Request;
-use direction::Direction;
 use crate::{Dialect, Policy};
+use direction::Direction;
 
 /// Work for one comparison: below a second.
 const WORK: u64 = 100_000_000;

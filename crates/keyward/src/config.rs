@@ -1,0 +1,93 @@
+//! The operator's configuration file (`--config`): what is not worth a flag, and what has structure.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::{Exit, Failure};
+
+/// Longest file that is read, in bytes.
+const MAX_LEN: u64 = 1024 * 1024;
+
+/// What the operator decides about the deployment. Every part may be left out; a name that is not
+/// known is an error, so that a mistyped setting cannot be taken for a default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where browsers and other machines reach the HTTP API: `https://keyward.example.com`.
+    pub(crate) public_url: Option<String>,
+    /// Below which names of databases stand in TLS: `sessions.acme.<domain>`.
+    pub(crate) domain: Option<String>,
+    /// Certificate and key of both listeners.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// Files in PEM form. Relative paths are of the directory of the configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// The certificate, followed by those of its issuers.
+    pub(crate) certificate: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
+}
+
+impl Config {
+    /// Reads a file; none is all defaults.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let failed = |reason: &dyn std::fmt::Display| {
+            Failure::new(Exit::Usage, format!("`{}`: {reason}", path.display()))
+        };
+        let length = std::fs::metadata(path)
+            .map_err(|error| failed(&error))?
+            .len();
+        if length > MAX_LEN {
+            return Err(failed(&format!("{length} bytes, {MAX_LEN} at most")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let mut config = Self::parse(&text).map_err(|error| failed(&error))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        if let Some(tls) = &mut config.tls {
+            tls.certificate = base.join(&tls.certificate);
+            tls.key = base.join(&tls.key);
+        }
+        Ok(config)
+    }
+
+    /// Reads the text of a file. The error has line and column.
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_understood() {
+        let text = "public_url = 'https://k.example'\ndomain = 'kv.example'\n\
+                    [tls]\ncertificate = 'a.pem'\nkey = '/k.pem'\n";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.domain.as_deref(), Some("kv.example"));
+        assert_eq!(config.tls.unwrap().key, Path::new("/k.pem"));
+        assert!(Config::parse("").unwrap().tls.is_none());
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let cases = [
+            ("domian = 'x'", "domian"),
+            ("[tls]\ncertificate = 'a.pem'", "key"),
+            ("[tls]\ncertificate = 1\nkey = 'b'", "line 2"),
+            ("domain = ", "line 1"),
+        ];
+        for (text, expected) in cases {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
