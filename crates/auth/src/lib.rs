@@ -10,6 +10,7 @@ mod account_throttle;
 mod hash;
 mod login;
 mod master_key;
+pub mod oidc;
 pub mod passkey;
 mod password;
 mod person_token;

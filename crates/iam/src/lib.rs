@@ -27,6 +27,7 @@ mod grounds;
 mod ids;
 mod miss;
 mod paged;
+mod providers;
 mod row;
 mod session;
 mod simulate;
@@ -65,6 +66,13 @@ pub use grounds::PolicySource;
 pub use ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, MAX_ID_LEN, PathParts, PolicyIx, RESERVED_IDS, Slug,
     SlugError, TrustIx, UnixMillis, full_path,
+};
+pub use providers::{
+    CertificateAuthority, CertificateMapping, CertificateNameKind, ClaimMapping, IssuerUrl,
+    IssuerUrlError, MAX_AUDIENCES, MAX_BUNDLE_LEN, MAX_ISSUER_LEN, MAX_MAPPING_VALUES,
+    MAX_MAPPINGS, MappingMiss, OidcProvider, Provider, SignInMapping, SignatureAlgorithm,
+    TrustRuleError, check_audience, check_token_conditions, is_shared_issuer,
+    organisation_of_audience,
 };
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};

@@ -1,0 +1,33 @@
+//! Tokens of identity providers: their keys, fetched from where the operator permits, and their
+//! verification.
+//!
+//! [`UnverifiedToken::parse`] takes a token apart, [`IssuerKeys`] has the keys of its issuer, and
+//! [`UnverifiedToken::verify`] makes a [`VerifiedToken`] of both. Nothing of a token chooses how it
+//! is verified: algorithms, issuer and audiences are the provider's.
+
+mod claims;
+mod fetch;
+mod json;
+mod jwks;
+mod jwt;
+mod keys;
+
+#[cfg(test)]
+mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+pub use claims::{ClaimsError, MAX_CLAIM_VALUES, flatten};
+pub use fetch::{AddressRule, Fetch, FetchError, HttpFetch, IpRange, IpRangeError};
+pub use jwks::{Jwks, JwksError, MAX_JWKS_KEYS, MAX_JWKS_LEN};
+pub use jwt::{
+    Expected, LEEWAY_SECONDS, MAX_TOKEN_AGE_SECONDS, MAX_TOKEN_LEN, TokenError, UnverifiedToken,
+    VerifiedToken, looks_like_token,
+};
+pub use keys::{Discovery, IssuerKeys, KeysError, KnownKeys};
+
+/// Without padding, and strict: one text for one value.
+fn base64url(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
