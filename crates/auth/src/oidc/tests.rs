@@ -225,11 +225,7 @@ fn hostile_tokens() {
             hmac(signers.jwks().to_string().as_bytes()),
             "Algorithm",
         ),
-        (
-            "lower case",
-            header(json!({ "alg": "es256" })).replacen("x", "x", 1),
-            "Algorithm",
-        ),
+        ("lower case", header(json!({ "alg": "es256" })), "Algorithm"),
         (
             "a stranger's signature",
             stranger.token(&es, &claims()),
