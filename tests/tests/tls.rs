@@ -1,0 +1,137 @@
+//! TLS of both listeners: with `redis-cli`, the client, and a certificate that is replaced.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyward_e2e::Keyward;
+
+struct World {
+    keyward: Keyward,
+    _folder: tempfile::TempDir,
+    data_dir: PathBuf,
+}
+
+impl World {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().join("data");
+        let config = folder.path().join("keyward.toml");
+        std::fs::write(&config, "domain = 'kv.test'\n").expect("written");
+        let text = |path: &Path| path.display().to_string();
+        let (config, data) = (text(&config), text(&data_dir));
+        let arguments = ["--tls", "--config", &config, "--data-dir", &data];
+        Self {
+            keyward: Keyward::dev(&arguments),
+            _folder: folder,
+            data_dir,
+        }
+    }
+
+    fn ca_file(&self) -> String {
+        self.data_dir.join("tls-ca.pem").display().to_string()
+    }
+
+    /// What `redis-cli` says, as the application.
+    fn redis_cli(&self, options: &[&str], command: &[&str]) -> String {
+        let (_, port) = self.keyward.redis_url.rsplit_once(':').expect("a port");
+        let port = port.trim_end_matches("/0");
+        let output = Command::new("redis-cli")
+            .args(["-h", "127.0.0.1", "-p", port])
+            .args(options)
+            .args(command)
+            .env("REDISCLI_AUTH", &self.keyward.secret_access_key)
+            .stdin(Stdio::null())
+            .output()
+            .expect("redis-cli: install it with `apt-get install redis-tools`");
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).trim().to_owned()
+    }
+
+    /// The same, trusting the authority of the data directory.
+    fn trusting(&self, options: &[&str], command: &[&str]) -> String {
+        let ca_file = self.ca_file();
+        self.redis_cli(
+            &[&["--tls", "--cacert", &ca_file][..], options].concat(),
+            command,
+        )
+    }
+}
+
+#[test]
+fn both_listeners_speak_tls_and_nothing_else() {
+    let world = World::start();
+    let user = ["--user", &world.keyward.access_key_id];
+    assert_eq!(world.trusting(&user, &["SET", "a", "1"]), "OK");
+    let plain = world.redis_cli(&user, &["GET", "a"]);
+    assert!(plain.contains("Error"), "{plain}");
+    let distrusting = world.redis_cli(&[&["--tls"][..], &user].concat(), &["GET", "a"]);
+    assert!(distrusting.contains("certificate"), "{distrusting}");
+
+    // The client finds address and authority in the data directory.
+    let data_dir = world.data_dir.display().to_string();
+    let client = |arguments: &[&str]| {
+        let output = Keyward::command()
+            .args(["--data-dir", &data_dir])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program under test");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(client(&["whoami"]).contains("programmatic_identity/admin"));
+    assert!(client(&["connect", "main", "--", "GET", "a"]).contains('1'));
+    assert!(world.keyward.api_url.starts_with("https://"));
+    assert!(world.keyward.redis_url.starts_with("rediss://"));
+}
+
+#[test]
+fn the_server_name_chooses_the_database() {
+    let world = World::start();
+    let user = ["--user", &world.keyward.access_key_id];
+    let named = |name: &str| {
+        let sni = ["--sni", name];
+        world.trusting(&[&sni[..], &user].concat(), &["GET", "a"])
+    };
+    assert_eq!(named("main.dev.kv.test"), "");
+    assert!(named("other.dev.kv.test").contains("no database `other`"));
+    // Another's, existing or not: as a wrong password.
+    assert!(named("main.elsewhere.kv.test").contains("WRONGPASS"));
+    // Not below the domain: says nothing of a database.
+    assert_eq!(named("localhost"), "");
+
+    let other = format!("{}.main", world.keyward.access_key_id);
+    let both = |user: &str, name: &str| {
+        let options = ["--sni", name, "--user", user];
+        world.trusting(&options, &["GET", "a"])
+    };
+    assert_eq!(both(&other, "main.dev.kv.test"), "");
+    assert!(both(&other, "other.dev.kv.test").contains("no database `other`"));
+}
+
+#[test]
+fn a_replaced_certificate_is_used_without_a_restart() {
+    let world = World::start();
+    let user = ["--user", &world.keyward.access_key_id];
+    assert_eq!(world.trusting(&user, &["PING"]), "PONG");
+
+    // A certificate of another authority, in the place of the old one.
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+    let write = |name: &str, text: String| {
+        std::fs::write(world.data_dir.join(name), text).expect("written");
+    };
+    write("tls-key.pem", made.signing_key.serialize_pem());
+    write("tls-cert.pem", made.cert.pem());
+    write("new-ca.pem", made.cert.pem());
+    let new_ca = world.data_dir.join("new-ca.pem").display().to_string();
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let options = [&["--tls", "--cacert", &new_ca][..], &user].concat();
+        if world.redis_cli(&options, &["PING"]) == "PONG" {
+            break;
+        }
+        assert!(Instant::now() < until, "{}", world.keyward.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(world.trusting(&user, &["PING"]).contains("certificate"));
+}
