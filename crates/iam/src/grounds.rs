@@ -104,7 +104,7 @@ pub(crate) struct Grounds {
 }
 
 impl Grounds {
-    fn documents(&self) -> impl Iterator<Item = &Arc<Policy>> {
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &Arc<Policy>> {
         let edges = self.nodes.iter().flat_map(|node| &node.edges);
         let lists = edges.filter_map(|edge| match &edge.grant {
             Grant::Everything => None,

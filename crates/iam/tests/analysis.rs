@@ -7,11 +7,11 @@ mod support;
 
 use keyward_commands::ActionId;
 use keyward_iam::{
-    Asked, AskedAbout, Change, ChangeContext, ContextNames, Directory, Outcome, PolicyInput,
+    Asked, AskedAbout, Call, Change, ChangeContext, ContextNames, Directory, Outcome, PolicyInput,
     Session, UnixMillis,
 };
 use keyward_policy::Touch;
-use support::{DATABASES, PRINCIPALS, Random, World};
+use support::{COMMANDS, DATABASES, PRINCIPALS, Random, World};
 
 const NOW: UnixMillis = UnixMillis(10);
 
@@ -466,4 +466,63 @@ fn what_is_not_known_is_told_as_a_condition() {
     assert!(own[1].always);
     let text = String::from_utf8_lossy(own[1].ways[0].keys[0].keys[0].text()).into_owned();
     assert_eq!(text, "own:*");
+}
+
+/// Rules that stand for an identity never allow what is not allowed, from anywhere and at any time.
+#[test]
+fn acl_rules_are_no_wider_than_the_decisions() {
+    let mut random = Random::new(31);
+    let (mut kept, mut lost) = (0, 0);
+    for round in 0..worlds() * 4 {
+        let mut world = match round % 2 {
+            0 => World::random(&mut random),
+            _ => World::conditional(&mut random),
+        };
+        world.acl = round % 3 == 0;
+        let (directory, _) = world.build();
+        for resource in DATABASES {
+            let database = directory.database_at(resource).unwrap();
+            for principal in PRINCIPALS {
+                let session = Session::of_path(&directory, principal).unwrap();
+                let rules = directory.acl_rules(&session, database, NOW);
+                for words in COMMANDS {
+                    let (command, name) = (keyward_commands::resolve(words).unwrap(), words[0]);
+                    let held = rules.user.allows(command, words, 0).is_ok();
+                    let mut all = true;
+                    for address in ["10.0.0.1", "192.0.2.1"] {
+                        for (index, client) in [(0, None), (0, Some(&b"p"[..]))] {
+                            let session = Session {
+                                source: Some(address.parse().unwrap()),
+                                ..session.clone()
+                            };
+                            let call = Call {
+                                database_index: index,
+                                client_name: client,
+                                now: NOW,
+                            };
+                            let decision =
+                                directory.decide_command(&session, database, words, false, &call);
+                            // Only some keys are shown: rules cannot do that.
+                            let filtered = decision.message.contains("shows only");
+                            let allowed = decision.is_allow();
+                            all &= allowed;
+                            assert!(
+                                !held || (allowed && !filtered),
+                                "{principal} on {resource}: {words:?}: {} : {decision:?}",
+                                rules.user
+                            );
+                        }
+                    }
+                    kept += usize::from(held);
+                    lost += usize::from(all && !held);
+                    assert!(
+                        held || !all || !rules.losses.is_empty(),
+                        "{principal} on {resource}: {name}: {}",
+                        rules.user
+                    );
+                }
+            }
+        }
+    }
+    assert!(kept > 300, "{kept} kept, {lost} lost");
 }

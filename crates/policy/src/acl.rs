@@ -20,7 +20,7 @@ mod to_native;
 use keyward_commands::{ActionBits, CommandId, Words};
 
 pub use check::AclDenial;
-pub use from_policies::AclExport;
+pub use from_policies::{AclExport, AclGrant, AclLimit};
 pub(crate) use policy::read;
 use selector::Selector;
 pub use to_native::Translation;

@@ -35,7 +35,8 @@ mod vendor;
 mod wildcard;
 
 pub use acl::{
-    AclDenial, AclExport, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS, Translation,
+    AclDenial, AclExport, AclGrant, AclLimit, AclLogin, AclUser, DEFAULT_DATABASES, MAX_SELECTORS,
+    Translation,
 };
 pub use analysis::{
     Change, Covers, Difference, FactValue, Inclusion, KeyWitness, MAX_DIFFERENCES, Overlap,

@@ -5,6 +5,7 @@
 //! open, as a list of ways from a principal to a resource, each with the statements that it needs.
 
 mod access;
+mod acl_rules;
 mod escalation;
 mod open;
 mod risk;
@@ -12,6 +13,7 @@ mod ways;
 mod who_can;
 
 pub use access::{Access, AccessGroup, ResourceAccess};
+pub use acl_rules::{AclLoss, AclRules};
 pub use escalation::{Escalation, EscalationStep, Escalations, Gain, Means};
 pub use risk::Risk;
 pub use ways::{Exception, OpenCondition, Way};

@@ -48,6 +48,11 @@ impl Place<'_> {
             && self.weight == Weight::Sure
     }
 
+    /// Whether it concerns the resource, and its conditions hold, whatever the call.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.weight == Weight::Sure && self.statement.vendor.is_none()
+    }
+
     /// Whether it matches a call; `None` if that depends on what is left open.
     fn says(
         &self,

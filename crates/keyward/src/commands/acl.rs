@@ -7,6 +7,7 @@ use keyward_policy::{AclLogin, AclUser, Policy, PolicyKind, read_as};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::questions::encoded;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, cell, note};
 use crate::policy_argument;
@@ -33,8 +34,17 @@ pub(crate) enum Command {
   keyward acl import users.acl --database main --create-keys"
     )]
     Import(Import),
-    /// Print ACL rules that never allow more than native policies, and what they leave out.
-    #[command(after_help = "Example:\n  keyward acl export --policy policy.json --database main")]
+    /// Print ACL rules that never allow more than what an identity may do, or than policies say, and
+    /// what they leave out.
+    #[command(
+        long_about = "Print ACL rules for a server that never allow more than what an identity may do on a \
+                      database by all policies, boundaries and guardrails (asks Keyward), or, with --policy, \
+                      than documents say (asks nobody). What the rules leave out is told on standard error.\n\n\
+                      The rules are of this moment: print them again when policies, tags or names change.",
+        after_help = "Examples:
+  keyward acl export worker main
+  keyward acl export --policy policy.json --database main"
+    )]
     Export(Export),
 }
 
@@ -58,18 +68,31 @@ pub(crate) struct Import {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
-    /// A file, `-`, or JSON; several are read as one list.
-    #[arg(long = "policy", required = true, value_name = "POLICY")]
-    policies: Vec<String>,
+    /// The identity whose rights are meant.
+    #[arg(required_unless_present = "policies", conflicts_with = "policies")]
+    identity: Option<String>,
     /// The database.
-    #[arg(long)]
-    database: String,
-    /// The organisation that short names are of.
+    #[arg(value_name = "DATABASE", required_unless_present = "policies")]
+    of_identity: Option<String>,
+    /// Instead of an identity: a file, `-`, or JSON; several are read as one list.
+    #[arg(long = "policy", value_name = "POLICY", requires = "database")]
+    policies: Vec<String>,
+    /// With --policy: the database.
+    #[arg(long, requires = "policies")]
+    database: Option<String>,
+    /// With --policy: the organisation that short names are of.
     #[arg(long, default_value = "dev")]
     of: String,
-    /// The name of the user.
-    #[arg(long, default_value = "exported")]
-    user: String,
+    /// The name of the user; the identity's id, or `exported`, if left out.
+    #[arg(long)]
+    user: Option<String>,
+}
+
+impl Export {
+    /// The identity and the database, if the question is about an identity.
+    pub(crate) fn of_identity(&self) -> Option<(&str, &str)> {
+        Some((self.identity.as_deref()?, self.of_identity.as_deref()?))
+    }
 }
 
 /// One user, and what becomes of it.
@@ -249,6 +272,47 @@ fn make_user(user: &Planned, group_path: &str, context: &Context<'_>) -> Result<
     Ok(())
 }
 
+/// What an identity may do, as rules.
+pub(crate) fn export_identity(
+    arguments: &Export,
+    (identity, database): (&str, &str),
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let client = &context.client;
+    let identity = match identity {
+        "unauthenticated" => identity.to_owned(),
+        identity => client.path("programmatic_identity", identity)?,
+    };
+    let database = client.path("kvdb", database)?;
+    let of = |path: &str| -> Result<String, Failure> {
+        match path
+            .strip_prefix("org/")
+            .and_then(|rest| rest.split_once('/'))
+        {
+            Some((organisation, _)) => Ok(organisation.to_owned()),
+            None => Ok(client.organisation()?.to_owned()),
+        }
+    };
+    let url = format!(
+        "/v1/org/{}/acl_rules?identity={}&database={}",
+        encoded(&of(&identity)?),
+        encoded(&identity),
+        encoded(&database)
+    );
+    let mut answer = client.get(&url)?;
+    let line = answer.get("rules").map(cell).unwrap_or_default();
+    let line = match (&arguments.user, line.splitn(3, ' ').nth(2)) {
+        (Some(user), Some(rules)) => format!("user {user} {rules}"),
+        _ => line,
+    };
+    answer["rules"] = json!(line);
+    let losses = answer.get("losses").and_then(Value::as_array);
+    for loss in losses.into_iter().flatten() {
+        note(&format!("left out: {}", cell(loss)));
+    }
+    Ok(context.output.document(&answer, |_| line.clone())?)
+}
+
 pub(crate) fn export(arguments: &Export, output: &Output) -> Result<(), Failure> {
     let read = |argument: &String| -> Result<Policy, Failure> {
         let text = policy_argument::document(argument)?;
@@ -261,7 +325,7 @@ pub(crate) fn export(arguments: &Export, output: &Output) -> Result<(), Failure>
         .iter()
         .map(read)
         .collect::<Result<_, _>>()?;
-    let database = match arguments.database.as_str() {
+    let database = match arguments.database.as_deref().unwrap_or_default() {
         full if full.starts_with("org/") => full.to_owned(),
         short => format!(
             "org/{}/kvdb/{}",
@@ -273,7 +337,8 @@ pub(crate) fn export(arguments: &Export, output: &Output) -> Result<(), Failure>
     for loss in &export.losses {
         note(&format!("left out: {loss}"));
     }
-    let line = format!("user {} {}", arguments.user, export.user);
+    let user = arguments.user.as_deref().unwrap_or("exported");
+    let line = format!("user {user} {}", export.user);
     let shown = json!({ "rules": line, "losses": export.losses });
     Ok(output.document(&shown, |_| line.clone())?)
 }

@@ -189,7 +189,10 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
             policy_check::run(&arguments, global, output)?
         }
         Command::Acl(acl::Command::Import(arguments)) => acl::import(&arguments, &context()?)?,
-        Command::Acl(acl::Command::Export(arguments)) => acl::export(&arguments, output)?,
+        Command::Acl(acl::Command::Export(arguments)) => match arguments.of_identity() {
+            Some(asked) => acl::export_identity(&arguments, asked, &context()?)?,
+            None => acl::export(&arguments, output)?,
+        },
         Command::Policy(policies::Command::Diff(arguments)) => {
             return policy_diff::run(&arguments, global, output);
         }

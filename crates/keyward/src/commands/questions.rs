@@ -52,7 +52,7 @@ pub(crate) struct Escalation {
 }
 
 /// Text as a value in the query of a URL.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~/:".contains(&byte) {

@@ -78,6 +78,66 @@ impl AclUser {
     }
 }
 
+/// Commands that somebody may run, and on what.
+#[derive(Clone, Debug)]
+pub struct AclGrant<'a> {
+    /// The commands.
+    pub actions: ActionBits,
+    /// What they are limited to.
+    pub limit: AclLimit<'a>,
+}
+
+/// What commands are limited to.
+#[derive(Clone, Debug)]
+pub enum AclLimit<'a> {
+    /// Every key and every channel.
+    None,
+    /// Keys and channels.
+    Fields(&'a KeyPatterns),
+    /// What the rules of a user allow.
+    Rules(&'a AclUser),
+}
+
+impl AclUser {
+    /// The rules that a server may enforce for whoever has been granted this, without conditions, and
+    /// may do nothing but `within`. `implied`: any of it brings what needs only Connect, as far as
+    /// that is within.
+    pub fn of_grants(grants: &[AclGrant<'_>], within: &ActionBits, implied: bool) -> AclExport {
+        let free = |grant: &&AclGrant<'_>| matches!(grant.limit, AclLimit::None);
+        let unlimited = grants
+            .iter()
+            .filter(free)
+            .fold(ActionBits::EMPTY, |all, one| all.union(&one.actions));
+        let mut export = Export {
+            within: within.intersect(execute_actions()),
+            denied: ActionBits::EMPTY,
+            deletes: unlimited.clone(),
+            selectors: Vec::new(),
+            losses: Losses::default(),
+        };
+        let whole = whole_database().is_subset_of(&unlimited.intersect(&export.within))
+            && connect_only_actions().is_subset_of(&export.within);
+        for grant in grants {
+            let actions = grant.actions.intersect(&export.within);
+            export.grant(actions, &grant.limit, whole);
+        }
+        if implied {
+            export.add_connect_only();
+        }
+        export.finish()
+    }
+}
+
+/// What whoever holds the whole database may do.
+fn whole_database() -> ActionBits {
+    bits(|id| {
+        matches!(
+            id.command().class,
+            CommandClass::Ordinary | CommandClass::WholeDatabase
+        )
+    })
+}
+
 /// Whether a statement speaks of a resource; a Deny with variables may.
 fn concerns(statement: &Statement, resource: &str) -> bool {
     let varies = |templates: &crate::Templates| !templates.resources.is_empty();
@@ -152,13 +212,7 @@ impl Export {
         let all = unrestricted.fold(ActionBits::EMPTY, |all, statement| {
             all.union(&statement.actions)
         });
-        let needed = bits(|id| {
-            matches!(
-                id.command().class,
-                CommandClass::Ordinary | CommandClass::WholeDatabase
-            )
-        });
-        needed.is_subset_of(&all.intersect(&self.within))
+        whole_database().is_subset_of(&all.intersect(&self.within))
             && !self.denied.intersects(execute_actions())
     }
 
@@ -171,7 +225,17 @@ impl Export {
             return;
         }
         let stated = statement.actions.intersect(&self.within);
-        let mut actions = stated.subtract(&self.denied);
+        let actions = stated.subtract(&self.denied);
+        let limit = match (&statement.acl, &statement.keys) {
+            (Some(user), _) => AclLimit::Rules(user),
+            (None, Some(fields)) => AclLimit::Fields(fields),
+            (None, None) => AclLimit::None,
+        };
+        self.grant(actions, &limit, whole);
+    }
+
+    /// Gives commands, without those that a server would allow more of.
+    fn grant(&mut self, mut actions: ActionBits, limit: &AclLimit<'_>, whole: bool) {
         self.leave_out(
             &mut actions,
             administrative_actions(),
@@ -185,7 +249,7 @@ impl Export {
             let what = "`SORT` and `SORT_RO`, which with patterns need the whole database";
             self.leave_out(&mut actions, &sorts, what);
         }
-        if let Some(user) = &statement.acl {
+        if let AclLimit::Rules(user) = limit {
             self.copy(user, &actions);
             return;
         }
@@ -200,7 +264,7 @@ impl Export {
         let what = "`EXPIRE`, `GETEX` and their like, which with a time that is over delete, where \
                     `DEL` (`HDEL` for fields) is not allowed, too";
         self.leave_out(&mut actions, &keeping, what);
-        let Some(fields) = &statement.keys else {
+        let AclLimit::Fields(fields) = limit else {
             self.add(&actions, None, None);
             return;
         };
@@ -212,7 +276,15 @@ impl Export {
             let command = id.command();
             let checked = commands::channels(command).is_some();
             let shows_channels = command.channels != ChannelRule::None && !checked;
-            let every_key = Touch::of_action(id.action());
+            // A server does not filter what enumerations show.
+            let every_key = match Touch::of_action(id.action()) {
+                Touch::EveryKey { reads, writes, .. } => Touch::EveryKey {
+                    reads,
+                    writes,
+                    enumeration: false,
+                },
+                other => other,
+            };
             command.scope != CommandScope::Keyed
                 && (command.channels == ChannelRule::Tracking
                     || (shows_channels && !all_channels(&fields.channels))

@@ -275,3 +275,34 @@ fn hostile_rules_are_read_in_a_blink() {
     let pattern = format!("~{}", "?*".repeat(5000));
     assert!(told(AclUser::parse(&pattern)).contains("at most 1024"));
 }
+
+/// A server shows every key in a scan, whatever the patterns are.
+#[test]
+fn enumerations_are_exported_with_all_keys_only() {
+    let cases = [
+        (r#","Keys":["a:*"]"#, false),
+        (r#","ReadKeys":["*"]"#, true),
+        ("", true),
+    ];
+    for (fields, held) in cases {
+        let text = format!(
+            r#"[{{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]{fields}}}]"#
+        );
+        let policy = crate::read(&text, crate::PolicyKind::Identity, "dev").unwrap();
+        let within = keyward_commands::execute_actions();
+        let export = AclUser::of_policies([&policy], "org/dev/kvdb/main", within);
+        for call in [
+            &["scan", "0"][..],
+            &["keys", "*"],
+            &["randomkey"],
+            &["dbsize"],
+        ] {
+            let id = keyward_commands::resolve(call).unwrap();
+            assert_eq!(
+                export.user.allows(id, call, 0).is_ok(),
+                held,
+                "{text}: {call:?}"
+            );
+        }
+    }
+}

@@ -6,8 +6,8 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use keyward_commands::{ActionId, ChannelRule};
 use keyward_iam::{
-    AccessGroup, Asked, AskedAbout, ContextNames, Escalation, EscalationStep, Exception, Holder,
-    OpenCondition, PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
+    AccessGroup, AclLoss, Asked, AskedAbout, ContextNames, Escalation, EscalationStep, Exception,
+    Holder, OpenCondition, PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
 };
 use keyward_policy::{Glob, KeyPatterns};
 use serde_json::{Value, json};
@@ -43,6 +43,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "iam:Simulate on the identity",
             )
             .asks(&[("identity", "string", "the identity, or `unauthenticated`"), CONTEXT]),
+        get("/v1/org/{organisation}/acl_rules", acl_rules)
+            .tells(
+                "Shows what an identity may do on a database as ACL rules of a server that never allow more, and what they leave out.",
+                "iam:Simulate on the identity",
+            )
+            .asks(&[
+                ("identity", "string", "the identity, or `unauthenticated`"),
+                ("database", "string", "the database"),
+            ]),
         get("/v1/org/{organisation}/escalation", escalation).tells(
             "Lists the identities that can become more than they are, each step with what allows it.",
             "iam:Simulate on the organisation",
@@ -195,6 +204,68 @@ async fn who_can(
     .into_response())
 }
 
+/// The identity that a question is about, as far as the caller may ask about it.
+fn asked_identity(
+    call: &Call,
+    target: &Target,
+    organisation: &str,
+    parameters: &[(String, String)],
+) -> Result<(String, Session), Problem> {
+    let identity = one(parameters, "identity")?
+        .ok_or_else(|| Problem::invalid("a question has an `identity`"))?;
+    let identity = full_path(identity, target.organisation());
+    let session = Session::of_path(&call.directory, &identity);
+    if session.as_ref().is_some_and(Session::is_unauthenticated) {
+        call.list("iam:Simulate", organisation)?;
+    } else {
+        call.read("iam:Simulate", &identity)?;
+    }
+    let session = session.ok_or_else(|| Problem::not_found(&identity))?;
+    Ok((identity, session))
+}
+
+async fn acl_rules(
+    call: Call,
+    target: Target,
+    Query(parameters): Parameters,
+) -> Result<Response, Problem> {
+    known(&parameters, &["identity", "database"])?;
+    let organisation = target.of("acl_rules").to_owned();
+    let (identity, session) = asked_identity(&call, &target, &organisation, &parameters)?;
+    let database = one(&parameters, "database")?
+        .ok_or_else(|| Problem::invalid("a question has a `database`"))?;
+    let database = full_path(database, target.organisation());
+    let own = call.own_organisation();
+    let inside = PathParts::of(&database).and_then(|parts| parts.organisation) == own.as_deref();
+    let whole = call.allows("iam:ExplainDecision", &database);
+    let found = call.directory.database_at(&database);
+    let ix = found
+        .filter(|_| inside || whole)
+        .ok_or_else(|| Problem::not_found(&database))?;
+    let (directory, now) = (Arc::clone(&call.directory), call.now);
+    let rules = blocking(move || directory.acl_rules(&session, ix, now)).await?;
+    let detail = if whole {
+        Detail::Whole
+    } else {
+        Detail::Own(own.as_deref())
+    };
+    let loss = |loss: &AclLoss| match &loss.statement {
+        Some(statement) if detail.tells(statement) => {
+            format!("{} {}", statement.describe(), loss.text)
+        }
+        Some(_) => format!("a policy of another organisation {}", loss.text),
+        None => loss.text.clone(),
+    };
+    let user = identity.rsplit('/').next().unwrap_or(&identity);
+    Ok(axum::Json(json!({
+        "identity": identity,
+        "database": database,
+        "rules": format!("user {user} {}", rules.user),
+        "losses": rules.losses.iter().map(loss).collect::<Vec<_>>(),
+    }))
+    .into_response())
+}
+
 async fn access(
     call: Call,
     target: Target,
@@ -202,16 +273,7 @@ async fn access(
 ) -> Result<Response, Problem> {
     known(&parameters, &["identity", "context"])?;
     let organisation = target.of("access").to_owned();
-    let identity = one(&parameters, "identity")?
-        .ok_or_else(|| Problem::invalid("a question has an `identity`"))?;
-    let identity = full_path(identity, target.organisation());
-    let session = Session::of_path(&call.directory, &identity);
-    if session.as_ref().is_some_and(Session::is_unauthenticated) {
-        call.list("iam:Simulate", &organisation)?;
-    } else {
-        call.read("iam:Simulate", &identity)?;
-    }
-    let session = session.ok_or_else(|| Problem::not_found(&identity))?;
+    let (identity, session) = asked_identity(&call, &target, &organisation, &parameters)?;
     let (directory, now) = (Arc::clone(&call.directory), call.now);
     let administration = call.api.allow_administration;
     let asked = session.clone();
