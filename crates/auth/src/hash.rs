@@ -15,6 +15,7 @@ pub const HASH_KEY_LEN: usize = 32;
 // What is hashed begins with one of these, so that no hash can stand for another purpose. Each
 // ends with a zero byte, which is in no other: none begins another.
 const SECRET_DOMAIN: &[u8] = b"keyward access key secret 1\0";
+const KEYED_DOMAIN: &[u8] = b"keyward keyed hash 1\0";
 const FINGERPRINT_DOMAIN: &[u8] = b"keyward hash key fingerprint 1\0";
 
 /// The deployment's key for keyed hashes of secrets. Kept apart from the store, so that a copy of
@@ -46,6 +47,18 @@ impl HashKey {
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         self.hash(FINGERPRINT_DOMAIN, &[])
+    }
+
+    /// A keyed hash for another purpose than secrets, of which two that differ have nothing in
+    /// common. The parts are told apart by their lengths.
+    #[must_use]
+    pub fn keyed(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut text = Vec::new();
+        for part in [purpose.as_bytes()].iter().chain(parts) {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        }
+        self.hash(KEYED_DOMAIN, &[&text])
     }
 
     fn hash(&self, domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {

@@ -204,10 +204,19 @@ impl Client {
 
     /// The items of a list.
     pub(crate) fn items(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        let mut answer = self.get(path)?;
-        match answer.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) => Ok(items),
-            _ => Err(Failure::new(Exit::Failed, "the server answered no list")),
+        let join = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{join}limit=1000");
+        let (mut all, mut url) = (Vec::new(), first.clone());
+        loop {
+            let mut answer = self.get(&url)?;
+            match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => all.extend(items),
+                _ => return Err(Failure::new(Exit::Failed, "the server answered no list")),
+            }
+            match answer.get("next_cursor").and_then(Value::as_str) {
+                Some(cursor) => url = format!("{first}&cursor={cursor}"),
+                None => return Ok(all),
+            }
         }
     }
 }

@@ -5,19 +5,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keyward_auth::{HashKey, LoginThrottle, MasterKey};
 use keyward_iam::{
-    Change, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts, UnixMillis,
+    Change, ChangeError, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts,
+    UnixMillis,
 };
 use keyward_policy::Touch;
 use serde_json::{Value, json};
 
 use crate::basic::Caller;
-use crate::control::{Changed, ControlPlane, Refusal};
+use crate::conditional::AnsweredFrom;
+use crate::control::{Changed, Circumstances, ControlPlane, Refusal};
+use crate::etag::{EntityTag, Precondition};
+use crate::paging::Page;
 use crate::problem::Problem;
+use crate::request_id::RequestId;
 use crate::{checking, show};
 
 /// Adds lines in the Prometheus text format: what others than the API count.
@@ -66,12 +71,20 @@ pub(crate) struct Call {
     pub(crate) now: UnixMillis,
     /// `?dry_run=true`: decide and check, store nothing.
     pub(crate) dry_run: bool,
+    /// Which part of a list.
+    page: Page,
+    /// Path of the URL.
+    url: String,
+    /// Under which condition a change is to be made.
+    condition: Option<Precondition>,
 }
 
 #[derive(serde::Deserialize)]
-struct DryRun {
+struct Asked {
     #[serde(default)]
     dry_run: bool,
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 impl FromRequestParts<Arc<Api>> for Call {
@@ -79,15 +92,29 @@ impl FromRequestParts<Arc<Api>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        let Query(DryRun { dry_run }) = Query::from_request_parts(parts, api)
+        let Query(asked) = Query::<Asked>::from_request_parts(parts, api)
             .await
             .map_err(|error| Problem::malformed(error.body_text()))?;
+        let url = parts.uri.path().to_owned();
+        let page = Page::of(&api.hash_key, &url, asked.limit, asked.cursor.as_deref())?;
+        let changes = !matches!(parts.method, Method::GET | Method::HEAD);
+        let condition = match url.strip_prefix("/v1/").filter(|_| changes) {
+            Some(path) => Precondition::of(&parts.headers, path)?,
+            None => None,
+        };
+        let directory = api.control.directory();
+        if let Some(AnsweredFrom(from)) = parts.extensions.get() {
+            from.get_or_init(|| Arc::clone(&directory));
+        }
         Ok(Self {
-            directory: api.control.directory(),
+            directory,
             now: (api.clock)(),
             api: Arc::clone(api),
             caller,
-            dry_run,
+            dry_run: asked.dry_run,
+            page,
+            url,
+            condition,
         })
     }
 }
@@ -223,17 +250,38 @@ impl Call {
     /// Makes a change, or with `dry_run` only tells what would become of it.
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, Problem> {
         let control = Arc::clone(&self.api.control);
-        let (session, now, dry_run) = (self.caller.session.clone(), self.now, self.dry_run);
+        let (session, dry_run) = (self.caller.session.clone(), self.dry_run);
+        let condition = self.condition.clone();
+        let circumstances = Circumstances {
+            now: self.now,
+            request_id: RequestId::current(),
+            condition: condition.map(|condition| (Arc::clone(&self.api.hash_key), condition)),
+        };
         let made = tokio::task::spawn_blocking(move || {
             if dry_run {
-                control.dry_run(&session, &change, now)
+                control.dry_run_under(&circumstances, &session, &change)
             } else {
-                control.change(&session, &change, now)
+                control.change_under(&circumstances, &session, &change)
             }
         });
         match made.await {
             Ok(Ok(changed)) => Ok(changed),
             Ok(Err(Refusal::Denied(decision))) => Err(self.denied(&decision)),
+            Ok(Err(Refusal::Change(ChangeError::Conflict { path, dependents }))) => {
+                Err(self.in_use(path, dependents))
+            }
+            Ok(Err(Refusal::Condition(mut mismatch))) => {
+                // What has changed is told to whom may see it.
+                if !mismatch
+                    .entity
+                    .as_deref()
+                    .is_some_and(|path| self.sees(path))
+                {
+                    mismatch.changed.clear();
+                    mismatch.current = None;
+                }
+                Err(Problem::mismatch(*mismatch))
+            }
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(_) => Err(Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -241,6 +289,52 @@ impl Call {
                 "the change failed inside Keyward, and has no effect",
             )),
         }
+    }
+
+    /// What depends on a thing, as far as the caller may see it.
+    fn in_use(&self, path: String, dependents: Vec<String>) -> Problem {
+        let all = dependents.len();
+        let mut seen: Vec<String> = dependents;
+        seen.retain(|path| self.sees(path));
+        if seen.len() == all {
+            return ChangeError::Conflict {
+                path,
+                dependents: seen,
+            }
+            .into();
+        }
+        let mut problem: Problem = ChangeError::Conflict {
+            path: path.clone(),
+            dependents: seen.clone(),
+        }
+        .into();
+        seen.push("what you may not see".to_owned());
+        problem.detail = format!("`{path}` is in use by {}", seen.join(", "));
+        problem
+    }
+
+    /// Answers a list, a page at a time: `names` are sorted and differ; `show` leaves out what the
+    /// caller may not see.
+    pub(crate) fn list_of<T>(
+        &self,
+        entries: impl IntoIterator<Item = (String, T)>,
+        show: impl FnMut(&str, T) -> Option<Value>,
+    ) -> Response {
+        let key = &self.api.hash_key;
+        self.page
+            .answer(key, &self.url, entries, show, serde_json::Map::new())
+    }
+
+    /// Answers a list of entities, by their paths.
+    pub(crate) fn list_of_paths(
+        &self,
+        mut paths: Vec<String>,
+        mut show: impl FnMut(&str) -> Option<Value>,
+    ) -> Response {
+        paths.sort_unstable();
+        self.list_of(paths.into_iter().map(|path| (path, ())), |path, ()| {
+            show(path)
+        })
     }
 
     /// Makes a change and shows what is at a path afterwards.
@@ -263,7 +357,21 @@ impl Call {
         } else {
             status
         };
-        Ok((status, axum::Json(shown)).into_response())
+        let mut response = (status, axum::Json(shown)).into_response();
+        if self.dry_run {
+            return Ok(response);
+        }
+        let headers = response.headers_mut();
+        let tag = EntityTag::of(&self.api.hash_key, &changed.directory, path);
+        if let Some(Ok(tag)) = tag.map(|tag| HeaderValue::from_str(&tag.quoted())) {
+            headers.insert(header::ETAG, tag);
+        }
+        if status == StatusCode::CREATED
+            && let Ok(location) = HeaderValue::from_str(&format!("/v1/{path}"))
+        {
+            headers.insert(header::LOCATION, location);
+        }
+        Ok(response)
     }
 
     /// The organisation of the caller, by id: what its shorthand is of.
@@ -271,9 +379,4 @@ impl Call {
         let parts = PathParts::of(&self.caller.path)?;
         parts.organisation.map(str::to_owned)
     }
-}
-
-/// A list, as every list is answered.
-pub(crate) fn items(items: Vec<Value>) -> Response {
-    axum::Json(json!({ "items": items })).into_response()
 }

@@ -28,6 +28,7 @@ pub(crate) fn record(
         resource,
         summary,
         source,
+        request_id: None,
     }
 }
 

@@ -42,10 +42,21 @@ pub(crate) struct Caller {
     pub(crate) path: String,
 }
 
+impl Caller {
+    /// Whose idempotency keys are whose.
+    pub(crate) fn idempotency_name(&self) -> &str {
+        &self.path
+    }
+}
+
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        // Who calls was found out before, and the login is not counted twice.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         refuse_other_sites(parts)?;
         let Some(peer) = parts.extensions.get::<Peer>() else {
             return Err(Problem::unauthenticated("the peer is not known"));

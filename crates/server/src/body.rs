@@ -25,7 +25,7 @@ pub(crate) struct Body<T>(pub(crate) T);
 
 /// Reads a body of at most [`MAX_BODY`] bytes. Of a longer one the rest is read, too, up to
 /// [`MAX_DISCARDED`]: whoever still sends would otherwise see a broken connection, not the answer.
-async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let mut seen = 0;
     while let Some(frame) = body.frame().await {

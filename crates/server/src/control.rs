@@ -4,14 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use keyward_auth::HashKey;
 use keyward_iam::{
     Change, ChangeContext, ChangeError, Decision, Directory, Requirement, Session, SessionEnded,
     UnixMillis,
 };
-use keyward_store::{AuditRecord, CommitError, LoadDirectoryError, Store};
+use keyward_store::{
+    AuditEntry, AuditRecord, CommitError, LoadDirectoryError, ReadAuditError, Store,
+};
 use tokio::sync::watch;
 
 use crate::audit;
+use crate::etag::{Mismatch, Precondition};
+use crate::request_id::RequestId;
 
 /// The directory that decides now, and the store that keeps it. A change takes effect only after
 /// the store has acknowledged it.
@@ -43,6 +48,9 @@ pub enum Refusal {
     /// The change breaks a rule.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// What is to be changed is not as the caller thinks.
+    #[error("the condition of the change does not hold")]
+    Condition(Box<Mismatch>),
     /// The caller's credential has ended meanwhile.
     #[error(transparent)]
     Session(#[from] SessionEnded),
@@ -91,6 +99,18 @@ impl ControlPlane {
         self.notify.subscribe()
     }
 
+    /// What was changed after a revision, oldest first, at most `limit` entries.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn audit_since(
+        &self,
+        revision: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ReadAuditError> {
+        self.store().audit_since(revision, limit)
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         // A panic in the middle of a change leaves the directory as it was; the store checks
         // revisions itself.
@@ -107,11 +127,24 @@ impl ControlPlane {
         change: &Change,
         now: UnixMillis,
     ) -> Result<Changed, Refusal> {
+        self.change_under(&Circumstances::at(now), session, change)
+    }
+
+    /// [`ControlPlane::change`] for a request, under its condition.
+    pub(crate) fn change_under(
+        &self,
+        circumstances: &Circumstances,
+        session: &Session,
+        change: &Change,
+    ) -> Result<Changed, Refusal> {
+        let now = circumstances.now;
         let mut store = self.store();
         let directory = self.directory();
         let prepared = prepare(&directory, session, change, now)?;
+        circumstances.check(&directory)?;
         let by = directory.principal_path(session.principal);
-        let record = audit::record(by, session.source, change, &prepared.requirements, now);
+        let mut record = audit::record(by, session.source, change, &prepared.requirements, now);
+        record.request_id = circumstances.request_id.as_ref().map(ToString::to_string);
         self.commit(&mut store, prepared.applied, &record)?;
         Ok(Changed {
             directory: self.directory(),
@@ -129,7 +162,19 @@ impl ControlPlane {
         change: &Change,
         now: UnixMillis,
     ) -> Result<Changed, Refusal> {
-        let prepared = prepare(&self.directory(), session, change, now)?;
+        self.dry_run_under(&Circumstances::at(now), session, change)
+    }
+
+    /// [`ControlPlane::dry_run`] for a request, under its condition.
+    pub(crate) fn dry_run_under(
+        &self,
+        circumstances: &Circumstances,
+        session: &Session,
+        change: &Change,
+    ) -> Result<Changed, Refusal> {
+        let directory = self.directory();
+        let prepared = prepare(&directory, session, change, circumstances.now)?;
+        circumstances.check(&directory)?;
         Ok(Changed {
             directory: Arc::new(prepared.applied.directory),
             accepts: prepared.accepts,
@@ -168,6 +213,32 @@ impl ControlPlane {
         self.revision.store(revision, Ordering::Release);
         self.notify.send_replace(revision);
         Ok(())
+    }
+}
+
+/// When a change is made, for which request and under which condition.
+#[derive(Clone, Debug)]
+pub(crate) struct Circumstances {
+    pub(crate) now: UnixMillis,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) condition: Option<(Arc<HashKey>, Precondition)>,
+}
+
+impl Circumstances {
+    fn at(now: UnixMillis) -> Self {
+        Self {
+            now,
+            request_id: None,
+            condition: None,
+        }
+    }
+
+    /// Whether the condition holds before the change.
+    fn check(&self, before: &Directory) -> Result<(), Refusal> {
+        match &self.condition {
+            None => Ok(()),
+            Some((key, condition)) => condition.check(key, before).map_err(Refusal::Condition),
+        }
     }
 }
 

@@ -39,7 +39,18 @@ pub fn openapi() -> Value {
                     "description": "Access key id and secret.",
                 },
             },
-            "schemas": { "Problem": problem() },
+            "parameters": headers(),
+            "schemas": { "Problem": problem(), "List": {
+                "type": "object",
+                "required": ["items"],
+                "properties": {
+                    "items": { "type": "array", "items": { "type": "object" } },
+                    "next_cursor": {
+                        "type": "string",
+                        "description": "there is more: give it as `cursor`",
+                    },
+                },
+            } },
             "responses": {
                 "Problem": {
                     "description": "An error (RFC 9457).",
@@ -81,6 +92,12 @@ fn problem() -> Value {
             },
             "dependents": { "type": "array", "items": { "type": "string" } },
             "decision_id": { "type": "string", "description": "for `keyward why`" },
+            "changed": {
+                "type": "array", "items": { "type": "string" },
+                "description": "412: the fields that have changed since the entity tag",
+            },
+            "current_etag": { "type": "string", "description": "412: the entity tag now" },
+            "request_id": { "type": "string", "description": "the X-Request-Id of the answer" },
         },
     })
 }
@@ -117,29 +134,25 @@ fn operation(endpoint: &Endpoint) -> Value {
     if !endpoint.path.starts_with("/v1/") {
         object.insert("security".to_owned(), json!([]));
     }
-    let dry_run = (
-        "dry_run",
-        "boolean",
-        "decide and check, but change nothing: answered with 200",
-    );
-    let query: Vec<Value> = endpoint
-        .query
-        .iter()
-        .chain(endpoint.changes().then_some(&dry_run))
-        .map(|(name, kind, meaning)| {
-            json!({ "name": name, "in": "query", "required": false,
-                    "schema": schema(kind, meaning) })
-        })
-        .collect();
-    if !query.is_empty() {
-        object.insert("parameters".to_owned(), query.into());
+    let parameters = parameters(endpoint);
+    if !parameters.is_empty() {
+        object.insert("parameters".to_owned(), parameters.into());
     }
     if let Some(body) = request_body(endpoint) {
         object.insert("requestBody".to_owned(), body);
     }
     let mut responses = Map::new();
-    let content = if endpoint.path.starts_with("/v1/") || endpoint.path.ends_with(".json") {
+    let content = if endpoint.list {
+        json!({ "application/json": { "schema": { "$ref": "#/components/schemas/List" } } })
+    } else if endpoint.path.starts_with("/v1/") || endpoint.path.ends_with(".json") {
         json!({ "application/json": { "schema": {} } })
+    } else if endpoint.path.starts_with("/ui/") {
+        let kind = if endpoint.path.ends_with(".css") {
+            "text/css"
+        } else {
+            "text/html"
+        };
+        json!({ kind: { "schema": { "type": "string" } } })
     } else {
         json!({ "text/plain": { "schema": { "type": "string" } } })
     };
@@ -147,12 +160,69 @@ fn operation(endpoint: &Endpoint) -> Value {
         endpoint.status.to_string(),
         json!({ "description": "Done.", "content": content }),
     );
+    if endpoint.status == 201 && endpoint.changes() {
+        let tried = json!({ "description": "What would be done (`dry_run`).", "content": {
+            "application/json": { "schema": {} } } });
+        responses.insert("200".to_owned(), tried);
+    }
+    if endpoint.path.starts_with("/v1/") && endpoint.method == Method::GET {
+        let known = json!({ "description": "The caller has it already (`If-None-Match`)." });
+        responses.insert("304".to_owned(), known);
+    }
     if endpoint.path.starts_with("/v1/") {
         let problem = json!({ "$ref": "#/components/responses/Problem" });
         responses.insert("default".to_owned(), problem);
     }
     object.insert("responses".to_owned(), Value::Object(responses));
     operation
+}
+
+/// Query parameters, and the headers that calls of this kind take.
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let query = endpoint.parameters();
+    let query = query.iter().map(|(name, kind, meaning)| {
+        let mut schema = schema(kind, meaning);
+        if *name == "limit" {
+            schema = json!({ "type": "integer", "minimum": 1, "maximum": 1000,
+                             "description": meaning });
+        }
+        json!({ "name": name, "in": "query", "required": false, "schema": schema })
+    });
+    let mut headers = Vec::new();
+    if endpoint.path.starts_with("/v1/") {
+        headers.push("RequestId");
+        match endpoint.method {
+            Method::GET => headers.push("IfNoneMatch"),
+            Method::POST => headers.push("IdempotencyKey"),
+            _ => {}
+        }
+        if endpoint.changes() {
+            headers.push("IfMatch");
+        }
+    }
+    let headers = headers
+        .into_iter()
+        .map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
+    query.chain(headers).collect()
+}
+
+/// The headers that calls take.
+fn headers() -> Value {
+    let header = |name: &str, pattern: &str, meaning: &str| {
+        json!({ "name": name, "in": "header", "required": false, "description": meaning,
+                "schema": { "type": "string", "pattern": pattern } })
+    };
+    let tags = r#"^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"#;
+    json!({
+        "RequestId": header("X-Request-Id", "^[A-Za-z0-9._~:/+=-]{1,128}$",
+            "an id of the caller's for the request: comes back, and stands in log and audit"),
+        "IfNoneMatch": header("If-None-Match", tags,
+            "entity tags that the caller has: answered with 304 if one of them holds"),
+        "IfMatch": header("If-Match", tags,
+            "entity tags: the change is made only if one of them holds, else 412 tells what changed"),
+        "IdempotencyKey": header("Idempotency-Key", "^[!-~]{1,255}$",
+            "the same key with the same request within 24 hours is answered as before, and done once"),
+    })
 }
 
 fn request_body(endpoint: &Endpoint) -> Option<Value> {

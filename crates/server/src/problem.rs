@@ -7,6 +7,8 @@ use keyward_policy::Findings;
 use serde_json::{Value, json};
 
 use crate::control::Refusal;
+use crate::etag::Mismatch;
+use crate::request_id::RequestId;
 
 /// Content type of every error.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
@@ -26,6 +28,12 @@ pub struct Problem {
     pub dependents: Vec<String>,
     /// For `keyward why`.
     pub decision_id: Option<String>,
+    /// What has changed of an entity that was to be changed under a condition.
+    pub changed: Vec<String>,
+    /// The entity tag that would hold now.
+    pub current_etag: Option<String>,
+    /// What may be done at the path.
+    pub allow: Option<String>,
 }
 
 impl Problem {
@@ -39,6 +47,9 @@ impl Problem {
             findings: Vec::new(),
             dependents: Vec::new(),
             decision_id: None,
+            changed: Vec::new(),
+            current_etag: None,
+            allow: None,
         }
     }
 
@@ -90,6 +101,27 @@ impl Problem {
         }
     }
 
+    /// A change that was to be made under a condition that does not hold.
+    #[must_use]
+    pub(crate) fn mismatch(mismatch: Mismatch) -> Self {
+        let what = match (&mismatch.entity, &mismatch.changed[..]) {
+            (None, _) => "a list has no entity tag that `If-Match` could name".to_owned(),
+            (Some(entity), []) => format!("`{entity}` is not as the condition says"),
+            (Some(entity), changed) => {
+                format!("`{entity}` has changed meanwhile: {}", changed.join(", "))
+            }
+        };
+        Self {
+            changed: mismatch.changed,
+            current_etag: mismatch.current,
+            ..Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                format!("{what}; nothing was done"),
+            )
+        }
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({
             "type": format!("urn:keyward:problem:{}", self.code),
@@ -108,6 +140,15 @@ impl Problem {
             if let Some(id) = &self.decision_id {
                 object.insert("decision_id".to_owned(), id.as_str().into());
             }
+            if !self.changed.is_empty() {
+                object.insert("changed".to_owned(), self.changed.clone().into());
+            }
+            if let Some(tag) = &self.current_etag {
+                object.insert("current_etag".to_owned(), tag.as_str().into());
+            }
+            if let Some(id) = RequestId::current() {
+                object.insert("request_id".to_owned(), id.as_str().into());
+            }
         }
         body
     }
@@ -122,9 +163,14 @@ impl From<ChangeError> for Problem {
             }
             ChangeError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             ChangeError::Policy { number, findings } => Self::findings(Some(number), &findings),
-            ChangeError::Conflict { dependents, .. } => Self {
+            // A backend that another database has is no deletion.
+            ChangeError::Conflict { path, dependents } if path.contains(':') => Self {
                 dependents,
                 ..Self::new(StatusCode::CONFLICT, "in_use", detail)
+            },
+            ChangeError::Conflict { dependents, .. } => Self {
+                dependents,
+                ..Self::new(StatusCode::CONFLICT, "delete_conflict", detail)
             },
             ChangeError::Limit { .. } => Self::new(StatusCode::CONFLICT, "limit", detail),
             ChangeError::Cycle { .. } | ChangeError::TooLong { .. } => {
@@ -145,6 +191,7 @@ impl From<Refusal> for Problem {
                 decision.public_message.clone(),
             ),
             Refusal::Change(error) => error.into(),
+            Refusal::Condition(mismatch) => Self::mismatch(*mismatch),
             Refusal::Session(error) => Self::unauthenticated(error.to_string()),
             Refusal::Store(error) => {
                 tracing::error!(
@@ -169,6 +216,14 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Basic realm=\"keyward\", charset=\"UTF-8\"");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        let tag = self.current_etag.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(tag)) = tag {
+            headers.insert(header::ETAG, tag);
+        }
+        let allow = self.allow.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(allow)) = allow {
+            headers.insert(header::ALLOW, allow);
         }
         response
     }

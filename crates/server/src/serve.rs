@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::basic::Peer;
 use crate::problem::Problem;
-use crate::routes;
+use crate::{request_id, routes};
 
 /// Where and how the API listens.
 #[derive(Clone, Debug)]
@@ -107,6 +107,7 @@ impl Server {
         let router = routes::router(api).layer(axum::middleware::from_fn(
             move |request: Request, next: Next| within(time, request, next),
         ));
+        let router = router.layer(axum::middleware::from_fn(request_id::layer));
         let mut acceptor = Acceptor::new(self.listener)?;
         let mut connections = JoinSet::new();
         loop {

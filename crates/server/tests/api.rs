@@ -2,168 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod support;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, hash_secret};
-use keyward_iam::{Backend, Change, DecisionLog, PolicyInput};
-use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
-use keyward_store::Store;
+use keyward_auth::AccessKeySecret;
 use serde_json::{Value, json};
-use tokio::sync::watch;
-
-/// A server with `org/dev`, `kvdb/main`, an administrator and `worker`, which may do nothing.
-struct World {
-    address: SocketAddr,
-    control: Arc<ControlPlane>,
-    admin: AccessKeySecret,
-    worker: AccessKeySecret,
-    _stop: watch::Sender<bool>,
-}
-
-struct Answer {
-    status: u16,
-    kind: String,
-    body: Value,
-}
-
-const EVERYTHING: &str = r#"[{"Effect":"Allow","Actions":["*"],"Resources":["**"]}]"#;
-
-impl World {
-    fn start() -> Self {
-        let control = Arc::new(ControlPlane::open(Store::open_in_memory().unwrap()).unwrap());
-        let hash_key = Arc::new(HashKey::generate());
-        let make = |change: Change| control.change_as_operator(&change, now()).unwrap();
-        make(Change::CreateUser {
-            id: "owner".into(),
-            name: None,
-        });
-        make(Change::CreateOrganisation {
-            id: "dev".into(),
-            name: None,
-            owner: "user/owner".into(),
-            account: "123456789012".into(),
-            administrator: None,
-        });
-        make(Change::CreateDatabase {
-            organisation: "dev".into(),
-            id: "main".into(),
-            name: None,
-            backend: Backend::Embedded,
-        });
-        let identity = |id: &str| {
-            make(Change::CreateProgrammaticIdentity {
-                organisation: "dev".into(),
-                id: id.into(),
-                name: None,
-            });
-            let secret = AccessKeySecret::generate(AccessKeyId::generate());
-            make(Change::CreateAccessKey {
-                identity: format!("org/dev/programmatic_identity/{id}"),
-                key_id: secret.key_id().to_string(),
-                secret_hash: hash_secret(&hash_key, &secret),
-                description: None,
-                expires_at: None,
-                sealed_secret: None,
-            });
-            secret
-        };
-        let (admin, worker) = (identity("admin"), identity("worker"));
-        make(Change::CreateTrust {
-            id: "admin".into(),
-            trustor: "org/dev".into(),
-            trustee: "org/dev/programmatic_identity/admin".into(),
-            policies: vec![PolicyInput::Document(EVERYTHING.into())],
-            expires_at: None,
-            kind: None,
-            conditions: None,
-        });
-        let api = Arc::new(Api {
-            control: Arc::clone(&control),
-            hash_key,
-            master_key: Arc::new(MasterKey::generate()),
-            throttle: Arc::new(LoginThrottle::new()),
-            log: Arc::new(DecisionLog::new()),
-            allow_administration: false,
-            allow_remote: false,
-            clock: now,
-            redis_address: None,
-            redis_tls: false,
-            public_url: "http://127.0.0.1".to_owned(),
-            metrics: None,
-        });
-        let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();
-        let address = server.address().unwrap();
-        let (stop, stopping) = watch::channel(false);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(server.serve(api, stopping)).unwrap();
-        });
-        Self {
-            address,
-            control,
-            admin,
-            worker,
-            _stop: stop,
-        }
-    }
-
-    fn send(&self, headers: &[(&str, &str)], method: &str, path: &str, body: &str) -> Answer {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut answer = if body.is_empty() {
-            agent.run(request.body(()).unwrap()).unwrap()
-        } else {
-            agent.run(request.body(body.to_owned()).unwrap()).unwrap()
-        };
-        let kind = answer.headers().get("content-type");
-        let kind = kind.map_or("", |kind| kind.to_str().unwrap()).to_owned();
-        let text = answer.body_mut().read_to_string().unwrap();
-        Answer {
-            status: answer.status().as_u16(),
-            kind,
-            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        }
-    }
-
-    fn call(&self, key: &AccessKeySecret, method: &str, path: &str, body: &str) -> Answer {
-        let login = basic(key.key_id().as_str(), key.expose());
-        let headers = [
-            ("authorization", &*login),
-            ("content-type", "application/json"),
-        ];
-        self.send(&headers, method, path, body)
-    }
-
-    #[track_caller]
-    fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let answer = self.call(&self.admin, method, path, &body);
-        assert!(answer.status < 300, "{method} {path}: {}", answer.body);
-        answer.body
-    }
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
+use support::{EVERYTHING, World, basic};
 
 #[test]
 fn who_gets_in() {
@@ -476,7 +319,10 @@ fn policies_keep_their_text() {
         &json!({ "policies": ["policy/reads"] }),
     );
     let kept = world.call(&world.admin, "DELETE", "/v1/org/dev/policy/reads", "");
-    assert_eq!((kept.status, &kept.body["code"]), (409, &json!("in_use")));
+    assert_eq!(
+        (kept.status, &kept.body["code"]),
+        (409, &json!("delete_conflict"))
+    );
     assert_eq!(kept.body["dependents"], json!(["org/dev/trust/worker"]));
     let can = |command: &str| {
         let body = format!(

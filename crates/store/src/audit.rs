@@ -21,6 +21,9 @@ pub struct AuditRecord {
     /// Address of the direct peer, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// Id of the request that asked for the change: the caller's own, if it sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// An [`AuditRecord`] as it was stored, with the revision of the directory that the change led to.

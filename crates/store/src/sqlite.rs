@@ -210,7 +210,8 @@ impl Store {
         revision: u64,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ReadAuditError> {
-        const SQL: &str = "SELECT revision, at, principal, actions, resource, summary, source
+        const SQL: &str = "SELECT revision, at, principal, actions, resource, summary, source,
+                    request_id
              FROM audit WHERE revision > ?1 ORDER BY revision LIMIT ?2";
         let Ok(revision) = i64::try_from(revision) else {
             return Ok(Vec::new());
@@ -229,8 +230,8 @@ pub(crate) fn insert_audit(
     audit: &AuditRecord,
 ) -> Result<(), rusqlite::Error> {
     const SQL: &str =
-        "INSERT INTO audit (revision, at, principal, actions, resource, summary, source)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        "INSERT INTO audit (revision, at, principal, actions, resource, summary, source, request_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     transaction.prepare_cached(SQL)?.execute(params![
         integer(revision)?,
         integer(audit.at.0)?,
@@ -239,6 +240,7 @@ pub(crate) fn insert_audit(
         audit.resource,
         audit.summary.to_string(),
         audit.source.map(|source| source.to_string()),
+        audit.request_id,
     ])?;
     Ok(())
 }
@@ -357,6 +359,7 @@ fn audit_entry(row: &rusqlite::Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
         principal: row.get(2)?,
         actions: json(row, 3)?,
         resource: row.get(4)?,
+        request_id: row.get(7)?,
         summary: json(row, 5)?,
         source: source.transpose()?,
     };

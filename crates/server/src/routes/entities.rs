@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Call, items};
+use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
 use crate::show;
@@ -39,7 +39,7 @@ fn identities() -> Vec<Endpoint> {
         get(ALL, list).tells(
             "Lists the programmatic identities of an organisation.",
             "iam:ListProgrammaticIdentity on org/<organisation>",
-        ),
+        ).lists(),
         post(ALL, create_identity)
             .tells(
                 "Creates a programmatic identity, without permissions.",
@@ -86,10 +86,12 @@ fn groups() -> Vec<Endpoint> {
     const ALL: &str = "/v1/org/{organisation}/group";
     const ONE: &str = "/v1/org/{organisation}/group/{id}";
     vec![
-        get(ALL, list).tells(
-            "Lists the groups of an organisation.",
-            "iam:ListGroup on org/<organisation>",
-        ),
+        get(ALL, list)
+            .tells(
+                "Lists the groups of an organisation.",
+                "iam:ListGroup on org/<organisation>",
+            )
+            .lists(),
         post(ALL, create_group)
             .tells(
                 "Creates a group: an identity that trusts its members.",
@@ -117,10 +119,12 @@ fn databases() -> Vec<Endpoint> {
     const ALL: &str = "/v1/org/{organisation}/kvdb";
     const ONE: &str = "/v1/org/{organisation}/kvdb/{id}";
     vec![
-        get(ALL, list).tells(
-            "Lists the databases of an organisation.",
-            "kvdb:List on org/<organisation>",
-        ),
+        get(ALL, list)
+            .tells(
+                "Lists the databases of an organisation.",
+                "kvdb:List on org/<organisation>",
+            )
+            .lists(),
         post(ALL, create_database)
             .tells(
                 "Creates a database on the embedded engine.",
@@ -190,7 +194,7 @@ pub(super) async fn rename(
 
 /// Paths of everything of one kind in an organisation.
 fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<String> {
-    let mut paths: Vec<String> = match kind {
+    match kind {
         Kind::Database => directory
             .databases()
             .filter(|(_, database)| database.organisation == organisation)
@@ -213,9 +217,7 @@ fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<
             })
             .map(|(_, identity)| identity.path.to_string())
             .collect(),
-    };
-    paths.sort_unstable();
-    paths
+    }
 }
 
 /// An entity in a list: all of it to whom may describe it.
@@ -240,9 +242,7 @@ pub(super) async fn list(call: Call, target: Target) -> Result<Response, Problem
         return Err(Problem::not_found(organisation));
     };
     let paths = paths_of(&call.directory, ix, kind);
-    Ok(items(
-        paths.iter().filter_map(|path| item(&call, path)).collect(),
-    ))
+    Ok(call.list_of_paths(paths, |path| item(&call, path)))
 }
 
 #[derive(Deserialize)]

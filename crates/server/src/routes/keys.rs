@@ -8,7 +8,7 @@ use keyward_iam::{Change, KeyStatus};
 use serde::Deserialize;
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Call, items};
+use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
 use crate::show;
@@ -19,10 +19,12 @@ const STATUS: (&str, &str, &str) = ("status", "string", "`active` or `disabled`"
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        get(ALL, list).tells(
-            "Lists the access keys of an identity.",
-            "iam:ListAccessKey on the identity",
-        ),
+        get(ALL, list)
+            .tells(
+                "Lists the access keys of an identity.",
+                "iam:ListAccessKey on the identity",
+            )
+            .lists(),
         post(ALL, create)
             .tells(
                 "Creates an access key and shows its secret, once.",
@@ -64,11 +66,11 @@ async fn list(call: Call, target: Target) -> Result<Response, Problem> {
         .and_then(|ix| directory.identity(ix))
         .ok_or_else(|| Problem::not_found(identity))?;
     let keys = identity.access_keys.iter();
-    let shown = keys.filter_map(|ix| {
-        let path = directory.access_key_path(directory.access_key_by_ix(*ix)?);
-        super::entities::item(&call, &path)
+    let paths = keys.filter_map(|ix| {
+        let key = directory.access_key_by_ix(*ix)?;
+        Some(directory.access_key_path(key))
     });
-    Ok(items(shown.collect()))
+    Ok(call.list_of_paths(paths.collect(), |path| super::entities::item(&call, path)))
 }
 
 async fn find(call: Call, Path(key_id): Path<String>) -> Result<Response, Problem> {

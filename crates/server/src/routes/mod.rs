@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 use crate::api::{self, Api};
+use crate::conditional;
+use crate::idempotency::{self, Answers};
 use crate::problem::Problem;
 
 mod decisions;
@@ -39,6 +41,8 @@ pub struct Endpoint {
     pub query: &'static [(&'static str, &'static str, &'static str)],
     /// Status of a success.
     pub status: u16,
+    /// Whether it is a list, which is answered a page at a time.
+    pub list: bool,
     handler: MethodRouter<Arc<Api>>,
 }
 
@@ -52,6 +56,7 @@ impl Endpoint {
             body: &[],
             query: &[],
             status: 200,
+            list: false,
             handler,
         }
     }
@@ -74,6 +79,40 @@ impl Endpoint {
     fn creates(mut self) -> Self {
         self.status = 201;
         self
+    }
+
+    /// A list, which is answered a page at a time.
+    fn lists(mut self) -> Self {
+        self.list = true;
+        self
+    }
+
+    /// The query parameters: its own, and those that every call of its kind has.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        const DRY_RUN: (&str, &str, &str) = (
+            "dry_run",
+            "boolean",
+            "decide and check, but change nothing: answered with 200",
+        );
+        const LIMIT: (&str, &str, &str) = (
+            "limit",
+            "integer",
+            "items of the answer at most, from 1 to 1000; 100 if it is left out",
+        );
+        const CURSOR: (&str, &str, &str) = (
+            "cursor",
+            "string",
+            "the `next_cursor` of an answer before: goes on behind it",
+        );
+        let mut all = self.query.to_vec();
+        if self.list {
+            all.extend([LIMIT, CURSOR]);
+        }
+        if self.changes() {
+            all.push(DRY_RUN);
+        }
+        all
     }
 
     /// Whether it changes something: then `dry_run` can be asked for.
@@ -130,15 +169,59 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             )
             .into_response()
         })
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this path has other methods; see /openapi.json",
-            )
-            .into_response()
-        })
-        .with_state(api)
+        .method_not_allowed_fallback(other_method)
+        .with_state(Arc::clone(&api))
+        .layer(axum::middleware::from_fn_with_state(
+            (Arc::clone(&api), Arc::new(Answers::default())),
+            idempotency::layer,
+        ))
+        .layer(axum::middleware::from_fn_with_state(
+            api,
+            conditional::layer,
+        ))
+}
+
+/// What can be done at a path: for `OPTIONS`, and in the refusal of other methods.
+fn methods_at(path: &str) -> String {
+    let fits = |template: &str| {
+        let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some(wanted), Some(given)) if wanted.starts_with('{') || wanted == given => {}
+                _ => return false,
+            }
+        }
+    };
+    let mut methods = vec!["OPTIONS".to_owned()];
+    for endpoint in endpoints() {
+        if fits(endpoint.path) {
+            methods.push(endpoint.method.to_string());
+            if endpoint.method == Method::GET {
+                methods.push("HEAD".to_owned());
+            }
+        }
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(", ")
+}
+
+/// `OPTIONS` tells what else there is, and allows no other site anything.
+async fn other_method(method: Method, uri: Uri) -> Response {
+    let allow = methods_at(uri.path());
+    if method == Method::OPTIONS {
+        return (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response();
+    }
+    Problem {
+        allow: Some(allow),
+        ..Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path has other methods; see /openapi.json",
+        )
+    }
+    .into_response()
 }
 
 /// The full path that the URL names: what follows `/v1/`.

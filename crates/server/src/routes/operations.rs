@@ -19,6 +19,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/v1/status", status)
             .tells("Shows what serves, and where.", "nothing, but a credential"),
         get("/openapi.json", openapi).tells("Shows this document.", "nothing"),
+        get("/ui/api", crate::browse::show).tells("Shows this document as a page.", "nothing"),
+        get("/ui/api.css", crate::browse::style).tells("How the page looks.", "nothing"),
         get("/livez", livez).tells("Tells that the process runs.", "nothing"),
         get("/readyz", readyz).tells("Tells that the process serves.", "nothing"),
         get("/metrics", metrics).tells("Shows counters for Prometheus.", "nothing"),

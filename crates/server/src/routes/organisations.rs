@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Call, items};
+use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
 use crate::show;
@@ -21,7 +21,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/v1/org", list).tells(
             "Lists the organisations that the caller may see.",
             "org:Describe on each organisation",
-        ),
+        ).lists(),
         post("/v1/org", create)
             .tells(
                 "Creates an organisation, owned by the user that owns the caller's.",
@@ -64,17 +64,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(call: Call) -> Result<Response, Problem> {
-    let mut paths: Vec<&str> = call
-        .directory
-        .organisations()
-        .map(|(_, organisation)| &*organisation.path)
-        .filter(|path| call.allows("org:Describe", path))
-        .collect();
-    paths.sort_unstable();
-    let shown = paths
-        .iter()
-        .filter_map(|path| show::entity(&call.directory, path));
-    Ok(items(shown.collect()))
+    let organisations = call.directory.organisations();
+    let paths = organisations.map(|(_, organisation)| organisation.path.to_string());
+    Ok(call.list_of_paths(paths.collect(), |path| {
+        let seen = call.allows("org:Describe", path);
+        seen.then(|| show::entity(&call.directory, path)).flatten()
+    }))
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::entities::{ID, NAME, NEW_NAME, describe, list, rename};
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Call, items};
+use crate::api::Call;
 use crate::body::Body;
 use crate::checking;
 use crate::policies::{self, document_text};
@@ -57,7 +57,7 @@ fn named() -> Vec<Endpoint> {
         get(ALL, list).tells(
             "Lists the named policies of an organisation.",
             "iam:ListPolicy on org/<organisation>",
-        ),
+        ).lists(),
         post(ALL, create)
             .tells(
                 "Creates a named policy.",
@@ -85,7 +85,7 @@ fn named() -> Vec<Endpoint> {
         get(VERSIONS, versions).tells(
             "Lists the versions of a named policy: who made each, and when.",
             "iam:DescribePolicy on it",
-        ),
+        ).lists(),
         get(VERSION, version).tells(
             "Shows one version of a named policy.",
             "iam:DescribePolicy on it",
@@ -103,7 +103,7 @@ fn named() -> Vec<Endpoint> {
         get("/v1/org/{organisation}/policy/{id}/entities", entities).tells(
             "Lists the trusts, boundaries and guardrails that carry a policy.",
             "iam:DescribePolicy on it",
-        ),
+        ).lists(),
     ]
 }
 
@@ -127,10 +127,12 @@ fn asking() -> Endpoint {
 
 fn system() -> Vec<Endpoint> {
     vec![
-        get("/v1/policy/system", list_system).tells(
-            "Lists the policies of the system, which every organisation can attach.",
-            "nothing, but a credential",
-        ),
+        get("/v1/policy/system", list_system)
+            .tells(
+                "Lists the policies of the system, which every organisation can attach.",
+                "nothing, but a credential",
+            )
+            .lists(),
         get("/v1/policy/system/{id}", describe_system)
             .tells("Shows a policy of the system.", "nothing, but a credential"),
         get("/v1/policy/system/{id}/entities", entities_of_system)
@@ -138,6 +140,7 @@ fn system() -> Vec<Endpoint> {
                 "Lists what carries a policy of the system in an organisation.",
                 "iam:ListPolicy on org/<organisation>",
             )
+            .lists()
             .asks(&[(
                 "organisation",
                 "string",
@@ -298,7 +301,13 @@ fn shown_versions(call: &Call, path: &str) -> Result<Vec<Value>, Problem> {
 }
 
 async fn versions(call: Call, target: Target) -> Result<Response, Problem> {
-    Ok(items(shown_versions(&call, target.of("versions"))?))
+    let versions = shown_versions(&call, target.of("versions"))?;
+    // Sorted as numbers, from the oldest.
+    let entries = versions.into_iter().map(|version| {
+        let number = version["version"].as_u64().unwrap_or_default();
+        (format!("{number:020}"), version)
+    });
+    Ok(call.list_of(entries, |_, version| Some(version)))
 }
 
 /// The policy and the number of the version that the URL names.
@@ -333,8 +342,20 @@ async fn remove_version(call: Call, target: Target) -> Result<Response, Problem>
 fn carriers(call: &Call, policy: &str, organisation: Option<IdentityIx>) -> Response {
     let mut carriers = call.directory.policy_carriers(policy, organisation);
     carriers.sort();
-    let shown = carriers.iter().filter(|found| call.sees(found.path()));
-    let shown = shown.map(|found| match found {
+    let mut entries: Vec<(String, &PolicyCarrier)> = carriers
+        .iter()
+        .map(|found| {
+            let role = match found {
+                PolicyCarrier::Trust { .. } => "trust",
+                PolicyCarrier::Boundary { .. } => "boundary",
+                PolicyCarrier::Guardrails { .. } => "guardrails",
+            };
+            (format!("{} {role}", found.path()), found)
+        })
+        .collect();
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    let seen = |found: &PolicyCarrier| call.sees(found.path());
+    let shown = |found: &PolicyCarrier| match found {
         PolicyCarrier::Trust { path, trustor } => {
             let trust = call.directory.trust_at(path);
             let trustee = trust
@@ -347,8 +368,8 @@ fn carriers(call: &Call, policy: &str, organisation: Option<IdentityIx>) -> Resp
         PolicyCarrier::Guardrails { organisation } => {
             json!({ "as": "guardrails", "path": organisation })
         }
-    });
-    items(shown.collect())
+    };
+    call.list_of(entries, |_, found| seen(found).then(|| shown(found)))
 }
 
 async fn entities(call: Call, target: Target) -> Result<Response, Problem> {
@@ -358,9 +379,8 @@ async fn entities(call: Call, target: Target) -> Result<Response, Problem> {
 }
 
 async fn list_system(call: Call) -> Response {
-    let shown = SystemPolicy::all();
-    let shown = shown.filter_map(|policy| show::entity(&call.directory, &policy.path()));
-    items(shown.collect())
+    let paths = SystemPolicy::all().map(|policy| policy.path());
+    call.list_of_paths(paths.collect(), |path| show::entity(&call.directory, path))
 }
 
 async fn describe_system(call: Call, target: Target) -> Result<Response, Problem> {

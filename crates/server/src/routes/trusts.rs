@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Call, items};
+use crate::api::Call;
 use crate::body::Body;
 use crate::policies::policy_inputs;
 use crate::problem::Problem;
@@ -35,6 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Lists the trusts whose trustor is of an organisation.",
                 "iam:ListTrust on org/<organisation>",
             )
+            .lists()
             .asks(&[(
                 "incoming",
                 "boolean",
@@ -100,7 +101,7 @@ async fn list(
             .identity(ix)
             .and_then(|identity| identity.organisation)
     };
-    let mut paths: Vec<&str> = directory
+    let paths: Vec<String> = directory
         .trusts()
         .filter(|(_, trust)| {
             let side = if query.incoming {
@@ -110,13 +111,9 @@ async fn list(
             };
             own.is_some() && of_organisation(side) == own
         })
-        .map(|(_, trust)| &*trust.path)
+        .map(|(_, trust)| trust.path.to_string())
         .collect();
-    paths.sort_unstable();
-    let shown = paths
-        .iter()
-        .filter_map(|path| super::entities::item(&call, path));
-    Ok(items(shown.collect()))
+    Ok(call.list_of_paths(paths, |path| super::entities::item(&call, path)))
 }
 
 /// An end in either of its forms; `Some(None)` is an explicit null.
