@@ -253,6 +253,7 @@ fn reseal(store: &mut Store, old: &MasterKey, new: &MasterKey) -> Result<usize, 
             "key_id": new.id().to_string(),
         }),
         source: None,
+        request_id: None,
     };
     store
         .reseal(&new.id().to_string(), &record, |text| {
