@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::entities::{Backend, Identity, TrustKind};
 use crate::graph::PolicyCarrier;
 use crate::ids::{Kind, PathParts, UnixMillis};
+use crate::providers::Provider;
 use crate::session::{Principal, Session};
 use crate::tags::Tags;
 
@@ -94,6 +95,35 @@ impl Directory {
         let trust = self.trust_at(path).and_then(|ix| self.trust(ix));
         let trustee = trust.and_then(|trust| self.identity(trust.trustee));
         trustee.map_or(path, |identity| &identity.path).to_owned()
+    }
+
+    /// What a provider feeds, before and after a change of it. A certificate opens its identity
+    /// like an access key.
+    fn provider_requirements(
+        &self,
+        path: Option<&str>,
+        new: Option<&Provider>,
+        organisation: &str,
+    ) -> Vec<Requirement> {
+        let old = path.and_then(|path| self.identity_at(path));
+        let old = old.filter(|ix| self.provider(*ix).is_some());
+        let mut fed = old.map(|ix| self.fed_by_provider(ix)).unwrap_or_default();
+        let new = new.map(|new| new.clone().with_full_paths(organisation));
+        let targets = new.as_ref().map(Provider::targets).unwrap_or_default();
+        let keys = match new {
+            Some(Provider::CertificateAuthority(_)) => targets.clone(),
+            _ => Vec::new(),
+        };
+        fed.extend(targets);
+        fed.sort();
+        fed.dedup();
+        let fed = fed.into_iter();
+        fed.map(|path| needs("iam:UpdateIdentityProvider", path))
+            .chain(
+                keys.into_iter()
+                    .map(|path| needs("iam:CreateAccessKey", path)),
+            )
+            .collect()
     }
 
     /// What a policy hands out when its default version changes.
@@ -186,8 +216,29 @@ impl Directory {
                 vec![needs("iam:RevokeSession", identity)]
             }
             Change::SetKeyLimits { organisation, .. } => vec![needs("org:Update", organisation)],
+            Change::CreateIdentityProvider {
+                organisation: id,
+                provider,
+                ..
+            } => {
+                let mut all = vec![needs("iam:CreateIdentityProvider", organisation(id))];
+                all.extend(self.provider_requirements(None, Some(provider), id));
+                all
+            }
+            Change::UpdateIdentityProvider { path, provider } => {
+                let mut all = vec![needs("iam:UpdateIdentityProvider", path)];
+                let organisation = PathParts::of(path).and_then(|parts| parts.organisation);
+                let organisation = organisation.unwrap_or_default();
+                all.extend(self.provider_requirements(Some(path), Some(provider), organisation));
+                all
+            }
+            // Decided on a resource that nobody owns: only Keyward itself signs people in.
+            Change::SyncSignIn { user, .. } => {
+                vec![needs("iam:UpdateUser", format!("deployment/{user}"))]
+            }
             Change::DeleteIdentity { path, cascade } => {
                 let mut all = vec![needs(delete_action(path), path)];
+                all.extend(self.provider_requirements(Some(path), None, ""));
                 if *cascade && let Some(ix) = self.identity_at(path) {
                     for trust in self.trusts_of_identity(ix) {
                         all.push(needs("iam:DeleteTrust", self.trustor_path(&trust)));

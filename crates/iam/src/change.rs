@@ -6,6 +6,7 @@ use crate::aliases::VendorAliases;
 use crate::documents::PolicyText;
 use crate::entities::{Backend, Invitation, KeyStatus, TrustKind};
 use crate::ids::UnixMillis;
+use crate::providers::Provider;
 
 /// A policy as it is handed in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -148,6 +149,35 @@ pub enum Change {
         max_key_lifetime_seconds: Option<u64>,
         /// Active keys of one identity; `None`: two.
         max_active_keys: Option<u8>,
+    },
+    /// An identity provider: an issuer of tokens, a certificate authority, or what an organisation
+    /// makes of a sign-in of the deployment.
+    CreateIdentityProvider {
+        /// Id of the organisation.
+        organisation: String,
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: Option<String>,
+        /// What it is.
+        provider: Box<Provider>,
+    },
+    /// Replaces what a provider says; its type and its issuer stay.
+    UpdateIdentityProvider {
+        /// Its path.
+        path: String,
+        /// What it is.
+        provider: Box<Provider>,
+    },
+    /// Gives a person who has signed in what organisations make of the claims, and takes what the
+    /// claims no longer give. Made by Keyward itself, after it has verified them.
+    SyncSignIn {
+        /// Path of the user.
+        user: String,
+        /// Id of the provider in the deployment's configuration.
+        sign_in: String,
+        /// What it says of the person.
+        claims: BTreeMap<String, Vec<String>>,
     },
     /// Deletes a programmatic identity, group, role, organisation user or identity provider; its
     /// access keys go with it.

@@ -1,5 +1,6 @@
 //! The directory: an immutable value that holds every entity.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyward_policy::{Findings, Policy};
@@ -40,6 +41,8 @@ pub struct Directory {
     /// Full paths, and names as `<collection path>?<lower-case name>`.
     pub(crate) paths: PagedMap<Arc<str>, Entity>,
     pub(crate) key_ids: PagedMap<Box<str>, AccessKeyIx>,
+    /// Identity providers by what they speak for: few beside everything else.
+    pub(crate) providers: Arc<BTreeMap<Box<str>, Vec<IdentityIx>>>,
     /// Policies of the system as they read in an organisation: `<organisation>/<id of the policy>`.
     pub(crate) system_policies: PagedMap<Box<str>, Arc<Policy>>,
 }

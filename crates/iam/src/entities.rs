@@ -6,6 +6,7 @@ use keyward_policy::Policy;
 
 use crate::aliases::VendorAliases;
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+use crate::providers::Provider;
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
@@ -57,6 +58,8 @@ pub struct Identity {
     pub tags: Tags,
     /// What only organisations have.
     pub(crate) details: Option<Box<OrganisationDetails>>,
+    /// What only identity providers have.
+    pub provider: Option<Box<Provider>>,
     /// What only roles have.
     pub role: Option<Box<RoleDetails>>,
     /// To whom an organisation user is offered that nobody has accepted yet.
@@ -134,6 +137,7 @@ impl Identity {
             access_keys: Vec::new(),
             tags: Tags::default(),
             details: None,
+            provider: None,
             role: None,
             invitation: None,
             revocations: None,

@@ -7,9 +7,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod certificate;
 mod issuer;
 mod rules;
 
+pub use certificate::{CertificateOpens, CertificateRefused};
 pub use issuer::{IssuerUrl, IssuerUrlError, MAX_ISSUER_LEN, is_shared_issuer};
 pub use rules::{TrustRuleError, check_audience, check_token_conditions, organisation_of_audience};
 
@@ -187,7 +189,7 @@ pub struct CertificateMapping {
     pub name: CertificateNameKind,
     /// The whole name; nothing in it is a pattern.
     pub value: String,
-    /// Path of a programmatic identity or an organisation user.
+    /// Path of a programmatic identity.
     pub identity: String,
 }
 

@@ -20,6 +20,7 @@ use crate::entities::{
 use crate::ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
 };
+use crate::providers::Provider;
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
@@ -82,6 +83,8 @@ struct StoredIdentity {
     organisation: Option<StoredOrganisation>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider: Option<Box<Provider>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     role: Option<StoredRole>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +300,7 @@ impl Directory {
                     default_database: database.map(|database| database.path.to_string()),
                     organisation,
                     tags: stored_tags(&identity.tags),
+                    provider: identity.provider.clone(),
                     role: identity.role.as_deref().map(|role| StoredRole {
                         description: name(&role.description),
                         max_session_seconds: role.max_session_seconds,
@@ -429,6 +433,7 @@ impl Directory {
                     shown.insert(field, json.unwrap_or(Value::String(text)));
                 }
                 ("role", Value::Object(role)) => shown.extend(role),
+                ("provider", Value::Object(provider)) => shown.extend(provider),
                 ("organisation", Value::Object(mut organisation)) => {
                     organisation.remove("guardrails"); // likewise
                     shown.extend(organisation);
@@ -600,6 +605,7 @@ impl Loader {
             tags: Self::tags(path, &stored.tags)?,
             name: stored.name.as_deref().map(Into::into),
             organisation,
+            provider: stored.provider.clone(),
             role: Self::role(kind, stored),
             invitation: Self::invitation(path, stored)?,
             revocations: stored.revocations.as_ref().map(|r| {
@@ -619,6 +625,8 @@ impl Loader {
         {
             identity.organisation = Some(ix);
         }
+        self.directory
+            .index_provider(ix, None, stored.provider.as_deref());
         self.place(path, stored.name.as_deref(), Entity::Identity(ix));
         Ok(())
     }

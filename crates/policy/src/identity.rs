@@ -10,6 +10,7 @@ const IDENTITY_TYPES: &[&str] = &[
     "group",
     "role",
     "org_user",
+    "identity_provider",
     "user",
     "org",
 ];
@@ -79,14 +80,17 @@ impl IdentityPattern {
                 check(&[id])?;
                 text.into()
             }
-            ["programmatic_identity" | "group" | "role" | "org_user", id] => {
+            [
+                "programmatic_identity" | "group" | "role" | "org_user" | "identity_provider",
+                id,
+            ] => {
                 check(&[id])?;
                 format!("org/{organisation}/{text}").into()
             }
             [
                 "org",
                 of,
-                "programmatic_identity" | "group" | "role" | "org_user",
+                "programmatic_identity" | "group" | "role" | "org_user" | "identity_provider",
                 id,
             ] => {
                 check(&[of, id])?;
@@ -165,7 +169,7 @@ mod tests {
             (
                 "kvdb/x",
                 error(
-                    "`kvdb/x` is no identity: one of `programmatic_identity`, `group`, `role`, `org_user`, `user`, `org`",
+                    "`kvdb/x` is no identity: one of `programmatic_identity`, `group`, `role`, `org_user`, `identity_provider`, `user`, `org`",
                 ),
             ),
             (
@@ -194,7 +198,7 @@ mod tests {
             (
                 "",
                 error(
-                    "`` is no identity: one of `programmatic_identity`, `group`, `role`, `org_user`, `user`, `org`",
+                    "`` is no identity: one of `programmatic_identity`, `group`, `role`, `org_user`, `identity_provider`, `user`, `org`",
                 ),
             ),
         ];

@@ -159,6 +159,28 @@ fn describe(change: &Change) -> (String, Value) {
             json!({ "change": "set_key_limits", "max_active_keys": max_active_keys,
                     "max_key_lifetime_seconds": max_key_lifetime_seconds }),
         ),
+        Change::CreateIdentityProvider {
+            organisation,
+            id,
+            name,
+            provider,
+        } => (
+            new(organisation, "identity_provider", id),
+            json!({ "change": "create_identity_provider", "name": name, "provider": provider }),
+        ),
+        Change::UpdateIdentityProvider { path, provider } => (
+            path.clone(),
+            json!({ "change": "update_identity_provider", "provider": provider }),
+        ),
+        Change::SyncSignIn {
+            user,
+            sign_in,
+            claims,
+        } => (
+            user.clone(),
+            json!({ "change": "sync_sign_in", "sign_in": sign_in,
+                    "claims": claims.keys().collect::<Vec<_>>() }),
+        ),
         Change::DeleteIdentity { path, cascade } => (
             path.clone(),
             json!({ "change": "delete_identity", "cascade": cascade }),

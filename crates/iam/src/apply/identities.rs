@@ -197,6 +197,9 @@ impl Editor<'_> {
             let reason = format!("`{path}` is not deleted like this: it lies in no organisation");
             return Err(ChangeError::Invalid { reason });
         }
+        if identity.kind == Kind::IdentityProvider {
+            self.forget_provider(ix)?;
+        }
         let trusts = self.directory.trusts_of_identity(ix);
         if !trusts.is_empty() && !cascade {
             return Err(ChangeError::Conflict {

@@ -7,6 +7,7 @@ mod identities;
 mod limits;
 mod members;
 mod policies;
+mod providers;
 mod roles;
 mod tags;
 mod trusts;
@@ -22,6 +23,7 @@ use crate::entities::{Database, Identity, NamedPolicy, Stamp, Trust, TrustKind};
 use crate::ids::{
     DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, SlugError, TrustIx, UnixMillis,
 };
+use crate::providers::TrustRuleError;
 use crate::row::Row;
 use crate::system::SystemPolicy;
 use crate::tags::TagError;
@@ -120,6 +122,9 @@ pub enum ChangeError {
         /// Length of the longest path through the trust.
         found: usize,
     },
+    /// A provider, or a trust in one, that would take anybody's tokens.
+    #[error(transparent)]
+    TrustRule(#[from] TrustRuleError),
     /// A quota.
     #[error("{what}: the limit is {max}")]
     Limit {
@@ -309,6 +314,20 @@ impl Editor<'_> {
                 max_key_lifetime_seconds,
                 max_active_keys,
             } => self.set_key_limits(organisation, *max_key_lifetime_seconds, *max_active_keys),
+            Change::CreateIdentityProvider {
+                organisation,
+                id,
+                name,
+                provider,
+            } => self.create_provider(organisation, id, name.as_deref(), provider),
+            Change::UpdateIdentityProvider { path, provider } => {
+                self.update_provider(path, provider)
+            }
+            Change::SyncSignIn {
+                user,
+                sign_in,
+                claims,
+            } => self.sync_sign_in(user, sign_in, claims),
             Change::DeleteIdentity { path, cascade } => self.delete_identity(path, *cascade),
             Change::SetDefaultDatabase { identity, database } => {
                 self.set_default_database(identity, database.as_deref())

@@ -76,13 +76,14 @@ impl Editor<'_> {
         trust.expires_at = terms.expires_at;
         trust.conditions = self.conditions(terms.conditions, trustee, organisation)?;
         trust.accepted = self.context.accepts;
+        self.check_provider_trust(&trust)?;
         if kind != TrustKind::Assumable {
             self.check_chain(from, to)?;
         }
         self.add_trust(trust)
     }
 
-    fn conditions(
+    pub(super) fn conditions(
         &self,
         text: Option<&str>,
         trustee: &str,
@@ -175,8 +176,14 @@ impl Editor<'_> {
     }
 
     pub(super) fn add_trust(&mut self, trust: Trust) -> Outcome {
+        self.claim(&trust.path)?;
+        self.put_trust(trust);
+        Ok(())
+    }
+
+    /// Puts a trust at its path, whatever was there before.
+    pub(super) fn put_trust(&mut self, trust: Trust) {
         let (path, from, to) = (trust.path.clone(), trust.trustor, trust.trustee);
-        self.claim(&path)?;
         let ix = TrustIx(self.directory.trusts.push(trust));
         self.identity_mut(to).trusted_by.push(ix);
         let trustor = self.identity_mut(from);
@@ -185,7 +192,6 @@ impl Editor<'_> {
             role.assumable.push(ix);
         }
         self.place(&path, Entity::Trust(ix));
-        Ok(())
     }
 
     pub(super) fn update_trust(
@@ -210,6 +216,12 @@ impl Editor<'_> {
         if let Some(expires_at) = expires_at {
             self.trust_mut(ix).expires_at = expires_at;
         }
+        if conditions.is_some()
+            && let Some(provider) = trust.managed_by()
+        {
+            let reason = format!("`{path}` is what a mapping of `{provider}` says: change that");
+            return Err(ChangeError::Invalid { reason });
+        }
         if let Some(text) = conditions {
             let organisation = PathParts::of(path)
                 .and_then(|p| p.organisation)
@@ -220,6 +232,8 @@ impl Editor<'_> {
             let trust = self.trust_mut(ix);
             trust.conditions = conditions;
             trust.conditions_revision = revision;
+            let trust = trust.clone();
+            self.check_provider_trust(&trust)?;
         }
         self.changed(path);
         Ok(())

@@ -3,6 +3,7 @@
 mod aliases;
 mod dialects;
 mod policies;
+mod providers;
 mod tags;
 
 use std::collections::BTreeMap;
