@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_iam::{CertificateNameKind, UnixMillis};
+use keyward_iam::{
+    CertificateClaim, CertificateNameKind, Directory, Provider, Session, UnixMillis,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
@@ -146,6 +148,59 @@ impl Authority {
     }
 }
 
+/// The session that a client certificate opens: of the one identity that an authority vouching for
+/// it takes its names for. One that opens two identities of the same organisation opens none. Any
+/// organisation may trust any authority, so claims of the organisation whose database is asked for
+/// (`near`) go before others': a stranger who trusts your authority, too, stands in nobody's way.
+#[must_use]
+pub fn certificate_login(
+    directory: &Directory,
+    certificate: &ClientCertificate,
+    near: Option<&str>,
+    at: UnixMillis,
+) -> Option<Session> {
+    let is_near = |claim: &CertificateClaim<'_>| {
+        let organisation = claim.provider.split('/').nth(1);
+        near.is_some() && organisation == near
+    };
+    let vouched = |claim: &CertificateClaim<'_>| {
+        let authority = Authority::parse(claim.authority);
+        authority.is_ok_and(|authority| certificate.is_vouched_for(&authority, at))
+    };
+    let claims = directory.certificate_claims(certificate.names());
+    let mut claims: Vec<_> = claims.filter(vouched).collect();
+    if claims.iter().any(is_near) {
+        claims.retain(is_near);
+    }
+    let (first, others) = claims.split_first()?;
+    if others.iter().any(|other| other.identity != first.identity) {
+        return None;
+    }
+    let (fingerprint, ends) = (certificate.fingerprint(), certificate.ends());
+    let session = directory.certificate_session(first, fingerprint, ends);
+    directory
+        .check_session(&session, at)
+        .is_ok()
+        .then_some(session)
+}
+
+/// Names (DER) of all authorities of client certificates in a directory, for handshakes.
+#[must_use]
+pub fn authority_names(directory: &Directory) -> Vec<Vec<u8>> {
+    let authorities = directory.certificate_authorities().iter();
+    let mut names: Vec<_> = authorities
+        .filter_map(|ix| match directory.provider(*ix)? {
+            Provider::CertificateAuthority(authority) => {
+                Authority::parse(&authority.pem).ok()?.subject()
+            }
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn end_of(certificate: &CertificateDer<'_>) -> Result<UnixMillis, CertificateError> {
     let certificate = Certificate::from_der(certificate).map_err(|_| CertificateError::Form)?;
     let validity = certificate.tbs_certificate().validity();
@@ -168,6 +223,10 @@ mod tests {
     use rcgen::{
         BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa,
         KeyPair, SanType,
+    };
+
+    use keyward_iam::{
+        CertificateAuthority, CertificateMapping, Change, ChangeContext, SessionEnded,
     };
 
     use super::*;
@@ -232,6 +291,92 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn whom_a_certificate_opens() {
+        let (ours, theirs) = (authority("ours"), authority("theirs"));
+        let mut directory = Directory::empty();
+        let mut apply = |change: Change| {
+            let context = ChangeContext::system(NOW);
+            directory = directory.apply(&change, &context).unwrap().directory;
+            directory.clone()
+        };
+        apply(Change::CreateUser {
+            id: "u-1".into(),
+            name: None,
+        });
+        for (id, account) in [("acme", "123456789012"), ("mallory", "123456789013")] {
+            apply(Change::CreateOrganisation {
+                id: id.into(),
+                name: None,
+                owner: "user/u-1".into(),
+                account: account.into(),
+                administrator: None,
+            });
+            apply(Change::CreateProgrammaticIdentity {
+                organisation: id.into(),
+                id: "ci".into(),
+                name: None,
+            });
+        }
+        let provider = |issuer: &Issuer, organisation: &str, name, value: &str| {
+            Provider::CertificateAuthority(CertificateAuthority {
+                pem: issuer.pem(),
+                mappings: vec![CertificateMapping {
+                    name,
+                    value: value.into(),
+                    identity: format!("org/{organisation}/programmatic_identity/ci"),
+                }],
+            })
+        };
+        let create = |organisation: &str, id: &str, provider| Change::CreateIdentityProvider {
+            organisation: organisation.into(),
+            id: id.into(),
+            name: None,
+            provider: Box::new(provider),
+        };
+        let certificate = client(&ours, |_| ());
+        let uri = CertificateNameKind::Uri;
+        let opened = |directory: &Directory| {
+            let session = certificate_login(directory, &certificate, None, NOW)?;
+            Some(directory.principal_path(session.principal).to_owned())
+        };
+        // Another organisation takes our names, with an authority that did not sign them.
+        let stranger = provider(&theirs, "mallory", uri, "spiffe://acme.test/ci");
+        let directory = apply(create("mallory", "ca", stranger));
+        assert_eq!(opened(&directory), None);
+        let spiffe = provider(&ours, "acme", uri, "spiffe://acme.test/ci");
+        let directory = apply(create("acme", "ca", spiffe));
+        let path = "org/acme/programmatic_identity/ci".to_owned();
+        assert_eq!(opened(&directory), Some(path.clone()));
+        let session = certificate_login(&directory, &certificate, None, NOW).unwrap();
+        assert_eq!(authority_names(&directory).len(), 2);
+
+        // By two names it is still one identity; by two identities it is none.
+        let dns = provider(&ours, "acme", CertificateNameKind::Dns, "ci.ACME.test");
+        let directory = apply(create("acme", "dns", dns));
+        assert_eq!(opened(&directory), Some(path));
+        assert_eq!(directory.check_session(&session, NOW), Ok(()));
+        let ends = UnixMillis(certificate.ends().0);
+        let ended = directory.check_session(&session, ends);
+        assert_eq!(ended, Err(SessionEnded::CertificateExpired));
+        // A stranger who trusts our authority, too, is in the way of nobody who asks for ours.
+        let second = provider(&ours, "mallory", uri, "spiffe://acme.test/ci");
+        let directory = apply(create("mallory", "second", second));
+        assert_eq!(opened(&directory), None);
+        for (near, expected) in [("acme", "org/acme/"), ("mallory", "org/mallory/")] {
+            let session = certificate_login(&directory, &certificate, Some(near), NOW).unwrap();
+            let path = directory.principal_path(session.principal);
+            assert!(path.starts_with(expected), "{path}");
+        }
+
+        let directory = apply(Change::DeleteIdentity {
+            path: "org/acme/identity_provider/ca".into(),
+            cascade: true,
+        });
+        let ended = directory.check_session(&session, NOW);
+        assert_eq!(ended, Err(SessionEnded::CertificateNotTrusted));
     }
 
     #[test]

@@ -26,7 +26,10 @@ pub use access_key::{
 pub use account_throttle::{
     ATTEMPT_WINDOW, AccountThrottle, Admission, FREE_ATTEMPTS, Guessed, LONGEST_DELAY,
 };
-pub use certificate::{Authority, CertificateError, ClientCertificate, MAX_CHAIN_LEN, MAX_NAMES};
+pub use certificate::{
+    Authority, CertificateError, ClientCertificate, MAX_CHAIN_LEN, MAX_NAMES, authority_names,
+    certificate_login,
+};
 pub use hash::{HASH_KEY_LEN, HashKey, PersonSecret, hash_person_secret, hash_secret};
 pub use login::{Login, LoginError, PASSWORD_ONLY_USER, login};
 pub use master_key::{

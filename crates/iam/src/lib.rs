@@ -11,6 +11,7 @@ mod analysis;
 mod apply;
 mod authorise;
 mod bits;
+mod certificates;
 mod change;
 mod choose;
 mod conditions;
@@ -49,6 +50,7 @@ pub use apply::{
     MAX_POLICIES, MAX_VERSIONS,
 };
 pub use authorise::{ChangeApproval, Requirement};
+pub use certificates::{CertificateClaim, CertificateSession};
 pub use change::{Change, PolicyInput};
 pub use choose::{AskedDatabase, ChooseDatabaseError};
 pub use decision::{Decision, Outcome, StatementRef, Subject};

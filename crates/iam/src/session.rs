@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use keyward_policy::ListedFacts;
 
+use crate::certificates::CertificateSession;
 use crate::directory::Directory;
 use crate::entities::{AccessKey, KeyStatus};
 use crate::ids::{AccessKeyIx, IdentityIx, UnixMillis};
@@ -40,8 +41,8 @@ pub struct Session {
     pub temporary: Option<Arc<TemporarySession>>,
     /// The token that vouches for the principal: only while it asks for a session of a role.
     pub token: Option<Arc<TokenFacts>>,
-    /// Fingerprint of the client certificate that opened it.
-    pub certificate: Option<Arc<str>>,
+    /// The client certificate that opened it.
+    pub certificate: Option<Arc<CertificateSession>>,
     /// What a simulated session says of itself: connection, moment, tags. What it does not say is
     /// absent, but for what the directory knows.
     pub simulated: Option<Arc<ListedFacts>>,
@@ -78,6 +79,12 @@ pub enum SessionEnded {
     /// It was opened by a later state than this node has.
     #[error("this node does not know yet what opened the session")]
     NotYetKnown,
+    /// The client certificate has come to its end.
+    #[error("client certificate expired")]
+    CertificateExpired,
+    /// The authority, or the mapping of the certificate's name, is gone.
+    #[error("the client certificate is trusted no longer")]
+    CertificateNotTrusted,
     /// One of its session policies can no longer be read.
     #[error("a session policy is gone")]
     PolicyGone,
@@ -184,6 +191,9 @@ impl Directory {
         }
         if session.login.is_some() {
             return Err(SessionEnded::LoginEnded); // no login session can be open yet
+        }
+        if let Some(certificate) = &session.certificate {
+            self.check_certificate(certificate, session.principal, at)?;
         }
         match &session.temporary {
             Some(temporary) => self.check_temporary(temporary, at),
