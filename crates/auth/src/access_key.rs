@@ -207,6 +207,20 @@ impl fmt::Debug for AccessKeySecret {
     }
 }
 
+/// The secret of temporary credentials, in the form of that of an access key: the same text with
+/// another id. No [`AccessKeySecret`]: it signs, and logs in nowhere.
+pub(crate) fn session_secret(id: &str, entropy: &[u8; ENTROPY_LEN]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(SECRET_LEN));
+    text.push_str(SECRET_PREFIX);
+    text.push_str(id);
+    text.push('_');
+    URL_SAFE_NO_PAD.encode_string(entropy, &mut text);
+    let checksum = checksum(text.as_bytes());
+    text.push('_');
+    text.extend(checksum.iter().map(|&byte| char::from(byte)));
+    text
+}
+
 /// Decodes the random part; `None` unless it is the one spelling of exactly 32 bytes.
 fn entropy_of(text: &[u8]) -> Option<Zeroizing<[u8; ENTROPY_LEN]>> {
     // The decoder asks for room in whole groups of four characters.
@@ -219,7 +233,7 @@ fn entropy_of(text: &[u8]) -> Option<Zeroizing<[u8; ENTROPY_LEN]>> {
 
 /// CRC-32 (IEEE 802.3) as six base-62 digits: letters and digits only, so that a secret ends at a
 /// word boundary.
-fn checksum(text: &[u8]) -> [u8; 6] {
+pub(crate) fn checksum(text: &[u8]) -> [u8; 6] {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest = crc32(text) as usize;
     let mut digits = [0; 6];

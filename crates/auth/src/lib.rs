@@ -9,6 +9,8 @@ mod access_key;
 mod account_throttle;
 mod certificate;
 mod hash;
+mod issuer;
+mod last_used;
 mod login;
 mod master_key;
 pub mod oidc;
@@ -16,8 +18,11 @@ pub mod passkey;
 mod password;
 mod person_token;
 mod random;
+mod session_token;
+mod sigv4;
 mod throttle;
 mod totp;
+mod verifier;
 
 pub use access_key::{
     AccessKeyId, AccessKeyIdError, AccessKeySecret, AccessKeySecretError, KEY_ID_LEN,
@@ -31,7 +36,12 @@ pub use certificate::{
     certificate_login,
 };
 pub use hash::{HASH_KEY_LEN, HashKey, PersonSecret, hash_person_secret, hash_secret};
-pub use login::{Login, LoginError, PASSWORD_ONLY_USER, login};
+pub use issuer::{
+    Credentials, IssueError, LONGEST_SESSION, MAX_SESSION_LEN, NoSession, SIGNING_PERIOD,
+    SessionIssuer, SigningKeys,
+};
+pub use last_used::{Connections, InUse, LastUse, ListedSession, MAX_SESSIONS, Usage};
+pub use login::{Login, LoginError, PASSWORD_ONLY_USER};
 pub use master_key::{
     MASTER_KEY_LEN, MAX_PURPOSE_LEN, MIN_PASSPHRASE_LEN, MasterKey, MasterKeyError, MasterKeyId,
     PASSPHRASE_SALT_LEN, SealError, sealed_of_text, text_of_sealed,
@@ -45,7 +55,15 @@ pub use person_token::{
     hash_recovery_code, recovery_code,
 };
 pub use random::{account_number, decision_id, random_bytes, random_secret_bytes, random_slug};
+pub use session_token::{
+    MAX_SESSION_TEXT_LEN, SESSION_ID_PREFIX, SESSION_KEY_PREFIX, SESSION_TOKEN_PREFIX, SessionId,
+};
+pub use sigv4::{
+    CONNECT_TOKEN_LIFE, CONNECT_TOKEN_SKEW, REQUEST_SKEW, SIGNING_SERVICES, SignedRequest,
+    UNSIGNED_PAYLOAD, body_hash,
+};
 pub use throttle::{
     FAILURE_SPACING, FAILURE_WINDOW, FREE_FAILURES, LONGEST_WAIT, LoginThrottle, MAX_SOURCES,
 };
 pub use totp::{TOTP_SECRET_LEN, TOTP_STEP_SECONDS, TotpSecret};
+pub use verifier::{TokenVerifier, Verifier, seal_secret};

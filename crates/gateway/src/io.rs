@@ -547,8 +547,17 @@ impl Io {
         scratch: &mut Scratch,
     ) -> Result<bool, Over> {
         let limits = &worker.settings.limits;
+        // An idle connection whose session ends has as long to log in again as a new one.
+        if !self.attentive && self.client.must_be_looked_after(&worker.shared) {
+            let mut turn = turn(worker, &mut self.output, self.sent, &mut scratch.touched);
+            if self.client.look_after_session(&mut turn) {
+                return Ok(true);
+            }
+        }
         if self.login_by.is_some() && self.client.is_open() {
             self.login_by = None;
+        } else if self.login_by.is_none() && self.client.has_ended() {
+            self.login_by = Some(Instant::now() + limits.login);
         }
         let delay = match self.client.hold {
             Hold::Delayed(wait) => Some(wait),
@@ -559,7 +568,7 @@ impl Io {
         // What waits or is subscribed is decided again when the table ends, without a request.
         let recheck = match self.attentive {
             true => self.client.valid_for(now()),
-            false => None,
+            false => self.client.session_ends_in(now()),
         };
         if self.login_by.is_none() && delay.is_none() && !stalled && !gone && recheck.is_none() {
             self.timer = None;

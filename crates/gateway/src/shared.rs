@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use keyward_auth::{HashKey, LoginThrottle};
+use keyward_auth::{LoginThrottle, Verifier};
 use keyward_engine::{Engine, Settings};
 use keyward_iam::{DatabaseIx, DecisionLog, Directory, TableCache, UnixMillis};
 
@@ -41,8 +41,8 @@ pub struct Shared {
     pub revision: Arc<AtomicU64>,
     /// Denials, and while somebody watches, every decision.
     pub log: Arc<DecisionLog>,
-    /// Key of the hashes of access-key secrets.
-    pub hash_key: Arc<HashKey>,
+    /// What every login is judged with.
+    pub verifier: Arc<Verifier>,
     /// Failed logins, by source.
     pub throttle: Arc<LoginThrottle>,
     tables: TableCache,
@@ -58,14 +58,14 @@ impl Shared {
         directory: Arc<ArcSwap<Directory>>,
         revision: Arc<AtomicU64>,
         log: Arc<DecisionLog>,
-        hash_key: Arc<HashKey>,
+        verifier: Arc<Verifier>,
         throttle: Arc<LoginThrottle>,
     ) -> Self {
         Self {
             directory,
             revision,
             log,
-            hash_key,
+            verifier,
             throttle,
             tables: TableCache::default(),
             engines: RwLock::default(),

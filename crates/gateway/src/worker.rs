@@ -16,7 +16,8 @@ use crate::metrics::{WorkerMetrics, count};
 use crate::settings::GatewaySettings;
 use crate::shared::{Shared, now};
 
-/// How often what ends by time (a trust) is looked for on waiting connections.
+/// How often what ends by time (a trust) is looked for on waiting connections, and sessions that
+/// have ended on idle ones.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How often keys whose time is over are removed from engines.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
@@ -206,12 +207,23 @@ impl Worker {
     async fn watch(self: Arc<Self>, mut revision: watch::Receiver<u64>) {
         let mut look = tokio::time::interval(LOOK_AFTER);
         let mut followed = true;
+        let mut looked = 0;
         loop {
-            tokio::select! {
-                changed = revision.changed(), if followed => followed = changed.is_ok(),
-                _ = look.tick() => {}
+            let idle = tokio::select! {
+                changed = revision.changed(), if followed => {
+                    followed = changed.is_ok();
+                    false
+                }
+                _ = look.tick() => true,
+            };
+            // Idle connections wait for nothing: they are looked after once a second at most,
+            // however often the directory changes.
+            let now = self.shared.revision.load(Ordering::Acquire);
+            let all = idle && looked != now;
+            if all {
+                looked = now;
             }
-            self.registry().wake(false);
+            self.registry().wake(all);
         }
     }
 }

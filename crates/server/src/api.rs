@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use keyward_auth::{HashKey, LoginThrottle, MasterKey};
+use keyward_auth::{HashKey, LoginThrottle, MasterKey, Verifier};
 use keyward_iam::{
     Change, ChangeError, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts,
     UnixMillis,
@@ -16,7 +16,7 @@ use keyward_iam::{
 use keyward_policy::Touch;
 use serde_json::{Value, json};
 
-use crate::basic::Caller;
+use crate::caller::Caller;
 use crate::conditional::AnsweredFrom;
 use crate::control::{Changed, Circumstances, ControlPlane, Refusal};
 use crate::etag::{EntityTag, Precondition};
@@ -35,6 +35,8 @@ pub struct Api {
     pub control: Arc<ControlPlane>,
     /// Key of the hashes of access-key secrets.
     pub hash_key: Arc<HashKey>,
+    /// What every login is judged with.
+    pub verifier: Arc<Verifier>,
     /// Key under which secrets are sealed that have to be read again.
     pub master_key: Arc<MasterKey>,
     /// Failed logins, by source.

@@ -10,7 +10,7 @@ use keyward_iam::{
     UnixMillis,
 };
 use keyward_store::{
-    AuditEntry, AuditRecord, CommitError, LoadDirectoryError, ReadAuditError, Store,
+    AuditEntry, AuditRecord, CommitError, LoadDirectoryError, ReadAuditError, Store, StoreError,
 };
 use tokio::sync::watch;
 
@@ -197,6 +197,30 @@ impl ControlPlane {
         let record = audit::record("system", None, change, &[], now);
         self.commit(&mut store, applied, &record)?;
         Ok(self.directory())
+    }
+
+    /// Keeps a sealed secret of the deployment itself. Blocks while the disk is written.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn put_sealed(&self, name: &str, body: &str) -> Result<(), StoreError> {
+        self.store().put_sealed(name, body)
+    }
+
+    /// What was stored of the last uses of access keys: the key's id and the note.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn last_used(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.store().last_used()
+    }
+
+    /// Stores last uses: the key's id, the moment and the note. Blocks while the disk is written.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub fn put_last_used(&self, rows: &[(String, u64, String)]) -> Result<(), StoreError> {
+        self.store().put_last_used(rows)
     }
 
     fn commit(

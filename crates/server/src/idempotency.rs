@@ -16,7 +16,7 @@ use keyward_iam::UnixMillis;
 use zeroize::Zeroizing;
 
 use crate::api::Api;
-use crate::basic::Caller;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::{body, request_id};
 

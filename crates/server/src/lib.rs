@@ -7,9 +7,9 @@
 
 mod api;
 mod audit;
-mod basic;
 mod body;
 mod browse;
+mod caller;
 mod checking;
 mod clock;
 mod conditional;

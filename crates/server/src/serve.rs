@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::Api;
-use crate::basic::Peer;
+use crate::caller::Peer;
 use crate::problem::Problem;
 use crate::{request_id, routes};
 

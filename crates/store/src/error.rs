@@ -171,11 +171,13 @@ pub enum BindMasterKeyError {
     Another,
     /// The store could not be read or written.
     #[error("the store could not be asked for its master key's id")]
-    Sqlite {
-        /// What SQLite said.
-        #[from]
-        source: rusqlite::Error,
-    },
+    Store(#[source] StoreError),
+}
+
+impl<E: Into<StoreError>> From<E> for BindMasterKeyError {
+    fn from(error: E) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// Why secrets were not sealed under another key. All are as they were.
@@ -205,4 +207,13 @@ pub enum ResealError<E> {
         #[from]
         source: rusqlite::Error,
     },
+}
+
+/// Why something beside the directory could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be read or written")]
+pub struct StoreError {
+    /// What SQLite said.
+    #[from]
+    source: rusqlite::Error,
 }

@@ -15,7 +15,7 @@ pub use audit::{AuditEntry, AuditRecord};
 pub use data_dir::{DataDir, DataDirError, KEY_LEN, read_private};
 pub use error::{
     BindHashKeyError, BindMasterKeyError, CommitError, LoadDirectoryError, OpenError,
-    ReadAuditError, ResealError,
+    ReadAuditError, ResealError, StoreError,
 };
 pub use migration::SCHEMA_VERSION;
 pub use sqlite::{MAX_AUDIT_ENTRIES, Store};

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use crate::audit::AuditRecord;
-use crate::error::{BindMasterKeyError, ResealError};
+use crate::error::{BindMasterKeyError, ResealError, StoreError};
 use crate::sqlite::{Store, insert_audit, integer};
 
 impl Store {
@@ -11,11 +11,10 @@ impl Store {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn master_key_id(&self) -> Result<Option<String>, rusqlite::Error> {
+    pub fn master_key_id(&self) -> Result<Option<String>, StoreError> {
         const SQL: &str = "SELECT value FROM meta WHERE key = 'master_key_id'";
-        self.connection
-            .query_row(SQL, [], |row| row.get(0))
-            .optional()
+        let found = self.connection.query_row(SQL, [], |row| row.get(0));
+        Ok(found.optional()?)
     }
 
     /// Makes sure that secrets are opened with the key that they were sealed under: the first call
@@ -37,21 +36,53 @@ impl Store {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn sealed(&self, name: &str) -> Result<Option<String>, rusqlite::Error> {
+    pub fn sealed(&self, name: &str) -> Result<Option<String>, StoreError> {
         const SQL: &str = "SELECT body FROM sealed WHERE name = ?1";
-        self.connection
-            .query_row(SQL, [name], |row| row.get(0))
-            .optional()
+        let found = self.connection.query_row(SQL, [name], |row| row.get(0));
+        Ok(found.optional()?)
     }
 
     /// Keeps a sealed secret of the deployment itself, in the place of what it was before.
     ///
     /// # Errors
     /// The store could not be written.
-    pub fn put_sealed(&mut self, name: &str, body: &str) -> Result<(), rusqlite::Error> {
+    pub fn put_sealed(&mut self, name: &str, body: &str) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO sealed (name, body) VALUES (?1, ?2)
                            ON CONFLICT (name) DO UPDATE SET body = excluded.body";
-        self.connection.execute(SQL, [name, body]).map(drop)
+        self.connection.execute(SQL, [name, body])?;
+        Ok(())
+    }
+
+    /// What was stored of the last uses of access keys: the key's id and the note.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn last_used(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT key_id, body FROM last_used ORDER BY key_id")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Stores last uses: the key's id, the moment, the note. A later one replaces an earlier one.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub fn put_last_used(&mut self, rows: &[(String, u64, String)]) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO last_used (key_id, at, body) VALUES (?1, ?2, ?3)
+                           ON CONFLICT (key_id) DO UPDATE SET at = excluded.at, body = excluded.body
+                           WHERE excluded.at >= last_used.at";
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut statement = transaction.prepare_cached(SQL)?;
+            for (key_id, at, body) in rows {
+                statement.execute(params![key_id, integer(*at)?, body])?;
+            }
+        }
+        Ok(transaction.commit()?)
     }
 
     /// Changes everything sealed to another master key, all or nothing: `reseal` is given every

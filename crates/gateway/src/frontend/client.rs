@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keyward_auth::InUse;
 use keyward_commands::{CommandId, Touched, Words as _, resolve};
 use keyward_iam::{
     Call, Connect, DatabaseIx, DecisionTable, Directory, Permit, Principal, Request, Session,
@@ -56,6 +57,10 @@ pub(crate) struct Open {
     pub(crate) session: Session,
     pub(crate) database: DatabaseIx,
     pub(crate) table: Arc<DecisionTable>,
+    /// When the session ends by itself.
+    pub(crate) ends: Option<UnixMillis>,
+    /// The credential that the connection uses, if somebody has logged in.
+    pub(crate) in_use: Option<InUse>,
 }
 
 /// Who the client is.
@@ -128,6 +133,10 @@ pub(crate) struct Client {
     pub(crate) access: Access,
     /// The revision that `access` was made for.
     seen: u64,
+    /// The revision by which the session was last found to hold: at least `seen`.
+    looked: u64,
+    /// The last command that was read.
+    last: Option<CommandId>,
     pub(crate) backend: Backend,
     pub(crate) transaction: Option<Box<Transaction>>,
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
@@ -169,6 +178,8 @@ impl Client {
             about: About::default(),
             access: Access::Closed(None),
             seen: turn.shared.revision.load(Ordering::Acquire),
+            looked: turn.shared.revision.load(Ordering::Acquire),
+            last: None,
             backend: Backend::None,
             transaction: None,
             subscriptions: None,
@@ -306,6 +317,7 @@ impl Client {
                 }
             }
         }
+        self.note_use(turn.now);
         count(&turn.metrics.commands, commands);
         count(&turn.metrics.allowed, std::mem::take(&mut turn.allowed));
         at
@@ -317,6 +329,7 @@ impl Client {
         let Ok(command) = resolve(&words) else {
             return self.unknown(words, turn);
         };
+        self.last = Some(command);
         let handling = Handling::of(command);
         // The way of nearly every command: decided by the table, forwarded as it came.
         if handling == Handling::Plain
@@ -423,6 +436,18 @@ impl Client {
                 self.deny(words, Some(command), turn);
                 Flow::Done
             }
+        }
+    }
+
+    /// Notes that the credential is in use, at most once a second.
+    #[inline]
+    fn note_use(&mut self, now: UnixMillis) {
+        if let Access::Open(open) = &mut self.access
+            && let Some(in_use) = &mut open.in_use
+            && in_use.is_due(now)
+            && let Some(command) = self.last
+        {
+            in_use.note(now, command.command().name);
         }
     }
 
@@ -557,6 +582,52 @@ impl Client {
         self.link += 1;
     }
 
+    /// How long the session lasts, if it ends by itself.
+    pub(crate) fn session_ends_in(&self, now: UnixMillis) -> Option<Duration> {
+        let Access::Open(open) = &self.access else {
+            return None;
+        };
+        let end = open.ends?;
+        // As in `valid_for`.
+        Some(Duration::from_millis(end.0.saturating_sub(now.0).max(1)))
+    }
+
+    /// Whether the session of an idle connection may have ended since this was last looked at.
+    pub(crate) fn must_be_looked_after(&self, shared: &Shared) -> bool {
+        let Access::Open(open) = &self.access else {
+            return false;
+        };
+        open.session.principal != Principal::Unauthenticated
+            && (open.ends.is_some() || self.looked != shared.revision.load(Ordering::Acquire))
+    }
+
+    /// Ends the session of an idle connection if it holds no longer; true if it did. What is still
+    /// outstanding is waited for.
+    pub(crate) fn look_after_session(&mut self, turn: &mut Turn<'_>) -> bool {
+        let revision = turn.shared.revision.load(Ordering::Acquire);
+        let Access::Open(open) = &self.access else {
+            return false;
+        };
+        let ended = open.ends.is_some_and(|end| turn.now >= end);
+        if (!ended && revision == self.looked) || !self.queue.is_idle() {
+            return false;
+        }
+        self.looked = revision;
+        let directory = turn.shared.directory.load_full();
+        match directory.check_session(&open.session, turn.now) {
+            Ok(()) => false,
+            Err(ended) => {
+                self.ending = Some(ended);
+                self.end_session()
+            }
+        }
+    }
+
+    /// Whether the session that there was has ended, and nobody has logged in since.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.access, Access::Closed(Some(_)))
+    }
+
     /// Looks whether the directory has changed, once for each batch of requests.
     pub(crate) fn notice_changes(&mut self, turn: &mut Turn<'_>) {
         let revision = turn.shared.revision.load(Ordering::Acquire);
@@ -564,6 +635,7 @@ impl Client {
             if open.table.valid_until().is_some_and(|end| turn.now >= end));
         if revision != self.seen || expired {
             self.seen = revision;
+            self.looked = revision;
             self.renew(turn);
         }
     }
@@ -583,6 +655,7 @@ impl Client {
             self.broken |= attentive;
             return;
         }
+        open.ends = session_end(&directory, &open.session);
         open.table = turn.shared.tables().table(
             &directory,
             &open.session,
@@ -706,7 +779,17 @@ impl Client {
                 upstream.open(self.protocol, self.number, &mut self.queue);
             }
         }
+        let path = directory
+            .database(database)
+            .map_or("deleted", |found| &found.path);
+        let in_use = turn
+            .shared
+            .verifier
+            .usage
+            .connected(&session, directory, path);
         self.access = Access::Open(Box::new(Open {
+            ends: session_end(directory, &session),
+            in_use,
             session,
             database,
             table,
@@ -733,6 +816,19 @@ impl Client {
         self.answer(turn, |out| encode::simple(out, "RESET"));
         Flow::Done
     }
+}
+
+/// When a session ends by itself at the latest.
+pub(crate) fn session_end(directory: &Directory, session: &Session) -> Option<UnixMillis> {
+    let key = session
+        .access_key
+        .and_then(|ix| directory.access_key_by_ix(ix));
+    let key = key.and_then(|key| directory.access_key_end(key));
+    let temporary = session
+        .temporary
+        .as_ref()
+        .map(|temporary| temporary.expires);
+    [key, temporary].into_iter().flatten().min()
 }
 
 /// Whether a word begins an HTTP request that somebody was tricked into sending here.

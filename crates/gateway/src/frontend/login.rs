@@ -1,11 +1,11 @@
 //! `AUTH` and `HELLO`.
 
-use keyward_auth::login;
+use keyward_auth::LoginError;
 use keyward_commands::Words as _;
 use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Principal};
 use keyward_resp::{Protocol, encode};
 
-use super::client::{Access, Client, Flow, Hold, Turn};
+use super::client::{Access, Client, Flow, Hold, Turn, session_end};
 use super::words::RequestWords;
 use crate::backend::Backend;
 use crate::metrics::count;
@@ -190,15 +190,13 @@ impl Client {
         }
         let directory = turn.shared.directory.load_full();
         let source = self.peer.ip().to_canonical();
-        let Ok(login) = login(
-            &directory,
-            &turn.shared.hash_key,
-            user,
-            password,
-            Some(source),
-            turn.now,
-        ) else {
-            return LoggedIn::WrongPassword;
+        let verifier = &turn.shared.verifier;
+        let login = match verifier.login(&directory, user, password, Some(source), turn.now) {
+            Ok(login) => login,
+            Err(error @ LoginError::NotYetKnown) => {
+                return LoggedIn::Refused(format!("ERR keyward: {error}"));
+            }
+            Err(_) => return LoggedIn::WrongPassword,
         };
         let mut session = login.session;
         session.source = Some(source);
@@ -258,6 +256,8 @@ impl Client {
             }
             if open.session.principal == session.principal {
                 // The session is renewed; everything open stays open if it may still be.
+                open.ends = session_end(&directory, &session);
+                open.in_use = verifier.usage.connected(&session, &directory, &target.path);
                 open.session = session;
                 open.table = table;
                 if self.is_attentive() && !self.still_holds(turn) {

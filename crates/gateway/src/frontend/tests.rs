@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, hash_secret};
+use keyward_auth::{
+    AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, SigningKeys, Verifier,
+    hash_secret,
+};
 use keyward_commands::Touched;
 use keyward_iam::{
     Backend as Behind, Change, ChangeContext, DecisionLog, Directory, PolicyInput, UnixMillis,
@@ -93,7 +96,11 @@ impl Desk {
             Arc::new(ArcSwap::from_pointee(directory)),
             Arc::new(AtomicU64::new(revision)),
             Arc::new(DecisionLog::new()),
-            Arc::new(hash_key),
+            Arc::new(Verifier::new(
+                hash_key,
+                MasterKey::generate(),
+                SigningKeys::generate(UnixMillis(0)),
+            )),
             Arc::new(LoginThrottle::new()),
         );
         let settings = GatewaySettings::new("127.0.0.1:1".parse().unwrap());

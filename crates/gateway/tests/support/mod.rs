@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, hash_secret};
+use keyward_auth::{
+    AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, SigningKeys, Verifier,
+    hash_secret,
+};
 use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared};
 use keyward_iam::{
     Backend, Change, ChangeContext, DecisionLog, Directory, PolicyInput, UnixMillis,
@@ -31,7 +34,7 @@ pub struct World {
     pub directory: Arc<ArcSwap<Directory>>,
     revision: Arc<AtomicU64>,
     notify: watch::Sender<u64>,
-    hash_key: Arc<HashKey>,
+    pub verifier: Arc<Verifier>,
     pub log: Arc<DecisionLog>,
 }
 
@@ -42,7 +45,11 @@ impl World {
             directory: Arc::new(ArcSwap::from_pointee(Directory::empty())),
             revision: Arc::default(),
             notify: watch::channel(0).0,
-            hash_key: Arc::new(HashKey::new([7; 32])),
+            verifier: Arc::new(Verifier::new(
+                HashKey::new([7; 32]),
+                MasterKey::generate(),
+                SigningKeys::generate(UnixMillis(0)),
+            )),
             log: Arc::new(DecisionLog::new()),
         };
         world.change(Change::CreateUser {
@@ -122,7 +129,7 @@ impl World {
         self.change(Change::CreateAccessKey {
             identity: identity.into(),
             key_id: id.to_string(),
-            secret_hash: hash_secret(&self.hash_key, &secret),
+            secret_hash: hash_secret(&self.verifier.hash_key, &secret),
             description: None,
             expires_at: None,
             sealed_secret: None,
@@ -144,7 +151,7 @@ impl World {
             Arc::clone(&self.directory),
             Arc::clone(&self.revision),
             Arc::clone(&self.log),
-            Arc::clone(&self.hash_key),
+            Arc::clone(&self.verifier),
             Arc::new(LoginThrottle::new()),
         );
         let mut settings = GatewaySettings::new("127.0.0.1:0".parse().unwrap());

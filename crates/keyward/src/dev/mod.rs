@@ -4,6 +4,7 @@ mod announce;
 mod credentials;
 mod master_key;
 mod setup;
+mod signing_keys;
 mod tls;
 mod upstream;
 
@@ -12,7 +13,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keyward_auth::{HashKey, LoginThrottle, MasterKey};
+use keyward_auth::{
+    HashKey, LoginThrottle, MasterKey, SessionIssuer, SigningKeys, Usage, Verifier,
+};
 use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword};
 use keyward_iam::DecisionLog;
 use keyward_net::{ListenError, ListenOptions, check_exposure, listen};
@@ -103,6 +106,7 @@ struct State {
     control: Arc<ControlPlane>,
     hash_key: Arc<HashKey>,
     master_key: Arc<MasterKey>,
+    issuer: Arc<SessionIssuer>,
     keeper: Keeper,
 }
 
@@ -133,6 +137,7 @@ fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> 
             control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
             hash_key: Arc::new(HashKey::generate()),
             master_key: Arc::new(MasterKey::generate()),
+            issuer: Arc::new(SessionIssuer::new(SigningKeys::generate(now()))),
             keeper: Keeper::nowhere(),
         });
     }
@@ -146,10 +151,12 @@ fn open_state(arguments: &Arguments, global: &Global) -> Result<State, Failure> 
         .bind_hash_key(&hash_key.fingerprint())
         .map_err(|error| Failure::of(&error))?;
     let master_key = master_key::open(&arguments.master_key, &directory, &mut store)?;
+    let keys = signing_keys::open(&mut store, &master_key)?;
     Ok(State {
         control: Arc::new(ControlPlane::open(store).map_err(|error| Failure::of(&error))?),
         hash_key: Arc::new(hash_key),
         master_key: Arc::new(master_key),
+        issuer: Arc::new(SessionIssuer::new(keys)),
         keeper: Keeper::in_directory(directory),
     })
 }
@@ -222,11 +229,19 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
 
     let log = Arc::new(DecisionLog::new());
     let throttle = Arc::new(LoginThrottle::new());
+    let verifier = Arc::new(Verifier {
+        hash_key: Arc::clone(&state.hash_key),
+        master_key: Arc::clone(&state.master_key),
+        issuer: Arc::clone(&state.issuer),
+        usage: Arc::new(Usage::new()),
+        tokens: None,
+        domain: config.domain.as_deref().map(Into::into),
+    });
     let shared = Arc::new(Shared::new(
         state.control.shared_directory(),
         state.control.shared_revision(),
         Arc::clone(&log),
-        Arc::clone(&state.hash_key),
+        Arc::clone(&verifier),
         Arc::clone(&throttle),
     ));
     let password = match upstream {
@@ -262,6 +277,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         control: Arc::clone(&state.control),
         hash_key: Arc::clone(&state.hash_key),
         master_key: Arc::clone(&state.master_key),
+        verifier: Arc::clone(&verifier),
         throttle,
         log,
         allow_administration: arguments.allow_admin,
@@ -284,6 +300,8 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let serving = tokio::spawn(server.serve(api, stopping));
+    let last_used = Arc::clone(&verifier);
+    let upkeep = tokio::spawn(signing_keys::keep(Arc::clone(&state.control), verifier));
     let following = tls.clone().map(|tls| tokio::spawn(tls::follow(tls)));
 
     let announcement = Announcement {
@@ -302,6 +320,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     }
     crate::output::note("stopping: connections may finish what they do (again to stop at once)");
     stop.send_replace(true);
+    upkeep.abort();
     if let Some(following) = following {
         following.abort();
     }
@@ -310,6 +329,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    signing_keys::store_last_used(&state.control, &last_used);
     Ok(())
 }
 

@@ -179,6 +179,9 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             api,
             conditional::layer,
         ))
+        .layer(axum::middleware::from_fn(
+            crate::caller::hash_of_signed_body,
+        ))
 }
 
 /// What can be done at a path: for `OPTIONS`, and in the refusal of other methods.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyward_auth::{AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, hash_secret};
+use keyward_auth::{
+    AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, SigningKeys, Verifier,
+    hash_secret,
+};
 use keyward_iam::{Backend, Change, DecisionLog, PolicyInput};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
 use keyward_store::Store;
@@ -44,7 +47,12 @@ impl Answer {
 impl World {
     pub(crate) fn start() -> Self {
         let control = Arc::new(ControlPlane::open(Store::open_in_memory().unwrap()).unwrap());
-        let hash_key = Arc::new(HashKey::generate());
+        let verifier = Arc::new(Verifier::new(
+            HashKey::generate(),
+            MasterKey::generate(),
+            SigningKeys::generate(now()),
+        ));
+        let hash_key = Arc::clone(&verifier.hash_key);
         let make = |change: Change| control.change_as_operator(&change, now()).unwrap();
         make(Change::CreateUser {
             id: "owner".into(),
@@ -92,8 +100,9 @@ impl World {
         });
         let api = Arc::new(Api {
             control: Arc::clone(&control),
-            hash_key,
-            master_key: Arc::new(MasterKey::generate()),
+            hash_key: Arc::clone(&verifier.hash_key),
+            master_key: Arc::clone(&verifier.master_key),
+            verifier,
             throttle: Arc::new(LoginThrottle::new()),
             log: Arc::new(DecisionLog::new()),
             allow_administration: false,
