@@ -342,9 +342,14 @@ impl Directory {
             .map_or("unauthenticated", |identity| &identity.path);
         let requirements = self.requirements(change, caller);
         // Also not by another version of a policy that its boundary carries.
+        // Nor through a role.
+        let origins = session.temporary.as_deref().map_or(&[][..], |t| &t.origins);
+        let is_caller = |path: &str| {
+            principal.is_some_and(|principal| *principal.path == *path)
+                || origins.iter().any(|origin| origin.principal == path)
+        };
         let own_boundary = requirements.iter().find(|requirement| {
-            requirement.action == "iam:PutPermissionBoundary"
-                && principal.is_some_and(|principal| *principal.path == *requirement.resource)
+            requirement.action == "iam:PutPermissionBoundary" && is_caller(&requirement.resource)
         });
         if let Some(requirement) = own_boundary {
             let text =

@@ -190,6 +190,9 @@ impl Bits {
                 if !edge.in_force {
                     through = Bounds::none();
                 }
+                if let Some(conditions) = edge.conditions {
+                    through.and(&layers[conditions]);
+                }
                 through.and(&nodes[edge.from]);
                 reach.or(&through);
             }

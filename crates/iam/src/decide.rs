@@ -483,6 +483,7 @@ impl Directory {
         at: UnixMillis,
     ) -> Decision {
         let exempt = is_guardrail_action(action)
+            && session.temporary.is_none()
             && matches!(session.principal, Principal::Identity(ix)
                 if self.identity(ix).is_some_and(|i| i.kind == crate::Kind::User)
                     && self.owner_of(resource) == Some(ix));

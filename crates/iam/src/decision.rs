@@ -67,6 +67,8 @@ impl PolicySource {
             Self::ResourcePolicy(path) => format!("the resource policy of {path}"),
             Self::Boundary(path) => format!("the boundary of {path}"),
             Self::Guardrails(path) => format!("the guardrails of {path}"),
+            Self::Conditions(path) => format!("the conditions of trust {path}"),
+            Self::SessionPolicy(path) => format!("the session policy of {path}"),
             Self::Layer(layer) => format!("boundary layer {}", layer + 1),
         }
     }
@@ -75,9 +77,12 @@ impl PolicySource {
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         match self {
-            Self::Trust(p) | Self::ResourcePolicy(p) | Self::Boundary(p) | Self::Guardrails(p) => {
-                Some(p)
-            }
+            Self::Trust(p)
+            | Self::ResourcePolicy(p)
+            | Self::Boundary(p)
+            | Self::Guardrails(p)
+            | Self::Conditions(p)
+            | Self::SessionPolicy(p) => Some(p),
             Self::Layer(_) => None,
         }
     }

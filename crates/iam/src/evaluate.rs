@@ -204,6 +204,23 @@ impl Grounds {
         })
     }
 
+    /// Where a statement of the resource policy stands: of a role perhaps in the conditions of an
+    /// assumable trust.
+    fn resource_reference(&self, at: At<'_>) -> StatementRef {
+        let own = self.resource_policy.len() - self.assumable.len();
+        match at
+            .document
+            .checked_sub(own)
+            .and_then(|n| self.assumable.get(n))
+        {
+            Some(trust) => StatementRef {
+                document: 0,
+                ..at.reference(&PolicySource::Conditions(Arc::clone(trust)))
+            },
+            None => at.reference(&PolicySource::ResourcePolicy(self.resource.clone())),
+        }
+    }
+
     fn explicit_deny(&self, question: &Question<'_>) -> Option<StatementRef> {
         for layer in self.layers.iter().filter(|layer| layer.binding) {
             if let Said::Deny(at) = self.say(&layer.documents, question, |_| true) {
@@ -226,9 +243,7 @@ impl Grounds {
             statement.effect == Effect::Deny && self.deny_names_reached(statement, question.action)
         };
         match self.say(&self.resource_policy, question, denies) {
-            Said::Deny(at) => {
-                Some(at.reference(&PolicySource::ResourcePolicy(self.resource.clone())))
-            }
+            Said::Deny(at) => Some(self.resource_reference(at)),
             _ => None,
         }
     }
@@ -261,7 +276,12 @@ impl Grounds {
                     continue;
                 };
                 let (depth, statements) = (before.depth, before.statements.len());
-                match self.ask_edge(edge, question) {
+                let conditions = edge.conditions.map(|layer| &layers[layer]);
+                let held = match conditions {
+                    Some(Err(stop)) => Err(stop.clone()),
+                    _ => Ok(()),
+                };
+                match held.and_then(|()| self.ask_edge(edge, question)) {
                     Ok(statement) => {
                         let shorter = step.as_ref().is_none_or(|s| depth + 1 < s.depth);
                         if shorter {
@@ -378,13 +398,15 @@ impl Grounds {
     }
 
     fn ask_resource(&self, node: usize, question: &Question<'_>) -> Result<StatementRef, Stop> {
-        let source = PolicySource::ResourcePolicy(self.resource.clone());
         let named = |statement: &Statement| {
             statement.effect == Effect::Allow && self.names(statement, node)
         };
         match self.say(&self.resource_policy, question, named) {
-            Said::Allow(at) => Ok(at.reference(&source)),
-            Said::Silent(near @ Some(_)) => Err(Stop::silent(&source, near, self, question)),
+            Said::Allow(at) => Ok(self.resource_reference(at)),
+            Said::Silent(near @ Some((_, at))) => {
+                let source = self.resource_reference(at).source;
+                Err(Stop::silent(&source, near, self, question))
+            }
             _ => Err(Stop::not_accepted(self)),
         }
     }

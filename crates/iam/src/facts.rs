@@ -58,6 +58,10 @@ pub(crate) struct SessionFacts {
     vendor_names: Vec<(Dialect, Fact, Box<str>)>,
     /// Tags of the resource as `key&value`, for Tencent's documents.
     tag_pairs: Vec<Vec<u8>>,
+    /// What a session of temporary credentials says of itself, and what is asked for one.
+    temporary: Temporary,
+    /// When a second factor was given.
+    mfa: Option<UnixMillis>,
     /// What a simulated request says; it goes before everything else.
     listed: Option<Arc<ListedFacts>>,
     /// Whether the list is complete.
@@ -85,7 +89,10 @@ impl SessionFacts {
             && self.vendor_names == other.vendor_names
             && self.complete == other.complete
             && known(self) == known(other)
-            && (!session || self.issued == other.issued)
+            && (!session
+                || (self.issued == other.issued
+                    && self.mfa == other.mfa
+                    && self.temporary == other.temporary))
             && self.principal_tags == other.principal_tags
             && self.resource_tags == other.resource_tags
     }
@@ -154,7 +161,42 @@ impl SessionFacts {
         match key.fact() {
             Fact::ResourceTagPairs if self.tag_pairs.is_empty() => Found::Absent,
             Fact::ResourceTagPairs => Found::Texts(&self.tag_pairs),
-            Fact::PrincipalTag(tag) => tag_value(&self.principal_tags, tag, key.dialect()),
+            Fact::PrincipalTag(tag) => {
+                // AWS reads session tags over the principal's own.
+                let of_session = match key.dialect() {
+                    Dialect::Aws => tag_value(&self.temporary.tags, tag, Dialect::Aws),
+                    _ => Found::Absent,
+                };
+                match of_session {
+                    Found::Absent => tag_value(&self.principal_tags, tag, key.dialect()),
+                    found => found,
+                }
+            }
+            Fact::SessionTag(tag) => tag_value(&self.temporary.tags, tag, key.dialect()),
+            Fact::RequestTag(tag) => tag_value(&self.temporary.asked_tags, tag, key.dialect()),
+            Fact::TagKeys if !self.temporary.asked_keys.is_empty() => {
+                Found::Texts(&self.temporary.asked_keys)
+            }
+            Fact::Token(claim) => self.temporary.claim(None, claim),
+            Fact::IssuerToken(name) => match name.rsplit_once(':') {
+                Some((issuer, claim)) => self.temporary.claim(Some(issuer), claim),
+                None => Found::Absent,
+            },
+            Fact::MultiFactorAuthPresent if !self.is_simulated() => {
+                // AWS: absent for whoever comes with a permanent key.
+                let permanent = !self.temporary.is_some && key.dialect() != Dialect::Native;
+                match permanent && self.mfa.is_none() {
+                    true => Found::Absent,
+                    false => Found::One(Value::Boolean(self.mfa.is_some())),
+                }
+            }
+            Fact::MultiFactorAuthAge if !self.is_simulated() => match self.mfa {
+                Some(given) => {
+                    let age = now.saturating_sub(given.0 as i64).max(0);
+                    Found::One(Value::Number(seconds(age / 1000)))
+                }
+                None => Found::Absent,
+            },
             Fact::ResourceTag(tag) => tag_value(&self.resource_tags, tag, key.dialect()),
             Fact::CurrentTime if !self.is_simulated() => Found::One(Value::Time(now)),
             Fact::EpochTime if !self.is_simulated() => {
@@ -196,6 +238,93 @@ fn tag_value<'a>(tags: &'a Tags, tag: &str, dialect: Dialect) -> Found<'a> {
     })
 }
 
+/// What is known of temporary credentials beside who they are of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Temporary {
+    /// Whether the session has some, or is a person's login.
+    is_some: bool,
+    tags: Tags,
+    /// Tags that the request gives.
+    asked_tags: Tags,
+    asked_keys: Vec<Vec<u8>>,
+    /// Issuer of the token that vouches for the caller, without its scheme.
+    issuer: Box<str>,
+    claims: Vec<(Box<str>, Vec<Vec<u8>>)>,
+}
+
+impl Temporary {
+    fn of(session: &Session) -> Self {
+        let mut found = Self {
+            is_some: session.temporary.is_some() || session.login.is_some(),
+            ..Self::default()
+        };
+        if let Some(temporary) = &session.temporary {
+            found.tags = Tags::unchecked(&temporary.tags);
+        }
+        if let Some(token) = &session.token {
+            let issuer = token.issuer.trim_start_matches("https://");
+            found.issuer = issuer.trim_end_matches('/').into();
+            let bytes = |values: &[String]| values.iter().map(|v| v.as_bytes().to_vec()).collect();
+            let claims = token.claims.iter();
+            let mut claims: Vec<(Box<str>, Vec<Vec<u8>>)> = claims
+                .map(|(claim, values)| (claim.as_str().into(), bytes(values)))
+                .collect();
+            // INVARIANT: what was verified goes before what is said again.
+            claims.retain(|(claim, _)| !matches!(&**claim, "iss" | "sub" | "aud"));
+            claims.push(("iss".into(), bytes(std::slice::from_ref(&token.issuer))));
+            claims.push(("sub".into(), bytes(std::slice::from_ref(&token.subject))));
+            claims.push(("aud".into(), bytes(&token.audiences)));
+            found.claims = claims;
+        }
+        found
+    }
+
+    /// A claim of the token; of this issuer alone, if one is named. AWS compares without regard to
+    /// letter case.
+    fn claim(&self, issuer: Option<&str>, claim: &str) -> Found<'_> {
+        let matches = |(known, _): &&(Box<str>, Vec<Vec<u8>>)| match issuer {
+            None => **known == *claim,
+            Some(issuer) => {
+                self.issuer.eq_ignore_ascii_case(issuer) && known.eq_ignore_ascii_case(claim)
+            }
+        };
+        match self.claims.iter().find(matches) {
+            None => Found::Absent,
+            Some((_, values)) => match &values[..] {
+                [one] => Found::One(Value::Text(one)),
+                values => Found::Texts(values),
+            },
+        }
+    }
+}
+
+/// What a request for a session says beside who makes it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AskedFacts<'a> {
+    pub(crate) session_name: &'a str,
+    pub(crate) external_id: Option<&'a str>,
+    pub(crate) source_identity: Option<&'a str>,
+    pub(crate) tags: Tags,
+    pub(crate) tag_keys: Vec<&'a str>,
+}
+
+impl SessionFacts {
+    /// Adds what a request for a session says.
+    pub(crate) fn ask(&mut self, asked: &AskedFacts<'_>) {
+        let mut text = |fact: Fact, text: Option<&str>| {
+            self.known.retain(|(known, _)| *known != fact);
+            let text = text.map(|text| (fact, Known::Text(text.into())));
+            self.known.extend(text);
+        };
+        text(Fact::RoleSessionName, Some(asked.session_name));
+        text(Fact::ExternalId, asked.external_id);
+        text(Fact::SourceIdentity, asked.source_identity);
+        self.temporary.asked_tags = asked.tags.clone();
+        let keys = asked.tag_keys.iter();
+        self.temporary.asked_keys = keys.map(|key| key.as_bytes().to_vec()).collect();
+    }
+}
+
 impl Directory {
     /// What is known of a session and a resource.
     pub(crate) fn session_facts(&self, session: &Session, resource: &str) -> SessionFacts {
@@ -204,6 +333,8 @@ impl Directory {
         let mut facts = SessionFacts {
             listed: session.simulated.clone(),
             issued: session.issued,
+            mfa: session.mfa,
+            temporary: Temporary::of(session),
             resource_tags: self.tags_of(resource).cloned().unwrap_or_default(),
             ..SessionFacts::default()
         };
@@ -223,6 +354,12 @@ impl Directory {
                 }
             }
             facts.principal_tags = identity.tags.clone();
+        }
+        if let Some(temporary) = &session.temporary {
+            text(Fact::RoleSessionName, &temporary.name);
+            if let Some(source) = &temporary.source_identity {
+                text(Fact::SourceIdentity, source);
+            }
         }
         text(Fact::ResourcePath, resource);
         if let Some((_, id)) = resource.rsplit_once('/') {
@@ -480,13 +617,22 @@ impl Inputs {
                 | Fact::TokenIssueTime
                 | Fact::TokenAge
                 | Fact::SessionTag(_)
+                | Fact::RoleSessionName
+                | Fact::SourceIdentity
+                | Fact::ExternalId
+                | Fact::LoginProvider
+                | Fact::Token(_)
+                | Fact::IssuerToken(_)
                 | Fact::Other
         );
     }
 
     fn variable(&mut self, fact: &Fact, now: UnixMillis) {
         self.key(fact);
-        if matches!(fact, Fact::CurrentTime | Fact::EpochTime | Fact::TokenAge) {
+        if matches!(
+            fact,
+            Fact::CurrentTime | Fact::EpochTime | Fact::TokenAge | Fact::MultiFactorAuthAge
+        ) {
             self.ends(now.0 + TEXTUAL_TIME);
         }
     }
@@ -502,6 +648,10 @@ impl Inputs {
             Fact::CurrentTime | Fact::EpochTime => 0,
             Fact::TokenAge => match facts.issued {
                 Some(issued) => issued.0 as i64,
+                None => return,
+            },
+            Fact::MultiFactorAuthAge => match facts.mfa {
+                Some(given) => given.0 as i64,
                 None => return,
             },
             _ => return,

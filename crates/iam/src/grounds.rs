@@ -27,6 +27,10 @@ pub enum PolicySource {
     Boundary(Arc<str>),
     /// The guardrails of an organisation, by its path.
     Guardrails(Arc<str>),
+    /// The conditions of a trust, by its path.
+    Conditions(Arc<str>),
+    /// The policies of a session of temporary credentials, by the path of its principal.
+    SessionPolicy(Arc<str>),
     /// A bounding layer of a simulated request, by number.
     Layer(usize),
 }
@@ -57,8 +61,11 @@ pub(crate) struct Edge {
     pub(crate) from: usize,
     pub(crate) source: PolicySource,
     pub(crate) grant: Grant,
-    /// Not expired, and its conditions hold.
+    /// Accepted and not expired.
     pub(crate) in_force: bool,
+    /// Position in [`Grounds::layers`] of what must hold besides. What it denies it denies either
+    /// way.
+    pub(crate) conditions: Option<usize>,
     /// Whether a Deny in it denies whatever else is there: the trustor belongs to the
     /// organisation of the principal or of the resource.
     pub(crate) binding: bool,
@@ -87,7 +94,10 @@ pub(crate) struct Grounds {
     /// Layers that bind the request whatever the chain: the guardrails of the resource's
     /// organisation, the session's policy.
     pub(crate) request_layers: Vec<usize>,
+    /// The resource's policy; of a role also what its assumable trusts accept.
     pub(crate) resource_policy: Vec<Arc<Policy>>,
+    /// The assumable trusts whose acceptance stands at the end of the resource policy, by path.
+    pub(crate) assumable: Vec<Arc<str>>,
     pub(crate) authenticated: bool,
     /// The earliest end of a trust in force: afterwards the grounds must be gathered again.
     pub(crate) valid_until: Option<UnixMillis>,
@@ -167,7 +177,14 @@ impl Grounds {
     /// this one is still right.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         fn same(a: &[Arc<Policy>], b: &[Arc<Policy>]) -> bool {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+            // Policies of a session are compiled each time.
+            let equal = |a: &Arc<Policy>, b: &Arc<Policy>| {
+                Arc::ptr_eq(a, b)
+                    || (a.text() == b.text()
+                        && a.dialect() == b.dialect()
+                        && a.organisation() == b.organisation())
+            };
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
         }
         let same_grant = |a: &Grant, b: &Grant| match (a, b) {
             (Grant::Everything, Grant::Everything) => true,
@@ -195,6 +212,7 @@ impl Grounds {
                     && a.edges.iter().zip(&b.edges).all(|(a, b)| {
                         a.from == b.from
                             && a.in_force == b.in_force
+                            && a.conditions == b.conditions
                             && a.binding == b.binding
                             && a.source == b.source
                             && same_grant(&a.grant, &b.grant)
@@ -210,6 +228,42 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
+    /// A list of documents that are known already; an empty one allows nothing.
+    fn push(&mut self, source: PolicySource, documents: Vec<Arc<Policy>>, binding: bool) -> usize {
+        self.layers.push(Layer {
+            source,
+            documents,
+            binding,
+        });
+        self.layers.len() - 1
+    }
+
+    /// What limits a session of temporary credentials: the policy of the trust it was assumed
+    /// through, and its own. What cannot be found or read any more allows nothing.
+    fn add_session(&mut self, session: &Session) -> Vec<usize> {
+        let directory = self.directory;
+        let Some(temporary) = &session.temporary else {
+            return Vec::new();
+        };
+        let mut added = Vec::new();
+        if let Some(path) = &temporary.trust {
+            let trust = directory.trust_at(path).and_then(|ix| directory.trust(ix));
+            let documents = match trust {
+                Some(trust) if trust.policies.is_empty() => None,
+                Some(trust) => Some(directory.documents(&trust.policies)),
+                None => Some(Vec::new()),
+            };
+            let source = PolicySource::Trust(path.as_str().into());
+            added.extend(documents.map(|documents| self.push(source, documents, true)));
+        }
+        if !temporary.policies.is_empty() {
+            let documents = directory.session_documents(temporary).unwrap_or_default();
+            let source = PolicySource::SessionPolicy(temporary.principal.as_str().into());
+            added.push(self.push(source, documents, true));
+        }
+        added
+    }
+
     fn add(
         &mut self,
         source: PolicySource,
@@ -294,8 +348,11 @@ impl Directory {
             let source = PolicySource::Guardrails(path.into());
             request_layers.extend(layers.add(source, attachments, true));
         }
+        request_layers.extend(layers.add_session(session));
+        let (accepting, assumable) = self.assumable_acceptance(resource, at);
         let mut grounds = Grounds {
             resource: resource.into(),
+            assumable,
             nodes: Vec::new(),
             layers: Vec::new(),
             request_layers,
@@ -303,6 +360,7 @@ impl Directory {
                 .resource_policy(resource)
                 .cloned()
                 .into_iter()
+                .chain(accepting)
                 .collect(),
             authenticated: session.principal != Principal::Unauthenticated,
             valid_until: None,
@@ -377,6 +435,10 @@ impl Directory {
                     grounds.valid_until =
                         Some(grounds.valid_until.map_or(end, |until| until.min(end)));
                 }
+                let conditions = trust.conditions.as_ref().map(|conditions| {
+                    let source = PolicySource::Conditions(trust.path.clone());
+                    layers.push(source, vec![Arc::clone(conditions)], false)
+                });
                 let organisation = self.identity(trust.trustor).and_then(|i| i.organisation);
                 let binding = organisation.is_some()
                     && (organisation == principal_organisation
@@ -386,6 +448,7 @@ impl Directory {
                     source: PolicySource::Trust(trust.path.clone()),
                     grant,
                     in_force,
+                    conditions,
                     binding,
                 });
             }

@@ -9,6 +9,7 @@
 mod aliases;
 mod analysis;
 mod apply;
+mod assume;
 mod authorise;
 mod bits;
 mod certificates;
@@ -27,6 +28,7 @@ mod graph;
 mod grounds;
 mod ids;
 mod miss;
+mod origins;
 mod paged;
 mod providers;
 mod row;
@@ -48,6 +50,9 @@ pub use analysis::{
 pub use apply::{
     ACTIVE_KEYS, Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS,
     MAX_POLICIES, MAX_VERSIONS,
+};
+pub use assume::{
+    AssumeRole, AssumeRoleError, AssumedRole, MAX_CHAINED_SECONDS, SessionTokenError,
 };
 pub use authorise::{ChangeApproval, Requirement};
 pub use certificates::{CertificateClaim, CertificateSession};

@@ -9,7 +9,7 @@ use crate::certificates::CertificateSession;
 use crate::directory::Directory;
 use crate::entities::{AccessKey, KeyStatus};
 use crate::ids::{AccessKeyIx, IdentityIx, UnixMillis};
-use crate::temporary::{Origin, TemporarySession, TokenFacts};
+use crate::temporary::{TemporarySession, TokenFacts};
 
 /// Who makes a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -163,7 +163,7 @@ impl Directory {
         }
     }
 
-    fn check_key(&self, key: &AccessKey, at: UnixMillis) -> Result<(), SessionEnded> {
+    pub(crate) fn check_key(&self, key: &AccessKey, at: UnixMillis) -> Result<(), SessionEnded> {
         if key.status != KeyStatus::Active {
             return Err(SessionEnded::AccessKeyDisabled);
         }
@@ -190,7 +190,10 @@ impl Directory {
             return Err(SessionEnded::IdentityDeleted);
         }
         if session.login.is_some() {
-            return Err(SessionEnded::LoginEnded); // no login session can be open yet
+            let Principal::Identity(user) = session.principal else {
+                return Err(SessionEnded::LoginEnded);
+            };
+            self.check_login(user, session.login.as_deref().unwrap_or_default(), at)?;
         }
         if let Some(certificate) = &session.certificate {
             self.check_certificate(certificate, session.principal, at)?;
@@ -199,36 +202,6 @@ impl Directory {
             Some(temporary) => self.check_temporary(temporary, at),
             None => Ok(()),
         }
-    }
-
-    fn check_temporary(
-        &self,
-        session: &TemporarySession,
-        at: UnixMillis,
-    ) -> Result<(), SessionEnded> {
-        if at >= session.expires {
-            return Err(SessionEnded::Expired);
-        }
-        if session.revision > self.revision {
-            return Err(SessionEnded::NotYetKnown);
-        }
-        for origin in &session.origins {
-            self.check_origin(origin, at)?;
-        }
-        Ok(())
-    }
-
-    fn check_origin(&self, origin: &Origin, at: UnixMillis) -> Result<(), SessionEnded> {
-        if self.identity_at(&origin.principal).is_none() {
-            return Err(SessionEnded::IdentityDeleted);
-        }
-        if let Some(key_id) = &origin.access_key {
-            let (_, key) = self
-                .access_key(key_id)
-                .ok_or(SessionEnded::AccessKeyDeleted)?;
-            self.check_key(key, at)?;
-        }
-        Ok(())
     }
 
     /// The session of temporary credentials that were verified.

@@ -322,6 +322,7 @@ impl Case {
                 source: PolicySource::Trust(format!("{owner}/trust/test").into()),
                 grant: Grant::Documents(policies),
                 in_force: true,
+                conditions: None,
                 binding: true,
             };
             nodes.push(node(owner, true, vec![edge]));
@@ -334,6 +335,7 @@ impl Case {
             request_layers: (0..layers.len()).collect(),
             layers,
             resource_policy,
+            assumable: Vec::new(),
             authenticated,
             valid_until: None,
             facts: SessionFacts::complete(facts),

@@ -139,6 +139,8 @@ pub struct DecisionTable {
     sure: ActionBits,
     maybe: ActionBits,
     revision: u64,
+    /// When the session ends for which it was asked for, if that is known.
+    session_end: Option<UnixMillis>,
     compiled: Arc<Compiled>,
 }
 
@@ -224,6 +226,7 @@ impl DecisionTable {
             sure,
             maybe,
             revision,
+            session_end: None,
             compiled: Arc::new(compiled),
         }
     }
@@ -253,10 +256,24 @@ impl DecisionTable {
     }
 
     /// When the table must be asked for again although the directory has not changed: the end of
-    /// a trust.
+    /// a trust, of the session or of what it came from, or of a moment that a condition names.
     #[must_use]
     pub fn valid_until(&self) -> Option<UnixMillis> {
-        self.compiled.grounds.valid_until
+        match (self.compiled.grounds.valid_until, self.session_end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The same table for a session that ends at a moment.
+    fn until(&self, end: UnixMillis) -> Self {
+        Self {
+            sure: self.sure.clone(),
+            maybe: self.maybe.clone(),
+            revision: self.revision,
+            session_end: Some(end),
+            compiled: Arc::clone(&self.compiled),
+        }
     }
 
     /// Bytes that the table and its compiled checks take, without the policies themselves.
@@ -432,7 +449,11 @@ impl Directory {
         administration: bool,
         at: UnixMillis,
     ) -> Arc<DecisionTable> {
-        Arc::new(self.table_after(session, database, administration, at, None))
+        let table = self.table_after(session, database, administration, at, None);
+        Arc::new(match self.session_end(session, at) {
+            None => table,
+            Some(end) => table.until(end),
+        })
     }
 
     fn table_after(
@@ -457,6 +478,7 @@ impl Directory {
                     sure: old.sure.clone(),
                     maybe: old.maybe.clone(),
                     revision: self.revision,
+                    session_end: None,
                     compiled: Arc::clone(&old.compiled),
                 }
             }

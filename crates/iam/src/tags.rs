@@ -103,6 +103,15 @@ impl Tags {
         tags.map(|(key, value)| (&**key, &**value))
     }
 
+    /// Tags that were checked when they were given.
+    pub(crate) fn unchecked(tags: &BTreeMap<String, String>) -> Self {
+        if tags.is_empty() {
+            return Self(None);
+        }
+        let boxed = |(key, value): (&String, &String)| (key.as_str().into(), value.as_str().into());
+        Self(Some(Arc::new(tags.iter().map(boxed).collect())))
+    }
+
     /// The value of a key in exactly this case: how Tencent's dialect compares.
     #[must_use]
     pub fn exact(&self, key: &str) -> Option<&str> {

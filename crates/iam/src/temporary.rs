@@ -1,10 +1,8 @@
 //! Sessions of temporary credentials: what they say of themselves, and what they hold on to.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, OnceLock};
 
-use keyward_policy::{Dialect, Policy};
+use keyward_policy::Dialect;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::PolicyText;
@@ -46,9 +44,6 @@ pub struct TemporarySession {
     pub mfa: Option<UnixMillis>,
     /// Everything that it came from, nearest first. It holds while all of it does.
     pub origins: Vec<Origin>,
-    /// The session policies, compiled when they are first asked for.
-    #[serde(skip)]
-    pub(crate) compiled: Compiled,
 }
 
 /// One thing that a session came from.
@@ -101,24 +96,6 @@ pub struct TokenFacts {
     /// Its id, if it has one.
     pub token_id: Option<String>,
 }
-
-/// Documents that were compiled once. Never part of what is compared or written.
-#[derive(Clone, Default)]
-pub(crate) struct Compiled(pub(crate) Arc<OnceLock<Option<Vec<Arc<Policy>>>>>);
-
-impl fmt::Debug for Compiled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Compiled")
-    }
-}
-
-impl PartialEq for Compiled {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Compiled {}
 
 #[derive(Serialize, Deserialize)]
 struct WrittenText {

@@ -82,6 +82,8 @@ pub(crate) fn statement(statement: &StatementRef) -> Value {
         PolicySource::ResourcePolicy(_) => "resource_policy",
         PolicySource::Boundary(_) => "boundary",
         PolicySource::Guardrails(_) => "guardrails",
+        PolicySource::Conditions(_) => "conditions",
+        PolicySource::SessionPolicy(_) => "session_policy",
         PolicySource::Layer(_) => "layer",
     };
     json!({

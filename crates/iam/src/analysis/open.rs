@@ -51,6 +51,12 @@ impl<'a> OpenFacts<'a> {
             | Fact::RequestTag(_)
             | Fact::RequestTagPairs
             | Fact::TagKeys
+            | Fact::ExternalId
+            | Fact::RoleSessionName
+            | Fact::SourceIdentity
+            | Fact::LoginProvider
+            | Fact::Token(_)
+            | Fact::IssuerToken(_)
             | Fact::DatabaseIndex
             | Fact::Other => true,
             // A question that says anything has no clock.

@@ -286,7 +286,11 @@ impl<'a> Ways<'a> {
                 if !edge.in_force {
                     continue;
                 }
-                for way in &reached[edge.from] {
+                let before = match edge.conditions {
+                    Some(conditions) => found.through(&reached[edge.from], &layers[conditions]),
+                    None => reached[edge.from].clone(),
+                };
+                for way in &before {
                     let mut way = way.clone();
                     way.nodes.push(position);
                     match &allows {

@@ -36,7 +36,7 @@ pub const ACTIVE_KEYS: usize = 2;
 pub const MAX_ACTIVE_KEYS: usize = 5;
 
 /// Access keys of one identity, disabled ones included.
-pub const MAX_KEYS: usize = 10;
+pub const MAX_KEYS: usize = 5;
 
 /// Trusts on the longest path of standing trusts.
 pub const MAX_CHAIN: usize = 8;

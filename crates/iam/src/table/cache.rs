@@ -15,11 +15,18 @@ pub struct TableCache {
     tables: Mutex<HashMap<TableKey, Arc<DecisionTable>>>,
 }
 
-/// Principal, database, administration; and the session's own facts where a policy reads them.
-type TableKey = (Principal, DatabaseIx, bool, Option<SessionKey>);
+/// Principal, database, administration, the temporary credentials; and the session's own facts
+/// where a policy reads them.
+type TableKey = (
+    Principal,
+    DatabaseIx,
+    bool,
+    Option<Arc<str>>,
+    Option<SessionKey>,
+);
 
 /// What differs between sessions of one principal.
-type SessionKey = (Option<IpAddr>, bool, Option<UnixMillis>);
+type SessionKey = (Option<IpAddr>, bool, Option<UnixMillis>, Option<UnixMillis>);
 
 /// Tables kept at most; beyond that all are dropped and compiled again when asked for.
 const MAX_CACHED_TABLES: usize = 65_536;
@@ -40,13 +47,21 @@ impl TableCache {
         if session.simulated.is_some() {
             return directory.table(session, database, administration, at);
         }
-        let shared = (session.principal, database, administration, None);
-        let own = (
-            session.principal,
-            database,
-            administration,
-            Some((session.source, session.secure, session.issued)),
-        );
+        let temporary: Option<Arc<str>> = session.temporary.as_ref().map(|t| t.id.as_str().into());
+        let login = session.login.clone();
+        let of_session = temporary.or(login);
+        let facts = (session.source, session.secure, session.issued, session.mfa);
+        let key = |facts| {
+            let of_session = of_session.clone();
+            (
+                session.principal,
+                database,
+                administration,
+                of_session,
+                facts,
+            )
+        };
+        let (shared, own) = (key(None), key(Some(facts)));
         let lock = || {
             self.tables
                 .lock()
@@ -60,7 +75,7 @@ impl TableCache {
             && table.revision == directory.revision()
             && table.valid_until().is_none_or(|end| at < end)
         {
-            return Arc::clone(table);
+            return directory.ending_with(session, table, at);
         }
         let table = Arc::new(directory.table_after(session, database, administration, at, old));
         let mut tables = lock();
@@ -74,6 +89,22 @@ impl TableCache {
         } else {
             tables.insert(shared, Arc::clone(&table));
         }
-        table
+        drop(tables);
+        directory.ending_with(session, &table, at)
+    }
+}
+
+impl Directory {
+    /// A shared table as a session has it, which may end by itself.
+    fn ending_with(
+        &self,
+        session: &Session,
+        table: &Arc<DecisionTable>,
+        at: UnixMillis,
+    ) -> Arc<DecisionTable> {
+        match self.session_end(session, at) {
+            None => Arc::clone(table),
+            Some(end) => Arc::new(table.until(end)),
+        }
     }
 }

@@ -472,7 +472,11 @@ impl Residual {
                     }
                 };
                 let in_force = Operand::Constant(edge.in_force);
-                ways.push(builder.all([in_force, way, nodes[edge.from]]));
+                let holds = match edge.conditions {
+                    Some(conditions) => layers[conditions],
+                    None => Operand::Constant(true),
+                };
+                ways.push(builder.all([in_force, holds, way, nodes[edge.from]]));
             }
             let way = builder.any(ways);
             let limits = node.layers.iter().map(|layer| layers[*layer]);

@@ -4,6 +4,7 @@ mod aliases;
 mod dialects;
 mod policies;
 mod providers;
+mod sessions;
 mod tags;
 
 use std::collections::BTreeMap;
