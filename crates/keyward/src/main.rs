@@ -10,6 +10,8 @@ mod output;
 mod policy_argument;
 mod policy_tests;
 mod profile;
+mod state;
+mod yaml;
 
 use std::process::ExitCode;
 

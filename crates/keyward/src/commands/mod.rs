@@ -34,6 +34,7 @@ use crate::client::Client;
 use crate::dev;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format, Output};
+use crate::state;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -85,6 +86,9 @@ pub(crate) enum Command {
     Access(questions::Access),
     Escalation(questions::Escalation),
     Why(decisions::Why),
+    Apply(state::Apply),
+    Export(state::Export),
+    Import(state::Import),
     Connect(connect::Arguments),
     Tail(tail::Arguments),
     Simulate(simulate::Arguments),
@@ -211,6 +215,17 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Escalation(arguments) => questions::escalation(&arguments, &context()?)?,
         Command::Access(arguments) => questions::access(&arguments, &context()?)?,
         Command::Why(arguments) => decisions::why(&arguments, &context()?)?,
+        Command::Apply(arguments) => {
+            let context = context()?;
+            let said = global.profile.organisation.as_deref();
+            return state::apply(&arguments, &context.client, said, output);
+        }
+        Command::Export(arguments) => state::export(&arguments, &context()?.client, output)?,
+        Command::Import(arguments) => {
+            let context = context()?;
+            let said = global.profile.organisation.as_deref();
+            return state::import(&arguments, &context.client, said, output);
+        }
         Command::Connect(arguments) => connect::run(&arguments, &context()?)?,
         Command::Tail(arguments) => tail::run(&arguments, &context()?)?,
         Command::Test(arguments) => return crate::policy_tests::run(&arguments, output),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyward_iam::{TEST_ORGANISATION, full_path};
 
-use super::yaml::{self, Content, Node, YamlError, error};
+use crate::yaml::{self, Content, Node, YamlError, error};
 
 /// Longest file that is read, in bytes.
 const MAX_LEN: u64 = 16 * 1024 * 1024;

@@ -3,7 +3,6 @@
 mod file;
 mod mutants;
 mod suite;
-mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -193,7 +193,7 @@ pub(super) async fn rename(
 }
 
 /// Paths of everything of one kind in an organisation.
-fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<String> {
+pub(super) fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<String> {
     match kind {
         Kind::Database => directory
             .databases()

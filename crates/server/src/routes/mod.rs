@@ -22,6 +22,7 @@ mod operations;
 mod organisations;
 mod policies;
 mod questions;
+mod state;
 mod tags;
 mod trusts;
 
@@ -147,6 +148,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(trusts::endpoints());
     all.extend(limits::endpoints());
     all.extend(tags::endpoints());
+    all.extend(state::endpoints());
     all.extend(decisions::endpoints());
     all.extend(questions::endpoints());
     all.extend(operations::endpoints());

@@ -1,0 +1,568 @@
+//! What an organisation has, in the one form in which files and the server's answer are compared:
+//! paths in full, times and documents in one spelling, nothing where nothing is set.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use keyward_iam::{SystemPolicy, full_path};
+use keyward_policy::{Dialect, PolicyKind};
+use serde_json::{Map, Value, json};
+
+use super::text;
+use crate::yaml::{Content, Node, YamlError, error};
+
+/// A kind of thing: a row of [`KINDS`].
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// As in paths, and the folder of its files.
+    pub(super) word: &'static str,
+    /// Other words that files may use.
+    aliases: &'static [&'static str],
+    /// What it can have, in the order in which it is written.
+    pub(super) fields: &'static [Field],
+}
+
+/// What a thing can have.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) rule: Rule,
+}
+
+/// What is set when a file says nothing, and whether it can change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rule {
+    /// Nothing is set then.
+    Free,
+    /// It stays as it is then.
+    Stays,
+    /// Said once, when the thing is made.
+    Fixed,
+    /// For readers only: nothing is done about it.
+    Shown,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    Text,
+    Flag,
+    Number,
+    Time,
+    /// A path; short ones are of this kind, or with a `/` of the organisation.
+    Path(&'static str),
+    Tags,
+    Policies,
+    Document(PolicyKind),
+    /// Any object; entries of nothing count as left out.
+    Object,
+}
+
+const fn field(name: &'static str, form: Form) -> Field {
+    Field {
+        name,
+        form,
+        rule: Rule::Free,
+    }
+}
+
+const fn ruled(name: &'static str, form: Form, rule: Rule) -> Field {
+    Field { name, form, rule }
+}
+
+const NAME: Field = field("name", Form::Text);
+const TAGS: Field = field("tags", Form::Tags);
+const BOUNDARY: Field = field("boundary", Form::Policies);
+const RESOURCE_POLICY: Field = field("resource_policy", Form::Document(PolicyKind::Resource));
+const ACCESS_KEYS: Field = ruled("access_keys", Form::Object, Rule::Shown);
+
+/// Every kind, in the order in which things are made.
+pub(super) static KINDS: [Kind; 6] = [
+    Kind {
+        word: "org",
+        aliases: &["organisation"],
+        fields: &[
+            NAME,
+            TAGS,
+            field("aliases", Form::Object),
+            BOUNDARY,
+            field("guardrails", Form::Policies),
+            RESOURCE_POLICY,
+        ],
+    },
+    Kind {
+        word: "kvdb",
+        aliases: &["database", "db"],
+        fields: &[
+            NAME,
+            TAGS,
+            ruled("backend", Form::Object, Rule::Stays),
+            field("administration", Form::Flag),
+            RESOURCE_POLICY,
+        ],
+    },
+    Kind {
+        word: "programmatic_identity",
+        aliases: &["identity"],
+        fields: &[
+            NAME,
+            TAGS,
+            field("default_database", Form::Path("kvdb")),
+            BOUNDARY,
+            RESOURCE_POLICY,
+            ACCESS_KEYS,
+        ],
+    },
+    Kind {
+        word: "group",
+        aliases: &[],
+        fields: &[NAME, TAGS, BOUNDARY, RESOURCE_POLICY],
+    },
+    Kind {
+        word: "policy",
+        aliases: &[],
+        fields: &[
+            NAME,
+            ruled("document", Form::Document(PolicyKind::Identity), Rule::Free),
+        ],
+    },
+    Kind {
+        word: "trust",
+        aliases: &[],
+        fields: &[
+            ruled("trustor", Form::Path("group"), Rule::Fixed),
+            ruled("trustee", Form::Path("programmatic_identity"), Rule::Fixed),
+            field("expires_at", Form::Time),
+            field("policies", Form::Policies),
+        ],
+    },
+];
+
+impl Kind {
+    pub(super) fn named(word: &str) -> Option<&'static Self> {
+        KINDS
+            .iter()
+            .find(|kind| kind.word == word || kind.aliases.contains(&word))
+    }
+
+    pub(super) fn field(&self, name: &str) -> Option<&'static Field>
+    where
+        Self: 'static,
+    {
+        let fields = self.fields;
+        fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// One thing.
+#[derive(Clone, Debug)]
+pub(super) struct Entity {
+    pub(super) kind: &'static Kind,
+    pub(super) id: String,
+    /// In full.
+    pub(super) path: String,
+    /// What is set, by the field's name.
+    pub(super) fields: BTreeMap<&'static str, Value>,
+    /// Fields of the server's thing that may not be seen.
+    pub(super) unseen: Vec<&'static str>,
+    /// File and line, of what comes from files.
+    pub(super) place: String,
+}
+
+/// The full path of a thing.
+pub(super) fn path_of(kind: &Kind, id: &str, organisation: &str) -> String {
+    match kind.word {
+        "org" => format!("org/{id}"),
+        word => format!("org/{organisation}/{word}/{id}"),
+    }
+}
+
+/// A path without what goes without saying in its organisation.
+pub(super) fn short<'a>(path: &'a str, organisation: &str) -> &'a str {
+    let below = path
+        .strip_prefix("org/")
+        .and_then(|path| path.strip_prefix(organisation))
+        .and_then(|path| path.strip_prefix('/'));
+    below.unwrap_or(path)
+}
+
+/// The full path of a policy that is named by path, id or name.
+pub(super) fn policy_path(reference: &str, organisation: &str) -> String {
+    match SystemPolicy::named(reference) {
+        Some(policy) => policy.path(),
+        None if reference.contains('/') => full_path(reference, organisation),
+        None => format!("org/{organisation}/policy/{reference}"),
+    }
+}
+
+/// A document in the one form.
+pub(super) fn document(dialect: Option<&str>, text: &str) -> Value {
+    let detected = || keyward_policy::detect(text).map_or("native", Dialect::name);
+    json!({ "dialect": dialect.unwrap_or_else(detected), "text": text })
+}
+
+/// Dialect and text of a document in the one form.
+pub(super) fn document_parts(document: &Value) -> (&str, &str) {
+    let of = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+    (of("dialect"), of("text"))
+}
+
+/// Whether two values of a field mean the same: documents whatever their layout.
+pub(super) fn same(before: Option<&Value>, after: Option<&Value>) -> bool {
+    fn normal(value: &Value) -> Value {
+        match value {
+            Value::Object(entries) if entries.contains_key("text") => {
+                let (dialect, text) = document_parts(value);
+                json!([dialect, text::compact(text)])
+            }
+            Value::Array(items) => items.iter().map(normal).collect(),
+            other => other.clone(),
+        }
+    }
+    before.map(normal) == after.map(normal)
+}
+
+/// Without entries of nothing, names in order; nothing if nothing is left.
+fn pruned(value: &Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Object(entries) => {
+            let kept: BTreeMap<&String, Value> = entries
+                .iter()
+                .filter_map(|(name, value)| Some((name, pruned(value)?)))
+                .collect();
+            (!kept.is_empty()).then(|| json!(kept))
+        }
+        other => Some(other.clone()),
+    }
+}
+
+/// A time in the one spelling.
+fn time(text: &str) -> Option<Value> {
+    let time: Timestamp = text.parse().ok()?;
+    let time = Timestamp::from_millisecond(time.as_millisecond()).ok()?;
+    Some(time.to_string().into())
+}
+
+/// The value of a field as the server shows it; nothing if it is not set.
+fn of_server(field: &Field, value: &Value, organisation: &str) -> Option<Value> {
+    match (field.form, value) {
+        (_, Value::Null) | (Form::Flag, Value::Bool(false)) => None,
+        (Form::Path(_), Value::String(path)) => Some(full_path(path, organisation).into()),
+        (Form::Policies, Value::Array(list)) if list.is_empty() => None,
+        (Form::Tags | Form::Object, value) => pruned(value),
+        (Form::Time, Value::String(text)) => time(text),
+        (_, value) => Some(value.clone()),
+    }
+}
+
+/// A thing as the server shows it; none if it is no thing that files speak of.
+pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
+    let of = |name: &str| shown.get(name).and_then(Value::as_str);
+    let kind = Kind::named(of("kind")?)?;
+    // Comes and goes with the organisation.
+    if of("trust_kind") == Some("ownership") {
+        return None;
+    }
+    let mut fields = BTreeMap::new();
+    let mut unseen = Vec::new();
+    for field in kind.fields {
+        match shown.get(field.name) {
+            Some(value) => {
+                if let Some(value) = of_server(field, value, organisation) {
+                    fields.insert(field.name, value);
+                }
+            }
+            None if matches!(field.name, "resource_policy" | "guardrails") => {
+                unseen.push(field.name);
+            }
+            None => {}
+        }
+    }
+    Some(Entity {
+        kind,
+        id: of("id")?.to_owned(),
+        path: of("path")?.to_owned(),
+        fields,
+        unseen,
+        place: String::new(),
+    })
+}
+
+/// Whether a text is a document, and no reference to one.
+fn is_document(text: &str) -> bool {
+    text.trim_start().starts_with(['[', '{']) || text.trim().contains(char::is_whitespace)
+}
+
+/// A document in a file: as text, in place, or with the dialect that it is in.
+fn document_of(node: &Node) -> Result<Value, YamlError> {
+    let Content::Map(entries) = &node.content else {
+        return plain_document(node, None);
+    };
+    if !has(entries, "document") {
+        return plain_document(node, None);
+    }
+    let [dialect, document] = members(entries, ["dialect", "document"])?;
+    let dialect = dialect.map(dialect_name).transpose()?;
+    match document {
+        Some(document) => plain_document(document, dialect),
+        None => error(node.line, "expected a document"),
+    }
+}
+
+fn plain_document(node: &Node, dialect: Option<&str>) -> Result<Value, YamlError> {
+    match &node.content {
+        Content::Scalar { text, .. } if is_document(text) || dialect.is_some() => {
+            Ok(document(dialect, text))
+        }
+        Content::Scalar { .. } => error(node.line, "expected a document"),
+        _ => Ok(document(dialect, &node.json().to_string())),
+    }
+}
+
+/// A dialect that a file names.
+fn dialect_name(node: &Node) -> Result<&str, YamlError> {
+    let name = node.text("dialect")?;
+    match Dialect::by_name(name) {
+        Some(_) => Ok(name),
+        None => {
+            let text = format!("no dialect `{name}`: native, aws, tencent, alibaba or acl");
+            error(node.line, text)
+        }
+    }
+}
+
+fn has(entries: &[(String, usize, Node)], name: &str) -> bool {
+    entries.iter().any(|(known, ..)| known == name)
+}
+
+/// The entries of these names; any other is an error.
+fn members<'a, const N: usize>(
+    entries: &'a [(String, usize, Node)],
+    names: [&str; N],
+) -> Result<[Option<&'a Node>; N], YamlError> {
+    let mut found = [None; N];
+    for (name, line, node) in entries {
+        match names.iter().position(|known| known == name) {
+            Some(at) => {
+                if let Some(place) = found.get_mut(at) {
+                    *place = Some(node);
+                }
+            }
+            None => return error(*line, format!("unknown field `{name}`")),
+        }
+    }
+    Ok(found)
+}
+
+/// One policy of a list in a file.
+fn attachment(node: &Node, organisation: &str) -> Result<Value, YamlError> {
+    match &node.content {
+        Content::Scalar { text, .. } if !is_document(text) => {
+            Ok(json!({ "policy": policy_path(text.trim(), organisation) }))
+        }
+        Content::Map(entries) if has(entries, "policy") => {
+            let [policy] = members(entries, ["policy"])?;
+            let policy = policy.map(|node| node.text("policy")).transpose()?;
+            let policy = policy.unwrap_or_default();
+            Ok(json!({ "policy": policy_path(policy, organisation) }))
+        }
+        _ => document_of(node),
+    }
+}
+
+/// The value of a field in a file; nothing if it says that nothing is set.
+fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Value>, YamlError> {
+    let json = node.json();
+    if json.is_null() || field.rule == Rule::Shown {
+        return Ok(None);
+    }
+    let name = field.name;
+    let wrong = |expected: &str| error(node.line, format!("{name}: expected {expected}"));
+    let value = match field.form {
+        Form::Text => Some(node.text(name)?.into()),
+        Form::Flag => match json {
+            Value::Bool(flag) => flag.then_some(true.into()),
+            _ => return wrong("true or false"),
+        },
+        Form::Number => match json {
+            Value::Number(_) => Some(json),
+            _ => return wrong("a number"),
+        },
+        Form::Time => match time(node.text(name)?) {
+            None => return wrong("a time such as 2030-01-01T00:00:00Z"),
+            time => time,
+        },
+        Form::Path(kind) => {
+            let path = node.text(name)?;
+            let path = match path.contains('/') {
+                true => full_path(path, organisation),
+                false => format!("org/{organisation}/{kind}/{path}"),
+            };
+            Some(path.into())
+        }
+        Form::Tags => {
+            let mut tags = BTreeMap::new();
+            for (key, _, value) in node.map(name)? {
+                tags.insert(key.as_str(), value.text(key)?);
+            }
+            (!tags.is_empty()).then(|| json!(tags))
+        }
+        Form::Policies => {
+            let list = match &node.content {
+                Content::List(items) => items
+                    .iter()
+                    .map(|item| attachment(item, organisation))
+                    .collect::<Result<Vec<Value>, _>>()?,
+                _ => return wrong("a list of policies"),
+            };
+            (!list.is_empty()).then(|| list.into())
+        }
+        Form::Document(_) => Some(document_of(node)?),
+        Form::Object => match &json {
+            Value::Object(_) => pruned(&json),
+            _ => return wrong("`name: value` entries"),
+        },
+    };
+    Ok(value)
+}
+
+/// The organisation that a document of a file is: its id.
+pub(super) fn organisation_of(node: &Node) -> Option<&str> {
+    let Content::Map(entries) = &node.content else {
+        return None;
+    };
+    let text = |wanted: &str| {
+        let entry = entries.iter().find(|(name, ..)| name == wanted);
+        entry.and_then(|(_, _, node)| node.text(wanted).ok())
+    };
+    let kind = Kind::named(text("kind")?)?;
+    text("id").filter(|_| kind.word == "org")
+}
+
+/// A thing in a file.
+pub(super) fn from_file(
+    node: &Node,
+    file: &str,
+    organisation: &str,
+) -> Result<Entity, Vec<YamlError>> {
+    let one = |found| vec![found];
+    let Content::Map(entries) = &node.content else {
+        let text = "expected a thing: `kind`, `id` and what it has";
+        return error(node.line, text).map_err(one);
+    };
+    let text = |wanted: &str| {
+        let entry = entries.iter().find(|(name, ..)| name == wanted);
+        match entry {
+            Some((_, _, node)) => node.text(wanted),
+            None => error(node.line, format!("no `{wanted}`")),
+        }
+    };
+    let word = text("kind").map_err(one)?;
+    let Some(kind) = Kind::named(word) else {
+        let words: Vec<&str> = KINDS.iter().map(|kind| kind.word).collect();
+        let text = format!("no kind `{word}`: {}", words.join(", "));
+        return error(node.line, text).map_err(one);
+    };
+    let id = text("id").map_err(one)?.to_owned();
+    let mut problems = Vec::new();
+    let mut fields = BTreeMap::new();
+    for (name, line, value) in entries {
+        if name == "kind" || name == "id" {
+            continue;
+        }
+        let Some(field) = kind.field(name) else {
+            let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
+            let known = known.join(", ");
+            let text = format!("a {} has no `{name}`: {known}", kind.word);
+            problems.push(YamlError { line: *line, text });
+            continue;
+        };
+        match of_file(field, value, organisation) {
+            Ok(Some(value)) => {
+                fields.insert(field.name, value);
+            }
+            Ok(None) => {}
+            Err(found) => problems.push(found),
+        }
+    }
+    if kind.word == "trust" {
+        fields
+            .entry("trustor")
+            .or_insert_with(|| format!("org/{organisation}").into());
+    }
+    for name in ["document", "trustee"] {
+        if kind.field(name).is_some() && !fields.contains_key(name) {
+            let text = format!("a {} needs `{name}`", kind.word);
+            let line = node.line;
+            problems.push(YamlError { line, text });
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Entity {
+        kind,
+        path: path_of(kind, &id, organisation),
+        id,
+        fields,
+        unseen: Vec::new(),
+        place: format!("{file}:{}", node.line),
+    })
+}
+
+/// A document as files write it.
+fn written_document(document: &Value, as_text: bool) -> Value {
+    let (dialect, text) = document_parts(document);
+    let json = || serde_json::from_str::<Value>(text).ok();
+    let body: Value = match as_text {
+        true => text::layout(text).into(),
+        // Only if nothing is lost: a number too long, a name twice.
+        false => json()
+            .filter(|json| text::compact(&json.to_string()) == text::compact(text))
+            .unwrap_or_else(|| text.into()),
+    };
+    if keyward_policy::detect(text).is_ok_and(|told| told.name() == dialect) {
+        body
+    } else {
+        json!({ "dialect": dialect, "document": body })
+    }
+}
+
+/// The value of a field as files write it.
+fn written(field: &Field, value: &Value, organisation: &str, as_text: bool) -> Value {
+    match (field.form, value) {
+        (Form::Path(_), Value::String(path)) => short(path, organisation).into(),
+        (Form::Document(_), document) => written_document(document, as_text),
+        (Form::Policies, Value::Array(list)) => {
+            let one = |policy: &Value| match policy.get("policy").and_then(Value::as_str) {
+                Some(path) => json!({ "policy": short(path, organisation) }),
+                None => {
+                    let document = written_document(policy, as_text);
+                    match document.get("dialect") {
+                        Some(_) => document,
+                        None => json!({ "document": document }),
+                    }
+                }
+            };
+            list.iter().map(one).collect()
+        }
+        (_, value) => value.clone(),
+    }
+}
+
+/// A thing as a document of a file; `as_text`: policies as the text that they are, for YAML.
+pub(super) fn to_file(entity: &Entity, organisation: &str, as_text: bool) -> Value {
+    let mut document = Map::new();
+    document.insert("kind".to_owned(), entity.kind.word.into());
+    document.insert("id".to_owned(), entity.id.as_str().into());
+    for field in entity.kind.fields {
+        let Some(value) = entity.fields.get(field.name) else {
+            continue;
+        };
+        let value = written(field, value, organisation, as_text);
+        document.insert(field.name.to_owned(), value);
+    }
+    Value::Object(document)
+}

@@ -1,0 +1,380 @@
+//! What has to be done so that an organisation is as its files say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::entity::{self, Entity, Field, Form, KINDS, Rule};
+use super::text::{self, Line};
+use crate::output::{cell, printable};
+
+/// What is done to a thing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Action {
+    Create,
+    Change,
+    Delete,
+}
+
+impl Action {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Change => '~',
+            Self::Delete => '-',
+        }
+    }
+}
+
+/// What becomes of a field.
+#[derive(Debug)]
+pub(super) struct FieldChange {
+    pub(super) field: &'static Field,
+    pub(super) before: Option<Value>,
+    pub(super) after: Option<Value>,
+    /// What is there may not be seen.
+    unseen: bool,
+}
+
+/// What becomes of a thing.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) action: Action,
+    pub(super) entity: Entity,
+    pub(super) changes: Vec<FieldChange>,
+}
+
+/// All that has to be done.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// By kind and path.
+    pub(super) steps: Vec<Step>,
+    /// Why it cannot be done as the files say.
+    pub(super) problems: Vec<String>,
+    /// What is there and in no file, and stays.
+    pub(super) left: Vec<String>,
+    /// What else is worth knowing.
+    pub(super) notes: Vec<String>,
+}
+
+/// What may be deleted that no file speaks of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prune {
+    pub(super) things: bool,
+    pub(super) databases: bool,
+}
+
+/// What an organisation has.
+pub(super) struct Current {
+    pub(super) entities: BTreeMap<String, Entity>,
+    /// Kinds of which not everything may be seen.
+    pub(super) incomplete: Vec<String>,
+}
+
+impl Current {
+    /// Of the server's answer; of nothing if there is no such organisation.
+    pub(super) fn of(state: Option<&Value>, organisation: &str) -> Self {
+        let items = state.and_then(|state| state["items"].as_array());
+        let entities = items
+            .into_iter()
+            .flatten()
+            .filter_map(|item| entity::from_server(item, organisation))
+            .map(|entity| (entity.path.clone(), entity))
+            .collect();
+        let complete = state.and_then(|state| state["complete"].as_object());
+        let incomplete = complete
+            .into_iter()
+            .flatten()
+            .filter(|(_, complete)| **complete != Value::Bool(true))
+            .map(|(kind, _)| kind.clone())
+            .collect();
+        Self {
+            entities,
+            incomplete,
+        }
+    }
+}
+
+/// What has to be done; `me` is the path of whoever does it.
+pub(super) fn plan(
+    desired: &BTreeMap<String, Entity>,
+    current: &Current,
+    prune: Prune,
+    me: &str,
+) -> Plan {
+    let mut plan = Plan::default();
+    for entity in desired.values() {
+        let found = current.entities.get(&entity.path);
+        for problem in missing(entity, desired, current) {
+            plan.problems.push(problem);
+        }
+        let action = match found {
+            Some(_) => Action::Change,
+            None => Action::Create,
+        };
+        let changes = changes(entity, found, &mut plan.problems);
+        if action == Action::Create || !changes.is_empty() {
+            plan.steps.push(Step {
+                action,
+                entity: entity.clone(),
+                changes,
+            });
+        }
+    }
+    for (path, entity) in &current.entities {
+        if desired.contains_key(path) || entity.kind.word == "org" {
+            continue;
+        }
+        let wanted = match entity.kind.word {
+            "kvdb" => prune.databases,
+            _ => prune.things,
+        };
+        let trustee = entity.fields.get("trustee").and_then(Value::as_str);
+        let own = path == me || trustee == Some(me);
+        if wanted && own {
+            let text = format!("{path} stays: you do this by it; delete it yourself");
+            plan.notes.push(text);
+        }
+        if !wanted || own {
+            plan.left.push(path.clone());
+            continue;
+        }
+        plan.steps.push(Step {
+            action: Action::Delete,
+            entity: entity.clone(),
+            changes: Vec::new(),
+        });
+    }
+    plan.steps.sort_by_key(order);
+    plan
+}
+
+/// Where a step stands in the plan: what is made first, what goes last.
+fn order(step: &Step) -> (bool, usize, String) {
+    let at = KINDS
+        .iter()
+        .position(|kind| std::ptr::eq(kind, step.entity.kind));
+    let at = at.unwrap_or(KINDS.len());
+    let path = step.entity.path.clone();
+    match step.action {
+        Action::Delete => (true, KINDS.len() - at.min(KINDS.len()), path),
+        Action::Create | Action::Change => (false, at, path),
+    }
+}
+
+/// The fields in which a thing differs from what is there.
+fn changes(
+    entity: &Entity,
+    found: Option<&Entity>,
+    problems: &mut Vec<String>,
+) -> Vec<FieldChange> {
+    let mut changes = Vec::new();
+    for field in entity.kind.fields {
+        if field.rule == Rule::Shown {
+            continue;
+        }
+        let after = entity.fields.get(field.name);
+        let before = found.and_then(|found| found.fields.get(field.name));
+        let unseen = found.is_some_and(|found| found.unseen.contains(&field.name));
+        let stays = after.is_none() && (field.rule == Rule::Stays || unseen);
+        if stays || (!unseen && entity::same(before, after)) {
+            continue;
+        }
+        if field.rule == Rule::Fixed && found.is_some() {
+            let told = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), cell);
+            problems.push(format!(
+                "{}: `{}` of {} cannot change from {} to {}: give it another id",
+                entity.place,
+                field.name,
+                entity.path,
+                told(before),
+                told(after)
+            ));
+            continue;
+        }
+        changes.push(FieldChange {
+            field,
+            before: before.cloned(),
+            after: after.cloned(),
+            unseen,
+        });
+    }
+    changes
+}
+
+/// What a thing refers to in its organisation and that will not be there.
+fn missing(
+    entity: &Entity,
+    desired: &BTreeMap<String, Entity>,
+    current: &Current,
+) -> Vec<String> {
+    let organisation = entity.path.split('/').nth(1).unwrap_or_default();
+    let own = format!("org/{organisation}/");
+    let mut referred = BTreeSet::new();
+    for field in entity.kind.fields {
+        match (field.form, entity.fields.get(field.name)) {
+            (Form::Path(_), Some(Value::String(path))) => {
+                referred.insert(path.as_str());
+            }
+            (Form::Policies, Some(Value::Array(list))) => {
+                referred.extend(list.iter().filter_map(|policy| policy["policy"].as_str()));
+            }
+            _ => {}
+        }
+    }
+    let is_missing = |path: &&str| {
+        let kind = path.split('/').nth(2).unwrap_or_default();
+        path.starts_with(&own)
+            && !desired.contains_key(*path)
+            && !current.entities.contains_key(*path)
+            && !current.incomplete.iter().any(|known| known == kind)
+    };
+    let told = |path: &str| {
+        let (place, of) = (&entity.place, &entity.path);
+        format!("{place}: {of} refers to {path}, which is neither there nor in a file")
+    };
+    referred.into_iter().filter(is_missing).map(told).collect()
+}
+
+impl Plan {
+    /// How many things are created, changed and deleted.
+    pub(super) fn counts(&self) -> [usize; 3] {
+        [Action::Create, Action::Change, Action::Delete]
+            .map(|action| self.steps.iter().filter(|step| step.action == action).count())
+    }
+}
+
+impl Step {
+    /// As one JSON document.
+    pub(super) fn json(&self) -> Value {
+        let changes: Map<String, Value> = self
+            .changes
+            .iter()
+            .map(|change| {
+                let shown = match change.unseen {
+                    true => json!({ "after": change.after }),
+                    false => json!({ "before": change.before, "after": change.after }),
+                };
+                (change.field.name.to_owned(), shown)
+            })
+            .collect();
+        json!({
+            "action": self.action.word(), "path": self.entity.path,
+            "kind": self.entity.kind.word, "id": self.entity.id, "changes": changes,
+        })
+    }
+
+    /// In lines, for people.
+    pub(super) fn text(&self, organisation: &str) -> String {
+        let sign = self.action.sign();
+        let path = entity::short(&self.entity.path, organisation);
+        let mut out = format!("{sign} {}\n", printable(path));
+        for change in &self.changes {
+            out.push_str(&change.text(organisation));
+        }
+        out
+    }
+}
+
+impl FieldChange {
+    fn text(&self, organisation: &str) -> String {
+        let name = self.field.name;
+        let (before, after) = (
+            lines(self.field, self.before.as_ref(), organisation),
+            lines(self.field, self.after.as_ref(), organisation),
+        );
+        let is_line = |text: &str| !text.contains('\n');
+        if is_line(&before) && is_line(&after) {
+            let before = match (self.unseen, before.is_empty()) {
+                (true, _) => "(not yours to see) -> ".to_owned(),
+                (false, true) => String::new(),
+                (false, false) => format!("{before} -> "),
+            };
+            let after = if after.is_empty() { "none" } else { &after };
+            return printable(&format!("    {name}: {before}{after}\n"));
+        }
+        let mut out = format!("    {name}:\n");
+        for line in context(text::compare(&before, &after)) {
+            let (sign, text) = match line {
+                Some(Line::Same(text)) => (' ', text),
+                Some(Line::Gone(text)) => ('-', text),
+                Some(Line::New(text)) => ('+', text),
+                None => (' ', "…"),
+            };
+            let line = format!("      {sign} {text}");
+            out.push_str(printable(&line).trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Lines around changes that are shown.
+const CONTEXT: usize = 3;
+
+/// The lines that changed and some around them; nothing in the place of others.
+fn context(lines: Vec<Line<'_>>) -> Vec<Option<Line<'_>>> {
+    let changed: Vec<usize> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| !matches!(line, Line::Same(_)))
+        .map(|(at, _)| at)
+        .collect();
+    let mut near = changed.iter().copied().peekable();
+    let mut out = Vec::new();
+    let mut last = None;
+    for (at, line) in lines.into_iter().enumerate() {
+        while near.peek().is_some_and(|changed| *changed < at) {
+            last = near.next();
+        }
+        let follows = last.is_some_and(|changed| changed + CONTEXT >= at);
+        let precedes = near.peek().is_some_and(|changed| *changed <= at + CONTEXT);
+        if follows || precedes {
+            out.push(Some(line));
+        } else if out.last().is_none_or(Option::is_some) {
+            out.push(None);
+        }
+    }
+    out
+}
+
+/// A value as people compare it.
+fn lines(field: &Field, value: Option<&Value>, organisation: &str) -> String {
+    let document = |document: &Value| {
+        let (dialect, text) = entity::document_parts(document);
+        let text = text::layout(text.trim_end());
+        match dialect {
+            "native" => text,
+            dialect => format!("({dialect})\n{text}"),
+        }
+    };
+    match (field.form, value) {
+        (_, None) => String::new(),
+        (Form::Path(_), Some(Value::String(path))) => {
+            entity::short(path, organisation).to_owned()
+        }
+        (Form::Document(_), Some(value)) => document(value),
+        (Form::Policies, Some(Value::Array(list))) => {
+            let one = |policy: &Value| match policy["policy"].as_str() {
+                Some(path) => entity::short(path, organisation).to_owned(),
+                None => document(policy),
+            };
+            let all: Vec<String> = list.iter().map(one).collect();
+            all.join("\n")
+        }
+        (Form::Tags, Some(Value::Object(tags))) => {
+            let one = |(key, value): (&String, &Value)| format!("{key}={}", cell(value));
+            let all: Vec<String> = tags.iter().map(one).collect();
+            all.join("\n")
+        }
+        (_, Some(value)) => cell(value),
+    }
+}
