@@ -25,7 +25,7 @@ use crate::output::{Format, Output};
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 100)]
 #[command(after_help = "Start with:\n  keyward dev")]
-struct Arguments {
+pub(crate) struct Arguments {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]

@@ -215,10 +215,7 @@ impl<'de> serde::Deserialize<'de> for JsonNode {
                 Ok(Node { line: 1, content })
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Node, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
                 let mut entries: Vec<(String, usize, Node)> = Vec::new();
                 while let Some((name, JsonNode(value))) = map.next_entry::<String, JsonNode>()? {
                     if entries.iter().any(|(known, ..)| *known == name) {
@@ -296,9 +293,7 @@ fn write_text(out: &mut String, text: &str, depth: usize, may_be_block: bool) {
         .bytes()
         .next()
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    const WORDS: [&str; 9] = [
-        "null", "true", "false", "yes", "no", "on", "off", "y", "n",
-    ];
+    const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     if begins
         && text.bytes().all(is_word)
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
@@ -335,7 +330,11 @@ fn write_text(out: &mut String, text: &str, depth: usize, may_be_block: bool) {
 
 /// Whether every reader of YAML takes a character as it is.
 fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    !c.is_control()
+        && !matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
 }
 
 /// Whether a text can stand in lines of its own and be read back as it is.
@@ -343,9 +342,13 @@ fn is_block(text: &str) -> bool {
     let body = text.strip_suffix('\n').unwrap_or(text);
     body.contains('\n')
         && !body.ends_with('\n')
-        && body.lines().all(|line| line.is_empty() || !line.trim().is_empty())
+        && body
+            .lines()
+            .all(|line| line.is_empty() || !line.trim().is_empty())
         && !body.starts_with([' ', '\t', '\n'])
-        && body.chars().all(|c| c == '\n' || c == '\t' || is_printable(c))
+        && body
+            .chars()
+            .all(|c| c == '\n' || c == '\t' || is_printable(c))
 }
 
 impl Node {
@@ -449,11 +452,47 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let texts = [
-            "", " ", "plain", "a b", "null", "Yes", "~", "1", "007", "- a", "a: b", "#", "[x",
-            "x\ny", "x\ny\n", "x\n\ny\n", "x\n\n", "\nx\ny", "  x\ny", "\tx\ny", "x\n\ty",
-            "x \ny ", "x\n  \ny", "x\r\ny", "x\u{85}y\nz", "\u{feff}x", "\u{1f600}\n\u{1f600}",
-            "\"\\\u{1b}[2J", "*", "&a", "!x", "%x", "@x", "`x", "'x'", "key: |\n  x", "...", "---",
-            "---\nx", "...\nx\n", "x\n---\ny",
+            "",
+            " ",
+            "plain",
+            "a b",
+            "null",
+            "Yes",
+            "~",
+            "1",
+            "007",
+            "- a",
+            "a: b",
+            "#",
+            "[x",
+            "x\ny",
+            "x\ny\n",
+            "x\n\ny\n",
+            "x\n\n",
+            "\nx\ny",
+            "  x\ny",
+            "\tx\ny",
+            "x\n\ty",
+            "x \ny ",
+            "x\n  \ny",
+            "x\r\ny",
+            "x\u{85}y\nz",
+            "\u{feff}x",
+            "\u{1f600}\n\u{1f600}",
+            "\"\\\u{1b}[2J",
+            "*",
+            "&a",
+            "!x",
+            "%x",
+            "@x",
+            "`x",
+            "'x'",
+            "key: |\n  x",
+            "...",
+            "---",
+            "---\nx",
+            "...\nx\n",
+            "x\n---\ny",
         ];
         for text in texts {
             for value in [

@@ -51,6 +51,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// Put a database on another backend. Its data stays where it was.
+    #[command(after_help = "Example:\n  keyward db set-backend second embedded")]
+    SetBackend {
+        /// Its id.
+        id: String,
+        /// `embedded`.
+        backend: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Delete a database and its data.
     #[command(
         visible_alias = "rm",
@@ -88,6 +98,15 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let url = dry_run.url(&format!("{}/administration", client.url(KIND, &id)?));
             let changed = client.put(&url, &json!({ "on": state == "on" }))?;
             dry_run.done(output, &changed, "set the administration of")
+        }
+        Command::SetBackend {
+            id,
+            backend,
+            dry_run,
+        } => {
+            let url = dry_run.url(&format!("{}/backend", client.url(KIND, &id)?));
+            let changed = client.put(&url, &json!({ "type": backend }))?;
+            dry_run.done(output, &changed, "set the backend of")
         }
         Command::Delete { id, dry_run } => {
             let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;

@@ -1,14 +1,16 @@
 //! `keyward group`.
 
+use serde_json::{Value, json};
+
 use super::{Context, DryRun};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 const KIND: &str = "group";
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:
   keyward group create readers
-  keyward trust create programmatic_identity/worker --trustor group/readers")]
+  keyward group member add readers worker")]
 pub(crate) enum Command {
     /// Create a group.
     #[command(after_help = "Example:\n  keyward group create readers")]
@@ -30,6 +32,19 @@ pub(crate) enum Command {
         /// Its id.
         id: String,
     },
+    /// Rename a group.
+    #[command(after_help = "Example:\n  keyward group rename readers \"All readers\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Who belongs to a group.
+    #[command(subcommand)]
+    Member(Member),
     /// Delete a group.
     #[command(
         visible_alias = "rm",
@@ -46,6 +61,108 @@ pub(crate) enum Command {
     },
 }
 
+/// Members: trusts of a group in them.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Member {
+    /// Let an identity do what the group may do.
+    #[command(after_help = "Examples:
+  keyward group member add readers worker
+  keyward group member add developers org_user/bob --expires-at 2030-01-01T00:00:00Z")]
+    Add {
+        /// Id of the group.
+        group: String,
+        /// The identity: worker, org_user/bob, group/interns.
+        member: String,
+        /// When the membership ends.
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// End a membership.
+    #[command(
+        visible_aliases = ["rm", "delete"],
+        after_help = "Example:\n  keyward group member remove readers worker"
+    )]
+    Remove {
+        /// Id of the group.
+        group: String,
+        /// The identity.
+        member: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// List the members of a group.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Example:\n  keyward group member list readers"
+    )]
+    List {
+        /// Id of the group.
+        group: String,
+    },
+}
+
+/// The trusts of a group in its members.
+fn memberships(group: &str, context: &Context<'_>) -> Result<Vec<Value>, Failure> {
+    let mut trusts = context.client.items(&context.client.collection("trust")?)?;
+    trusts.retain(|trust| trust["trustor"] == group);
+    Ok(trusts)
+}
+
+fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Member::Add {
+            group,
+            member,
+            expires_at,
+            dry_run,
+        } => {
+            let group = client.path(KIND, &group)?;
+            let member = client.path("programmatic_identity", &member)?;
+            let organisation = group.split('/').nth(1).unwrap_or_default();
+            let url = dry_run.url(&format!("/v1/org/{organisation}/trust"));
+            let body = json!({ "trustor": group, "trustee": member, "expires_at": expires_at });
+            let made = client.post(&url, &body)?;
+            super::trusts::done(output, &made, dry_run, "created")
+        }
+        Member::Remove {
+            group,
+            member,
+            dry_run,
+        } => {
+            let group = client.path(KIND, &group)?;
+            let member = client.path("programmatic_identity", &member)?;
+            let trusts = memberships(&group, context)?;
+            let ends: Vec<&str> = trusts
+                .iter()
+                .filter(|trust| trust["trustee"] == member.as_str())
+                .filter_map(|trust| trust["path"].as_str())
+                .collect();
+            if ends.is_empty() {
+                let text = format!("{member} is no member of {group}");
+                return Err(Failure::new(Exit::NotFound, text));
+            }
+            for path in ends {
+                let gone = client.delete(&dry_run.url(&format!("/v1/{path}")))?;
+                dry_run.done(output, &gone, "deleted")?;
+            }
+            Ok(())
+        }
+        Member::List { group } => {
+            let columns = [
+                ("member", "/trustee"),
+                ("trust", "/id"),
+                ("accepted", "/accepted"),
+                ("expires", "/expires_at"),
+            ];
+            let members = memberships(&client.path(KIND, &group)?, context)?;
+            Ok(output.list(&members, &columns)?)
+        }
+    }
+}
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -57,6 +174,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
         }
         Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Rename { id, name, dry_run } => {
+            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
+        }
+        Command::Member(command) => member(command, context),
         Command::Delete {
             id,
             cascade,

@@ -73,6 +73,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Boundary {
     /// Show it.
+    #[command(after_help = "Example:\n  keyward identity boundary get worker")]
     Get {
         /// Id of the identity.
         id: String,
@@ -91,7 +92,10 @@ pub(crate) enum Boundary {
         dry_run: DryRun,
     },
     /// Take it away.
-    #[command(visible_alias = "rm")]
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward identity boundary delete worker"
+    )]
     Delete {
         /// Id of the identity.
         id: String,

@@ -11,6 +11,7 @@ mod groups;
 mod identities;
 mod keys;
 mod limits;
+mod manual;
 mod organisations;
 mod policies;
 mod policy_check;
@@ -24,6 +25,7 @@ mod status;
 mod tags;
 mod tail;
 mod trusts;
+mod users;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,9 @@ pub(crate) enum Command {
     /// Organisations.
     #[command(subcommand, visible_alias = "organisation")]
     Org(organisations::Command),
+    /// Users: people of the deployment.
+    #[command(subcommand)]
+    User(users::Command),
     /// Programmatic identities: programs that connect.
     #[command(subcommand)]
     Identity(identities::Command),
@@ -86,6 +91,8 @@ pub(crate) enum Command {
     Access(questions::Access),
     Escalation(questions::Escalation),
     Why(decisions::Why),
+    Completions(manual::Completions),
+    Man(manual::Man),
     Apply(state::Apply),
     Export(state::Export),
     Import(state::Import),
@@ -184,6 +191,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Dev(arguments) => dev::run(&arguments, global, output)?,
         Command::Admin(command) => admin::run(&command, global, output)?,
         Command::Org(command) => organisations::run(command, &context()?)?,
+        Command::User(command) => users::run(command, &context()?)?,
         Command::Identity(command) => identities::run(command, &context()?)?,
         Command::Group(command) => groups::run(command, &context()?)?,
         Command::Key(command) => keys::run(command, &context()?)?,
@@ -215,6 +223,8 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Escalation(arguments) => questions::escalation(&arguments, &context()?)?,
         Command::Access(arguments) => questions::access(&arguments, &context()?)?,
         Command::Why(arguments) => decisions::why(&arguments, &context()?)?,
+        Command::Completions(arguments) => manual::completions(&arguments)?,
+        Command::Man(arguments) => manual::man(&arguments, output)?,
         Command::Apply(arguments) => {
             let context = context()?;
             let said = global.profile.organisation.as_deref();

@@ -123,6 +123,7 @@ pub(crate) enum Alias {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Guardrails {
     /// Show them.
+    #[command(after_help = "Example:\n  keyward org guardrails get dev")]
     Get {
         /// Id of the organisation; yours if left out.
         id: Option<String>,
@@ -139,7 +140,10 @@ pub(crate) enum Guardrails {
         dry_run: DryRun,
     },
     /// Take them away.
-    #[command(visible_alias = "rm")]
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward org guardrails delete dev"
+    )]
     Delete {
         /// Id of the organisation.
         id: String,

@@ -47,6 +47,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// Rename a policy.
+    #[command(after_help = "Example:\n  keyward policy rename read-only ReadOnly")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// List the versions: who made each, and when.
     #[command(after_help = "Example:\n  keyward policy versions read-only")]
     Versions {
@@ -190,6 +200,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let body = json!({ "document": document.text()?, "default": !no_default });
             let changed = client.put(&url, &body)?;
             dry_run.done(output, &changed, "changed")
+        }
+        Command::Rename { id, name, dry_run } => {
+            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
         }
         Command::Versions { id } => {
             let columns = [

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     },
 }
 
-fn done(
+pub(super) fn done(
     output: &crate::output::Output,
     trust: &Value,
     dry_run: DryRun,

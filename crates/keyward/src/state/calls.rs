@@ -114,7 +114,10 @@ fn policies(list: Option<&Value>) -> Value {
 
 /// The call that makes a thing, and the fields that it sets.
 fn creation(entity: &Entity) -> (Call, &'static [&'static str]) {
-    let collection = entity.path.rsplit_once('/').map_or("org", |(above, _)| above);
+    let collection = entity
+        .path
+        .rsplit_once('/')
+        .map_or("org", |(above, _)| above);
     let url = format!("/v1/{collection}");
     let of = |name: &str| entity.fields.get(name);
     let mut body = json!({ "id": entity.id });
@@ -202,7 +205,11 @@ fn of_field(entity: &Entity, change: &FieldChange) -> Call {
                 .map(|(key, _)| (key.clone(), Value::Null))
                 .collect();
             let set = after.and_then(Value::as_object);
-            tags.extend(set.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+            tags.extend(
+                set.into_iter()
+                    .flatten()
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
             let body = json!({ "tags": tags });
             (Phase::Names, "PATCH", below("tags"), Some(body))
         }

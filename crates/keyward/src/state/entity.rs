@@ -48,7 +48,6 @@ pub(super) enum Rule {
 pub(super) enum Form {
     Text,
     Flag,
-    Number,
     Time,
     /// A path; short ones are of this kind, or with a `/` of the organisation.
     Path(&'static str),
@@ -204,7 +203,12 @@ pub(super) fn document(dialect: Option<&str>, text: &str) -> Value {
 
 /// Dialect and text of a document in the one form.
 pub(super) fn document_parts(document: &Value) -> (&str, &str) {
-    let of = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+    let of = |name: &str| {
+        document
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     (of("dialect"), of("text"))
 }
 
@@ -385,10 +389,6 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
         Form::Flag => match json {
             Value::Bool(flag) => flag.then_some(true.into()),
             _ => return wrong("true or false"),
-        },
-        Form::Number => match json {
-            Value::Number(_) => Some(json),
-            _ => return wrong("a number"),
         },
         Form::Time => match time(node.text(name)?) {
             None => return wrong("a time such as 2030-01-01T00:00:00Z"),

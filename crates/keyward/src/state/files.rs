@@ -80,7 +80,9 @@ fn text_of(path: &Path) -> Result<String, Failure> {
             .lock()
             .take(MAX_FILE_LEN)
             .read_to_string(&mut text),
-        false => File::open(path).and_then(|file| file.take(MAX_FILE_LEN).read_to_string(&mut text)),
+        false => {
+            File::open(path).and_then(|file| file.take(MAX_FILE_LEN).read_to_string(&mut text))
+        }
     };
     let read = read.map_err(|error| failed(&told, &error))?;
     if read as u64 == MAX_FILE_LEN {
@@ -117,7 +119,8 @@ impl Desired {
                         // A list of things is as good as one after the other.
                         match node.content {
                             yaml::Content::List(items) => {
-                                documents.extend(items.into_iter().map(|item| (name.clone(), item)));
+                                documents
+                                    .extend(items.into_iter().map(|item| (name.clone(), item)));
                             }
                             _ => documents.push((name.clone(), node)),
                         }
@@ -147,10 +150,7 @@ impl Desired {
     }
 
     /// The things, by path, as those of an organisation.
-    pub(super) fn entities(
-        &self,
-        organisation: &str,
-    ) -> Result<BTreeMap<String, Entity>, Failure> {
+    pub(super) fn entities(&self, organisation: &str) -> Result<BTreeMap<String, Entity>, Failure> {
         let mut entities: BTreeMap<String, Entity> = BTreeMap::new();
         let (mut problems, mut findings) = (Vec::new(), Vec::new());
         for (file, node) in &self.documents {
@@ -217,7 +217,12 @@ fn check(entity: &Entity, organisation: &str) -> Vec<String> {
             let dialect = Dialect::by_name(dialect);
             if let Err(findings) = keyward_policy::read_as(dialect, text, kind, organisation) {
                 let place = format!("{}: {}", entity.place, field.name);
-                found.extend(findings.0.iter().map(|finding| format!("{place}:{finding}")));
+                found.extend(
+                    findings
+                        .0
+                        .iter()
+                        .map(|finding| format!("{place}:{finding}")),
+                );
             }
         }
     }

@@ -236,9 +236,16 @@ pub(crate) fn import(
         .iter()
         .filter(|step| step.action == Action::Change && step.entity.kind.word != "org")
         .map(|step| {
-            let fields: Vec<&str> = step.changes.iter().map(|change| change.field.name).collect();
+            let fields: Vec<&str> = step
+                .changes
+                .iter()
+                .map(|change| change.field.name)
+                .collect();
             let (place, path) = (&step.entity.place, &step.entity.path);
-            format!("{place}: {path} is there and differs: {}", fields.join(", "))
+            format!(
+                "{place}: {path} is there and differs: {}",
+                fields.join(", ")
+            )
         })
         .collect();
     plan.problems.extend(differ);
@@ -257,7 +264,11 @@ pub(crate) fn import(
 enum Outcome {
     Waits,
     Done,
-    Failed { what: String, failure: String, partly: bool },
+    Failed {
+        what: String,
+        failure: String,
+        partly: bool,
+    },
 }
 
 /// A plan on its way.
@@ -316,7 +327,10 @@ impl Run<'_> {
             text.push_str(&step.text(self.organisation));
         }
         if plan.steps.is_empty() {
-            text.push_str(&format!("No changes: org/{} is as the files say.\n", self.organisation));
+            text.push_str(&format!(
+                "No changes: org/{} is as the files say.\n",
+                self.organisation
+            ));
         } else if is_all {
             text.push_str(&format!(
                 "Plan for org/{}: {create} to create, {change} to change, {delete} to delete.\n",
@@ -324,8 +338,15 @@ impl Run<'_> {
             ));
         }
         if !plan.left.is_empty() {
-            let left: Vec<&str> = plan.left.iter().map(|path| entity::short(path, self.organisation)).collect();
-            text.push_str(&format!("In no file, and left alone: {}.\n", shortened(&left)));
+            let left: Vec<&str> = plan
+                .left
+                .iter()
+                .map(|path| entity::short(path, self.organisation))
+                .collect();
+            text.push_str(&format!(
+                "In no file, and left alone: {}.\n",
+                shortened(&left)
+            ));
         }
         Ok(self.output.line(text.trim_end())?)
     }
@@ -340,12 +361,20 @@ impl Run<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        let what = format!("{} of org/{} ({})", count(gone.len(), "thing"), self.organisation, shortened(&gone));
+        let what = format!(
+            "{} of org/{} ({})",
+            count(gone.len(), "thing"),
+            self.organisation,
+            shortened(&gone)
+        );
         if !io::stdin().is_terminal() {
             let text = format!("would delete {what}: give --yes where nobody can be asked");
             return Err(Failure::new(Exit::Usage, text));
         }
-        note(&format!("Delete {what}? Type `{}` to go on:", self.organisation));
+        note(&format!(
+            "Delete {what}? Type `{}` to go on:",
+            self.organisation
+        ));
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
         match answer.trim() == self.organisation {
@@ -366,7 +395,8 @@ impl Run<'_> {
         let all = left.clone();
         let mut first: Option<Failure> = None;
         for call in &calls {
-            let (Some(outcome), Some(left)) = (outcomes.get_mut(call.step), left.get_mut(call.step))
+            let (Some(outcome), Some(left)) =
+                (outcomes.get_mut(call.step), left.get_mut(call.step))
             else {
                 continue;
             };
@@ -448,14 +478,21 @@ impl Run<'_> {
                 match outcome {
                     Outcome::Done => continue,
                     Outcome::Waits => shown["result"] = "not tried".into(),
-                    Outcome::Failed { what, failure, partly } => {
+                    Outcome::Failed {
+                        what,
+                        failure,
+                        partly,
+                    } => {
                         shown["result"] = if *partly { "partly done" } else { "failed" }.into();
                         shown["error"] = format!("{what}: {failure}").into();
                     }
                 }
                 self.output.line(&shown.to_string())?;
             }
-            let open = outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Done)).count();
+            let open = outcomes
+                .iter()
+                .filter(|outcome| !matches!(outcome, Outcome::Done))
+                .count();
             let summary = json!({ "summary": {
                 "organisation": format!("org/{}", self.organisation),
                 "created": create, "changed": change, "deleted": delete, "open": open,
@@ -466,7 +503,10 @@ impl Run<'_> {
         if outcomes.is_empty() {
             return Ok(());
         }
-        let text = format!("Applied to org/{}: {create} created, {change} changed, {delete} deleted.", self.organisation);
+        let text = format!(
+            "Applied to org/{}: {create} created, {change} changed, {delete} deleted.",
+            self.organisation
+        );
         Ok(self.output.line(&text)?)
     }
 
@@ -479,7 +519,11 @@ impl Run<'_> {
             match outcome {
                 Outcome::Done => {}
                 Outcome::Waits => open.push(path),
-                Outcome::Failed { what, failure, partly } => {
+                Outcome::Failed {
+                    what,
+                    failure,
+                    partly,
+                } => {
                     let half = if *partly { " (partly done)" } else { "" };
                     text.push_str(&format!("{path}{half}: {what}: {failure}\n"));
                 }
@@ -522,7 +566,10 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
     let mut unseen: BTreeSet<String> = current.incomplete.iter().cloned().collect();
     for entity in current.entities.values() {
         for field in &entity.unseen {
-            unseen.insert(format!("{field} of {}", entity::short(&entity.path, &organisation)));
+            unseen.insert(format!(
+                "{field} of {}",
+                entity::short(&entity.path, &organisation)
+            ));
         }
         let entity = shown(entity, arguments.keys);
         let as_text = arguments.format == FileFormat::Yaml;
@@ -531,7 +578,10 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
     }
     if !unseen.is_empty() {
         let unseen: Vec<&str> = unseen.iter().map(String::as_str).collect();
-        note(&format!("not all of it can be seen, and is left out: {}", shortened(&unseen)));
+        note(&format!(
+            "not all of it can be seen, and is left out: {}",
+            shortened(&unseen)
+        ));
     }
     if arguments.place == Path::new("-") {
         return to_stdout(files.values(), arguments.format, output);
@@ -545,7 +595,9 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
         let told = printable(&path.display().to_string());
         match arguments.prune {
             true => fs::remove_file(path).map_err(|error| of_file(path, &error))?,
-            false => note(&format!("{told} is of an earlier export: --prune deletes it")),
+            false => note(&format!(
+                "{told} is of an earlier export: --prune deletes it"
+            )),
         }
     }
     let number = files.len();
@@ -570,7 +622,9 @@ fn shown(entity: &Entity, keys: bool) -> Entity {
             }
             Value::Object(shown)
         };
-        entity.fields.insert("access_keys", listed.iter().map(one).collect());
+        entity
+            .fields
+            .insert("access_keys", listed.iter().map(one).collect());
     }
     entity
 }

@@ -211,11 +211,7 @@ fn changes(
 }
 
 /// What a thing refers to in its organisation and that will not be there.
-fn missing(
-    entity: &Entity,
-    desired: &BTreeMap<String, Entity>,
-    current: &Current,
-) -> Vec<String> {
+fn missing(entity: &Entity, desired: &BTreeMap<String, Entity>, current: &Current) -> Vec<String> {
     let organisation = entity.path.split('/').nth(1).unwrap_or_default();
     let own = format!("org/{organisation}/");
     let mut referred = BTreeSet::new();
@@ -247,8 +243,12 @@ fn missing(
 impl Plan {
     /// How many things are created, changed and deleted.
     pub(super) fn counts(&self) -> [usize; 3] {
-        [Action::Create, Action::Change, Action::Delete]
-            .map(|action| self.steps.iter().filter(|step| step.action == action).count())
+        [Action::Create, Action::Change, Action::Delete].map(|action| {
+            self.steps
+                .iter()
+                .filter(|step| step.action == action)
+                .count()
+        })
     }
 }
 
@@ -358,9 +358,7 @@ fn lines(field: &Field, value: Option<&Value>, organisation: &str) -> String {
     };
     match (field.form, value) {
         (_, None) => String::new(),
-        (Form::Path(_), Some(Value::String(path))) => {
-            entity::short(path, organisation).to_owned()
-        }
+        (Form::Path(_), Some(Value::String(path))) => entity::short(path, organisation).to_owned(),
         (Form::Document(_), Some(value)) => document(value),
         (Form::Policies, Some(Value::Array(list))) => {
             let one = |policy: &Value| match policy["policy"].as_str() {

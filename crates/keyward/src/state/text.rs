@@ -194,9 +194,16 @@ pub(super) fn compare<'a>(old: &'a str, new: &'a str) -> Vec<Line<'a>> {
         old_end -= 1;
         new_end -= 1;
     }
-    let mut out: Vec<Line<'a>> = old.iter().take(begin).map(|line| Line::Same(line)).collect();
+    let mut out: Vec<Line<'a>> = old
+        .iter()
+        .take(begin)
+        .map(|line| Line::Same(line))
+        .collect();
     let between = |lines: &[&'a str], end| lines.get(begin..end).unwrap_or_default().to_vec();
-    out.extend(between_lines(&between(&old, old_end), &between(&new, new_end)));
+    out.extend(between_lines(
+        &between(&old, old_end),
+        &between(&new, new_end),
+    ));
     out.extend(old.iter().skip(old_end).map(|line| Line::Same(line)));
     out
 }
@@ -234,9 +241,7 @@ fn between_lines<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
                 i += 1;
                 j += 1;
             }
-            (Some(a), b)
-                if b.is_none() || cell(&common, i + 1, j) >= cell(&common, i, j + 1) =>
-            {
+            (Some(a), b) if b.is_none() || cell(&common, i + 1, j) >= cell(&common, i, j + 1) => {
                 out.push(Line::Gone(a));
                 i += 1;
             }
@@ -256,7 +261,10 @@ mod tests {
     #[test]
     fn layout_is_for_people_and_changes_no_token() {
         let short = r#"[{"Effect":"Allow","Actions":["*"]}]"#;
-        assert_eq!(layout(short), r#"[{ "Effect": "Allow", "Actions": ["*"] }]"#);
+        assert_eq!(
+            layout(short),
+            r#"[{ "Effect": "Allow", "Actions": ["*"] }]"#
+        );
         let long = r#"[{"Effect":"Allow","Actions":["kvdb:@read","kvdb:ExecuteExpire"],"Resources":["kvdb/sessions"],"Keys":["a\"]b:*"]}]"#;
         let expected = r#"[
   {
@@ -267,12 +275,29 @@ mod tests {
   }
 ]"#;
         assert_eq!(layout(long), expected);
-        for text in [short, long, expected, "{}", "[]", r#"{"a":{},"b":[]}"#, "[1.0,-2e3,true]"] {
+        for text in [
+            short,
+            long,
+            expected,
+            "{}",
+            "[]",
+            r#"{"a":{},"b":[]}"#,
+            "[1.0,-2e3,true]",
+        ] {
             assert_eq!(compact(&layout(text)), compact(text));
             assert_eq!(layout(&layout(text)), layout(text));
         }
         // Not JSON: as it is, and nothing panics.
-        for text in ["user a on ~* +@read", "[\"", "[\"\\", "{]", "]", "[}", "{,:", "é"] {
+        for text in [
+            "user a on ~* +@read",
+            "[\"",
+            "[\"\\",
+            "{]",
+            "]",
+            "[}",
+            "{,:",
+            "é",
+        ] {
             let _ = (layout(text), compact(text));
         }
         assert_eq!(layout("user a on"), "user a on");
@@ -296,11 +321,19 @@ mod tests {
     fn lines_that_came_and_went() {
         use Line::{Gone, New, Same};
         let cases: [(&str, &str, &[Line<'_>]); 5] = [
-            ("a\nb\nc", "a\nx\nc", &[Same("a"), Gone("b"), New("x"), Same("c")]),
+            (
+                "a\nb\nc",
+                "a\nx\nc",
+                &[Same("a"), Gone("b"), New("x"), Same("c")],
+            ),
             ("", "a", &[New("a")]),
             ("a", "", &[Gone("a")]),
             ("a\nb", "a\nb", &[Same("a"), Same("b")]),
-            ("a\nb\na", "b\na\na", &[Gone("a"), Same("b"), New("a"), Same("a")]),
+            (
+                "a\nb\na",
+                "b\na\na",
+                &[Gone("a"), Same("b"), New("a"), Same("a")],
+            ),
         ];
         for (old, new, expected) in cases {
             assert_eq!(compare(old, new), expected, "{old:?} {new:?}");

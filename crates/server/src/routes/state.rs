@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::{Endpoint, Target, get};
 use crate::api::Call;
 use crate::problem::Problem;
-use crate::show;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![get("/v1/org/{organisation}/state", state).tells(

@@ -1,0 +1,209 @@
+//! `keyward completions` and `keyward man`: made of the same definitions as the commands.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, printable};
+
+/// Print what completes commands in a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward completions bash > ~/.local/share/bash-completion/completions/keyward
+  keyward completions zsh > ~/.zfunc/_keyward
+  keyward completions fish > ~/.config/fish/completions/keyward.fish")]
+pub(crate) struct Completions {
+    /// Which shell.
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
+}
+
+/// Write the manual pages, one for each command.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  keyward man ~/.local/share/man/man1
+  man keyward-apply")]
+pub(crate) struct Man {
+    /// The folder; made if it is not there.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    let mut command = crate::Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "keyward", &mut text);
+    let mut out = io::stdout().lock();
+    out.write_all(&text)?;
+    Ok(out.flush()?)
+}
+
+pub(crate) fn man(arguments: &Man, output: &Output) -> Result<(), Failure> {
+    let folder = &arguments.folder;
+    let failed = |error: io::Error| {
+        let text = format!("`{}`: {error}", folder.display());
+        Failure::new(Exit::Failed, printable(&text))
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    clap_mangen::generate_to(crate::Arguments::command(), folder).map_err(failed)?;
+    let text = format!("wrote the manual pages into {}", folder.display());
+    let shown = serde_json::json!({ "folder": folder });
+    Ok(output.document(&shown, |_| printable(&text))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    /// Every command that does something, by its words behind `keyward`.
+    fn commands() -> BTreeMap<String, clap::Command> {
+        fn walk(command: &clap::Command, words: &str, found: &mut BTreeMap<String, clap::Command>) {
+            for sub in command.get_subcommands() {
+                if sub.get_name() == "help" {
+                    continue;
+                }
+                let words = format!("{words} {}", sub.get_name()).trim().to_owned();
+                if sub.has_subcommands() {
+                    walk(sub, &words, found);
+                } else {
+                    found.insert(words, sub.clone());
+                }
+            }
+        }
+        let mut found = BTreeMap::new();
+        walk(&crate::Arguments::command(), "", &mut found);
+        found
+    }
+
+    /// The words of a line as a shell makes them, up to where another program begins.
+    fn shell_words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut word: Option<String> = None;
+        let mut quote: Option<char> = None;
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
+                (Some(_), c) => word.get_or_insert_default().push(c),
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, '|' | '>' | '<' | '&') => break,
+                (None, ' ') => words.extend(word.take()),
+                (None, c) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    /// The lines of examples in a help text that run `keyward`.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let mut lines = help.lines();
+        let begins = |line: &str| line.trim() == "Examples:" || line.trim() == "Example:";
+        if !lines.any(begins) {
+            return Vec::new();
+        }
+        lines
+            .filter_map(|line| line.find("keyward ").map(|at| line[at..].to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn every_command_shows_an_example_and_every_example_is_one() {
+        for (words, command) in commands() {
+            let examples = examples(&command);
+            assert!(
+                examples.iter().any(|line| !line.contains("ZZZ")),
+                "`keyward {words}` shows no example: after_help = \"Example:\\n  keyward {words} …\""
+            );
+            for line in examples {
+                if line.contains("$(") {
+                    continue;
+                }
+                let parsed = crate::Arguments::command().try_get_matches_from(shell_words(&line));
+                assert!(parsed.is_ok(), "{line}\n{}", parsed.unwrap_err());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_is_explained() {
+        for (words, command) in commands() {
+            assert!(command.get_about().is_some(), "keyward {words}");
+            for argument in command.get_arguments() {
+                let name = argument.get_id();
+                assert!(argument.get_help().is_some(), "keyward {words}: {name}");
+            }
+        }
+    }
+
+    /// Calls of the API without a command, each with its reason. May only shrink.
+    const MOST_EXCEPTIONS: usize = 12;
+
+    #[test]
+    fn every_operation_has_a_command() {
+        let list = include_str!("operations.txt");
+        let known = commands();
+        let mut listed: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut exceptions = 0;
+        for line in list
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+        {
+            let (operation, command) = line.split_once(" = ").unwrap_or_else(|| panic!("{line}"));
+            let (method, path) = operation
+                .split_once(' ')
+                .unwrap_or_else(|| panic!("{line}"));
+            match command.strip_prefix("none: ") {
+                Some(_) => exceptions += 1,
+                None => {
+                    for command in command.split(", ") {
+                        assert!(known.contains_key(command), "{line}: no such command");
+                    }
+                }
+            }
+            let operation = (method.to_owned(), path.trim().to_owned());
+            assert!(listed.insert(operation), "{line}: listed twice");
+        }
+        let there: BTreeSet<(String, String)> = keyward_server::routes::endpoints()
+            .iter()
+            .map(|endpoint| (endpoint.method.to_string(), endpoint.path.to_owned()))
+            .collect();
+        let without: Vec<_> = there.difference(&listed).collect();
+        assert!(
+            without.is_empty(),
+            "not in commands/operations.txt: {without:#?}"
+        );
+        let gone: Vec<_> = listed.difference(&there).collect();
+        assert!(gone.is_empty(), "no such operation any more: {gone:#?}");
+        assert!(
+            exceptions <= MOST_EXCEPTIONS,
+            "{exceptions} operations without a command"
+        );
+    }
+
+    #[test]
+    fn completions_and_pages_are_made() {
+        use clap::ValueEnum as _;
+        for shell in clap_complete::Shell::value_variants() {
+            let mut text = Vec::new();
+            let mut command = crate::Arguments::command();
+            clap_complete::generate(*shell, &mut command, "keyward", &mut text);
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains("escalation"), "{shell}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(crate::Arguments::command(), folder.path()).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("keyward-db-create.1")).unwrap();
+        assert!(page.contains("keyward db create second"), "{page}");
+    }
+}

@@ -1,0 +1,538 @@
+//! The state of an organisation as files: `keyward export`, `apply` and `import`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use keyward_e2e::{AccessKey, Keyward, Output};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+/// Exit code of `--plan` when there is something to do.
+const CHANGES: i32 = 2;
+const USAGE: i32 = 2;
+const FAILED: i32 = 1;
+const DENIED: i32 = 3;
+const CONFLICT: i32 = 5;
+const FINDINGS: i32 = 7;
+
+const READS: &str = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"],"Keys":["a:*"],"Conditions":{"StringEquals":{"keyward:PrincipalTag/team":"pay\"ments é"}}}]"#;
+const AWS: &str = r#"{
+    "Version": "2012-10-17",
+    "Statement": [ {"Effect": "Allow", "Action": "elasticache:Connect", "Resource": "*"} ]
+}
+"#;
+
+/// Makes an organisation with one of everything.
+fn furnish(keyward: &Keyward) -> Vec<AccessKey> {
+    let run = |line: &[&str]| keyward.cli(line).success();
+    run(&[
+        "db",
+        "create",
+        "second",
+        "--name",
+        "Second: \"one\" # no comment",
+    ]);
+    run(&["identity", "create", "worker", "--name", "null"]);
+    run(&["identity", "default-database", "worker", "second"]);
+    run(&["group", "create", "readers"]);
+    run(&[
+        "tag",
+        "set",
+        "programmatic_identity/worker",
+        "team=pay\"ments é",
+        "empty=",
+        "n=1",
+    ]);
+    run(&["tag", "set", "kvdb/second", "stage=production"]);
+    run(&["tag", "set", "org/dev", "cost=1"]);
+    run(&[
+        "policy",
+        "create",
+        "read-only",
+        "--policy",
+        READS,
+        "--name",
+        "ReadOnly",
+    ]);
+    run(&["policy", "put", "read-only", "--policy", READS]);
+    run(&["policy", "create", "aws", "--policy", AWS]);
+    run(&["policy", "create", "rules", "--policy", "rules.acl"]);
+    run(&[
+        "trust",
+        "create",
+        "group/readers",
+        "--policy",
+        "policy/read-only",
+        "--policy",
+        READS,
+        "--policy",
+        "KvdbReadOnly",
+    ]);
+    run(&[
+        "trust",
+        "create",
+        "worker",
+        "--trustor",
+        "group/readers",
+        "--id",
+        "worker-reads",
+        "--expires-at",
+        "2099-01-01T00:00:00Z",
+    ]);
+    run(&["boundary", "put", "worker", "--policy", "KvdbReadWrite"]);
+    run(&[
+        "guardrail",
+        "put",
+        "--policy",
+        r#"[{"Effect":"Allow","Actions":["*"],"Resources":["**"]}]"#,
+    ]);
+    run(&[
+        "org",
+        "alias",
+        "set",
+        "--aws-account",
+        "123456789012",
+        "--aws-region",
+        "eu-west-1",
+    ]);
+    run(&[
+        "resource-policy",
+        "put",
+        "kvdb/second",
+        "--policy",
+        r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Keys":["greet*"],"Identities":["unauthenticated"]}]"#,
+    ]);
+    let key = |identity: &str| {
+        let made = keyward.cli(&[
+            "key",
+            "create",
+            identity,
+            "--description",
+            "night",
+            "--output",
+            "json",
+        ]);
+        let made: Json = serde_json::from_str(&made.success()).unwrap();
+        let text = |field: &str| made[field].as_str().unwrap().to_owned();
+        AccessKey {
+            id: text("access_key_id"),
+            secret: text("secret_access_key"),
+        }
+    };
+    vec![key("worker")]
+}
+
+fn dev() -> Keyward {
+    let keyward = Keyward::dev(&[]);
+    fs::write(keyward.directory().join("rules.acl"), "on ~a:* +@read\n").unwrap();
+    keyward
+}
+
+/// Every file below a folder, by its path.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, base, found);
+            } else {
+                let name = path.strip_prefix(base).unwrap().display().to_string();
+                found.insert(name, fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(folder, folder, &mut found);
+    found
+}
+
+struct State {
+    folder: TempDir,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn files(&self) -> BTreeMap<String, String> {
+        files(self.folder.path())
+    }
+}
+
+fn apply(keyward: &Keyward, state: &State, more: &[&str]) -> Output {
+    keyward.cli(&[&["apply", "-f", state.path()], more].concat())
+}
+
+#[test]
+fn exported_applied_to_a_fresh_deployment_and_exported_again_it_is_the_same() {
+    let first = dev();
+    let keys = furnish(&first);
+    let state = State::new();
+    first.cli(&["export", state.path()]).success();
+    let exported = state.files();
+    for name in [
+        "organisation.yaml",
+        "kvdb/second.yaml",
+        "trust/worker-reads.yaml",
+    ] {
+        assert!(exported.contains_key(name), "{exported:?}");
+    }
+    let all: String = exported.values().cloned().collect();
+    assert!(!all.contains("kws_") && !all.contains("KWAK"), "{all}");
+    assert!(keys.iter().all(|key| !all.contains(&key.secret)));
+    assert!(
+        !all.contains("unauthenticated\":") && !all.contains("owner"),
+        "{all}"
+    );
+    // As it was written, and in lines where it was written on one.
+    assert!(
+        exported["policy/aws.yaml"].contains("      \"Statement\": [ {\"Effect\""),
+        "{all}"
+    );
+    assert!(
+        exported["policy/read-only.yaml"].contains("    \"Keys\": [\"a:*\"],\n"),
+        "{all}"
+    );
+
+    let same = apply(&first, &state, &["--plan"]);
+    assert_eq!(
+        (same.code, same.stderr.as_str()),
+        (0, ""),
+        "{}",
+        same.stdout
+    );
+    let nothing = apply(&first, &state, &["--prune", "--prune-databases"]).success();
+    assert!(nothing.contains("No changes"), "{nothing}");
+
+    let second = dev();
+    let plan = apply(&second, &state, &["--plan"]);
+    assert_eq!(plan.code, CHANGES, "{}", plan.stderr);
+    for line in [
+        "+ kvdb/second",
+        "+ trust/worker-reads",
+        "~ org/dev",
+        "Plan for org/dev: ",
+    ] {
+        assert!(plan.stdout.contains(line), "{line}: {}", plan.stdout);
+    }
+    let still = State::new();
+    second.cli(&["export", still.path()]).success();
+    assert!(!still.files().contains_key("kvdb/second.yaml"));
+
+    apply(&second, &state, &[]).success();
+    let again = apply(&second, &state, &["--plan"]);
+    assert_eq!(again.code, 0, "{}", again.stdout);
+    let back = State::new();
+    second.cli(&["export", back.path()]).success();
+    assert_eq!(back.files(), exported);
+
+    // As JSON it is the same state.
+    let as_json = State::new();
+    first
+        .cli(&["export", as_json.path(), "--format", "json"])
+        .success();
+    let same = apply(&first, &as_json, &["--plan"]);
+    assert_eq!(same.code, 0, "{}", same.stdout);
+    let third = dev();
+    apply(&third, &as_json, &[]).success();
+    let back = State::new();
+    third
+        .cli(&["export", back.path(), "--format", "json"])
+        .success();
+    assert_eq!(back.files(), as_json.files());
+}
+
+#[test]
+fn a_plan_shows_what_changes_and_prune_deletes() {
+    let keyward = dev();
+    furnish(&keyward);
+    let state = State::new();
+    keyward.cli(&["export", state.path(), "--keys"]).success();
+    let worker = &state.files()["programmatic_identity/worker.yaml"];
+    assert!(
+        worker.contains("description: night") && !worker.contains("kws_"),
+        "{worker}"
+    );
+    assert_eq!(apply(&keyward, &state, &["--plan"]).code, 0);
+
+    let policy = state.files()["policy/read-only.yaml"].replace("kvdb:@read", "kvdb:ExecuteGet");
+    state.write("policy/read-only.yaml", &policy);
+    state.write(
+        "more.yml",
+        "kind: identity\nid: fresh\n---\nkind: trust\nid: fresh\ntrustee: fresh\npolicies:\n- KvdbReadOnly\n- document:\n  - Effect: Allow\n    Actions: [kvdb:ExecuteGet]\n    Resources: [kvdb/main]\n",
+    );
+    for gone in [
+        "kvdb/second.yaml",
+        "trust/worker-reads.yaml",
+        "group/readers.yaml",
+    ] {
+        fs::remove_file(state.folder.path().join(gone)).unwrap();
+    }
+    let trust = state.files()["trust/readers.yaml"].clone();
+    fs::remove_file(state.folder.path().join("trust/readers.yaml")).unwrap();
+    state.write(
+        "programmatic_identity/worker.yaml",
+        "kind: programmatic_identity\nid: worker\nname: Night worker\n",
+    );
+
+    let plan = apply(&keyward, &state, &["--plan"]);
+    assert_eq!(plan.code, CHANGES, "{}", plan.stderr);
+    for line in [
+        "~ policy/read-only\n",
+        "      -     \"Actions\": [\"kvdb:@read\"],\n",
+        "      +     \"Actions\": [\"kvdb:ExecuteGet\"],\n",
+        "    name: null -> Night worker\n",
+        "+ programmatic_identity/fresh\n",
+        "Plan for org/dev: 2 to create, 2 to change, 0 to delete.",
+        "In no file, and left alone: group/readers, kvdb/second, trust/readers, trust/worker-reads.",
+    ] {
+        assert!(plan.stdout.contains(line), "{line}: {}", plan.stdout);
+    }
+    let plan = apply(&keyward, &state, &["--plan", "--prune", "--output", "json"]);
+    let lines: Vec<Json> = plan
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let deleted: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["action"] == "delete")
+        .map(|line| line["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        deleted,
+        [
+            "org/dev/trust/readers",
+            "org/dev/trust/worker-reads",
+            "org/dev/group/readers"
+        ]
+    );
+    let summary = json!({ "organisation": "org/dev", "create": 2, "change": 2, "delete": 3,
+                          "unmanaged": ["org/dev/kvdb/second"] });
+    assert_eq!(lines.last().unwrap()["summary"], summary);
+
+    let unasked = apply(&keyward, &state, &["--prune"]);
+    assert_eq!(unasked.code, USAGE);
+    assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    let done = apply(&keyward, &state, &["--prune", "--yes"]).success();
+    assert!(done.contains("2 created, 2 changed, 3 deleted"), "{done}");
+    keyward.cli(&["db", "describe", "second"]).success();
+    let done = apply(&keyward, &state, &["--prune-databases", "--yes"]).success();
+    assert!(done.contains("0 created, 0 changed, 1 deleted"), "{done}");
+    assert_eq!(apply(&keyward, &state, &["--plan", "--prune"]).code, 0);
+
+    // An id is gone for ever: this cannot be made again, and is told.
+    state.write("trust/readers.yaml", &trust);
+    state.write("group/readers.yaml", "kind: group\nid: readers\n");
+    let refused = apply(&keyward, &state, &[]);
+    assert_eq!(refused.code, CONFLICT, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("group/readers: create:"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("not tried: trust/readers"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_failure_is_told_exactly_and_the_same_command_goes_on() {
+    let keyward = dev();
+    keyward.cli(&["identity", "create", "half"]).success();
+    let key = keyward
+        .cli(&["key", "create", "half", "--output", "json"])
+        .success();
+    let key: Json = serde_json::from_str(&key).unwrap();
+    let half = AccessKey {
+        id: key["access_key_id"].as_str().unwrap().to_owned(),
+        secret: key["secret_access_key"].as_str().unwrap().to_owned(),
+    };
+    // May see everything and create databases, but no identities, nor tag.
+    let policy = r#"[{"Effect":"Allow","Actions":["org:Describe","kvdb:List","kvdb:Describe","kvdb:Create","iam:List*","iam:Describe*","iam:GetResourcePolicy","org:DescribeGuardrail"],"Resources":["**"]}]"#;
+    keyward
+        .cli(&["trust", "create", "half", "--policy", policy])
+        .success();
+    let state = State::new();
+    state.write(
+        "state.yaml",
+        "kind: kvdb\nid: third\ntags: {stage: test}\n---\nkind: identity\nid: worker\n---\nkind: trust\nid: worker\ntrustee: worker\n---\nkind: kvdb\nid: fourth\n",
+    );
+    let run =
+        |more: &[&str]| keyward.cli_as(&half, &[&["apply", "-f", state.path()], more].concat());
+    let failed = run(&[]);
+    assert_eq!(failed.code, DENIED, "{}", failed.stderr);
+    for line in [
+        "programmatic_identity/worker: create: iam:CreateProgrammaticIdentity on org/dev",
+        "kvdb/third (partly done): finish: another thing failed first",
+        "not tried: trust/worker",
+        "the same command goes on from here",
+    ] {
+        assert!(failed.stderr.contains(line), "{line}: {}", failed.stderr);
+    }
+    assert!(
+        failed.stdout.contains("1 created, 0 changed"),
+        "{}",
+        failed.stdout
+    );
+    let on = run(&["--keep-going", "--output", "json"]);
+    assert_eq!(on.code, DENIED, "{}", on.stderr);
+    let last = on.stdout.lines().last().unwrap();
+    let last: Json = serde_json::from_str(last).unwrap();
+    assert_eq!(last["summary"]["open"], 3, "{}", on.stdout);
+
+    let done = apply(&keyward, &state, &[]).success();
+    assert!(done.contains("2 created, 1 changed, 0 deleted"), "{done}");
+    assert_eq!(apply(&keyward, &state, &["--plan"]).code, 0);
+}
+
+#[test]
+fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done() {
+    let keyward = dev();
+    let cases: [(&str, &str, i32, &str); 10] = [
+        (
+            "a.yaml",
+            "kind: thing\nid: a\n",
+            FAILED,
+            "a.yaml:1: no kind `thing`: org, kvdb, ",
+        ),
+        (
+            "a.yaml",
+            "kind: group\n\nid: a\ncolour: red\n",
+            FAILED,
+            "a.yaml:4: a group has no `colour`",
+        ),
+        (
+            "a.yaml",
+            "kind: group\nid: a\n---\nkind: group\nid: a\n",
+            FAILED,
+            "org/dev/group/a is in ",
+        ),
+        (
+            "a.yaml",
+            "kind: trust\nid: a\n",
+            FAILED,
+            "a trust needs `trustee`",
+        ),
+        (
+            "a.json",
+            "{\"kind\": \"group\",\n\"kind\": \"group\"}",
+            FAILED,
+            "a.json:2: no JSON",
+        ),
+        ("a.yaml", "kind: group\nid: [", FAILED, "a.yaml:"),
+        (
+            "a.yaml",
+            "kind: policy\nid: a\ndocument: |\n  [{\"Effect\": \"Allow\",\n    \"Actions\": [\"kvdb:ExecuteGte\"], \"Resources\": [\"kvdb/*\"]}]\n",
+            FINDINGS,
+            "document:2:15",
+        ),
+        (
+            "a.yaml",
+            "kind: trust\nid: a\ntrustee: nobody\n",
+            CONFLICT,
+            "refers to org/dev/programmatic_identity/nobody",
+        ),
+        (
+            "a.yaml",
+            "kind: trust\nid: admin\ntrustee: app\npolicies: [KvdbReadOnly]\n",
+            CONFLICT,
+            "`trustee` of org/dev/trust/admin cannot change",
+        ),
+        (
+            "a.yaml",
+            "kind: org\nid: a\n---\nkind: org\nid: b\n",
+            FAILED,
+            "one organisation at a time",
+        ),
+    ];
+    for (name, text, code, said) in cases {
+        let state = State::new();
+        state.write(name, text);
+        state.write("b.yaml", "kind: group\nid: never-made\n");
+        let refused = apply(&keyward, &state, &[]);
+        assert_eq!(
+            refused.code, code,
+            "{text}: {}{}",
+            refused.stdout, refused.stderr
+        );
+        assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
+    }
+    let groups = keyward.cli(&["group", "list"]).success();
+    assert!(!groups.contains("never-made"), "{groups}");
+}
+
+#[test]
+fn another_organisation_is_made_of_an_export() {
+    let keyward = dev();
+    furnish(&keyward);
+    let state = State::new();
+    keyward.cli(&["export", state.path()]).success();
+    let refused = keyward.cli(&["--organisation", "copy", "apply", "-f", state.path()]);
+    assert_eq!(refused.code, USAGE, "{}", refused.stderr);
+    keyward
+        .cli(&["--organisation", "copy", "import", state.path()])
+        .success();
+    let copy = State::new();
+    keyward
+        .cli(&["--organisation", "copy", "export", copy.path()])
+        .success();
+    let mut expected = state.files();
+    let organisation = expected.get_mut("organisation.yaml").unwrap();
+    *organisation = organisation.replace("id: dev", "id: copy");
+    let found = copy.files();
+    for (name, text) in &expected {
+        if name != "trust/admin.yaml" {
+            assert_eq!(found.get(name), Some(text), "{name}");
+        }
+    }
+    // Once more there is nothing to do; where something differs it is no import.
+    keyward
+        .cli(&["--organisation", "copy", "import", copy.path()])
+        .success();
+    keyward
+        .cli(&[
+            "--organisation",
+            "copy",
+            "tag",
+            "set",
+            "kvdb/second",
+            "stage=test",
+        ])
+        .success();
+    let refused = keyward.cli(&["--organisation", "copy", "import", copy.path()]);
+    assert_eq!(refused.code, CONFLICT, "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("org/copy/kvdb/second is there and differs: tags"),
+        "{}",
+        refused.stderr
+    );
+
+    // Through a pipe, and by apply, too.
+    let text = keyward.cli(&["export", "-"]).success();
+    let piped = State::new();
+    piped.write("all.yaml", &text.replacen("id: dev", "id: piped", 1));
+    apply(&keyward, &piped, &[]).success();
+    assert_eq!(apply(&keyward, &piped, &["--plan"]).code, 0);
+    keyward
+        .cli(&["--organisation", "piped", "db", "describe", "second"])
+        .success();
+}
