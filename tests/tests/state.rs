@@ -482,6 +482,8 @@ fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done
 fn another_organisation_is_made_of_an_export() {
     let keyward = dev();
     furnish(&keyward);
+    // It binds what dev's identities do elsewhere, too: to this organisation.
+    keyward.cli(&["guardrail", "delete"]).success();
     let state = State::new();
     keyward.cli(&["export", state.path()]).success();
     let refused = keyward.cli(&["--organisation", "copy", "apply", "-f", state.path()]);

@@ -14,6 +14,7 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Seal every secret of a data directory under a new master key. Keyward must not be running
     /// on it.
+    #[command(after_help = "Example:\n  keyward admin rotate-master-key --to file")]
     RotateMasterKey {
         /// Where the new key comes from.
         #[arg(long, value_enum, default_value = "file")]

@@ -27,6 +27,7 @@ const MAX_PASSPHRASE_LEN: u64 = 64 * 1024;
 /// From where the master key comes. Without any of these it is made at the first start and kept in
 /// the data directory, beside what it seals.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)] // two commands take it beside their own
 pub(crate) struct Arguments {
     /// File with the passphrase of the master key; KEYWARD_MASTER_KEY (base64) and
     /// KEYWARD_MASTER_PASSPHRASE are taken, too.

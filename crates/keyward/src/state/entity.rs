@@ -561,6 +561,10 @@ pub(super) fn to_file(entity: &Entity, organisation: &str, as_text: bool) -> Val
         let Some(value) = entity.fields.get(field.name) else {
             continue;
         };
+        // It goes without saying, also where the files become another organisation.
+        if field.name == "trustor" && *value == format!("org/{organisation}") {
+            continue;
+        }
         let value = written(field, value, organisation, as_text);
         document.insert(field.name.to_owned(), value);
     }
