@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::directory::Directory;
 use crate::entities::{Attachment, TrustKind};
-use crate::ids::IdentityIx;
+use crate::ids::{IdentityIx, Kind, TrustIx};
 use crate::system::SystemPolicy;
 
 /// What carries a policy by reference.
@@ -121,6 +121,34 @@ impl Directory {
             depth
         }
         visit(end, &trustees, &mut HashMap::new())
+    }
+
+    /// Whether a user has accepted to be an organisation user of an organisation, or owns it.
+    #[must_use]
+    pub fn is_member(&self, user: IdentityIx, organisation: IdentityIx) -> bool {
+        let trusts = self.identity(user).map_or(&[][..], |i| &i.trusted_by);
+        let mut trusts = trusts.iter().filter_map(|ix| self.trust(*ix));
+        trusts.any(|trust| {
+            let trustor = self.identity(trust.trustor);
+            let of_it = trustor.is_some_and(|identity| {
+                identity.kind == Kind::OrganisationUser
+                    && identity.organisation == Some(organisation)
+            });
+            (of_it && trust.accepted)
+                || (trust.kind == TrustKind::Ownership && trust.trustor == organisation)
+        })
+    }
+
+    /// The trusts that wait until somebody accepts them for an identity, or for one of an
+    /// organisation's.
+    pub fn awaiting(&self, of: IdentityIx) -> impl Iterator<Item = TrustIx> {
+        let waiting = self.trusts().filter(move |(_, trust)| {
+            let trustee = self.identity(trust.trustee);
+            !trust.accepted
+                && (trust.trustee == of
+                    || trustee.is_some_and(|identity| identity.organisation == Some(of)))
+        });
+        waiting.map(|(ix, _)| ix)
     }
 
     /// Paths of the trusts at either end of which an identity stands.

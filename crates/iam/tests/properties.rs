@@ -80,6 +80,7 @@ fn add(world: &mut World, random: &mut Random, allow: bool) {
                 .boundaries
                 .iter_mut()
                 .chain(&mut world.guardrails)
+                .chain(&mut world.session)
                 .filter(|l| !l.is_empty())
                 .collect();
             if let Some(list) = lists.into_iter().nth(random.below(3)) {
@@ -132,6 +133,7 @@ fn order_changes_nothing() {
             .resource_policies
             .iter_mut()
             .chain(&mut turned.boundaries)
+            .chain(&mut turned.session)
             .chain(&mut turned.guardrails);
         lists.for_each(|list| list.reverse());
         for (_, _, policies) in &mut turned.trusts {
@@ -278,7 +280,8 @@ fn enumerations_show_what_they_could_read() {
         let others = world
             .resource_policies
             .iter_mut()
-            .chain(&mut world.boundaries);
+            .chain(&mut world.boundaries)
+            .chain(&mut world.session);
         for list in lists.chain(others).chain(&mut world.guardrails) {
             for line in list {
                 line.keys = random.pick(&KEY_RULES);
@@ -501,7 +504,8 @@ mod naive {
             while at < all.len() {
                 let (end, path) = all[at].clone();
                 for (ix, trust) in self.directory.trusts() {
-                    if trust.trustee == end && trust.accepted {
+                    let standing = trust.kind != TrustKind::Assumable;
+                    if trust.trustee == end && trust.accepted && standing {
                         let mut longer = path.clone();
                         longer.push(ix);
                         all.push((trust.trustor, longer));
@@ -510,6 +514,27 @@ mod naive {
                 at += 1;
             }
             all
+        }
+
+        fn session_layers(&self) -> Vec<Vec<Arc<Policy>>> {
+            let Some(session) = &self.session.temporary else {
+                return Vec::new();
+            };
+            let directory = self.directory;
+            let trust = session.trust.as_ref().unwrap();
+            let trust = directory.trust(directory.trust_at(trust).unwrap()).unwrap();
+            let own = session.policies.iter().map(|policy| match policy {
+                keyward_iam::SessionPolicy::Named(path) => {
+                    let named = directory.policy_at(path).unwrap();
+                    Arc::clone(directory.policy(named).unwrap().default())
+                }
+                keyward_iam::SessionPolicy::Text(_) => unreachable!("the worlds have none"),
+            });
+            let layers = [self.documents(&trust.policies), own.collect()];
+            layers
+                .into_iter()
+                .filter(|layer| !layer.is_empty())
+                .collect()
         }
 
         fn organisation(&self, ix: IdentityIx) -> Option<IdentityIx> {
@@ -578,8 +603,23 @@ mod naive {
             };
             let own = self.organisation(principal);
             let paths = self.paths(principal);
+            // What limits a session: the trust it was assumed through, its own policies.
+            let session_layers = self.session_layers();
+            let of_session = |effect: Effect| {
+                let mut layers = session_layers.iter();
+                layers.any(|layer| {
+                    let statements: Vec<&Statement> =
+                        layer.iter().flat_map(|d| d.statements()).collect();
+                    let said = self.verdict(&statements, action, touch);
+                    match effect {
+                        Effect::Deny => said == Some(Effect::Deny),
+                        Effect::Allow => said != Some(Effect::Allow),
+                    }
+                })
+            };
             // Step 2.
-            let mut denies = self.list(
+            let mut denies = of_session(Effect::Deny);
+            denies |= self.list(
                 &directory.identity(principal).unwrap().boundary,
                 action,
                 touch,
@@ -609,14 +649,23 @@ mod naive {
                 return Outcome::ExplicitDeny;
             }
             // Steps 3 and 4.
+            if of_session(Effect::Allow) {
+                return Outcome::ImplicitDeny;
+            }
             for (end, path) in &paths {
                 let mut identities = vec![principal];
                 identities.extend(path.iter().map(|t| directory.trust(*t).unwrap().trustor));
                 let trusts = path.iter().all(|ix| {
                     let trust = directory.trust(*ix).unwrap();
-                    trust.kind == TrustKind::Ownership
-                        || (trust.kind == TrustKind::Membership && trust.policies.is_empty())
-                        || self.list(&trust.policies, action, touch) == Some(Effect::Allow)
+                    let condition = trust.conditions_text();
+                    let known = |text: &str| {
+                        let mut all = super::support::TRUST_CONDITIONS.iter();
+                        all.any(|(known, holds)| *known == text && *holds)
+                    };
+                    condition.is_none_or(known)
+                        && (trust.kind == TrustKind::Ownership
+                            || (trust.kind == TrustKind::Membership && trust.policies.is_empty())
+                            || self.list(&trust.policies, action, touch) == Some(Effect::Allow))
                 });
                 let accepted = *end == owner
                     || resource.iter().any(|s| {

@@ -192,19 +192,27 @@ impl Editor<'_> {
 
     pub(super) fn delete_identity(&mut self, path: &str, cascade: bool) -> Outcome {
         let ix = self.identity_at(path)?;
-        let identity = self.identity(ix);
-        if matches!(identity.kind, Kind::User | Kind::Organisation) {
+        let kind = self.identity(ix).kind;
+        if matches!(kind, Kind::User | Kind::Organisation) {
             let reason = format!("`{path}` is not deleted like this: it lies in no organisation");
             return Err(ChangeError::Invalid { reason });
         }
-        if identity.kind == Kind::IdentityProvider {
+        if kind == Kind::IdentityProvider {
             self.forget_provider(ix)?;
         }
+        let is_member = kind == Kind::OrganisationUser;
         let trusts = self.directory.trusts_of_identity(ix);
-        if !trusts.is_empty() && !cascade {
+        // What makes an organisation user a person's goes with it, as access keys do.
+        let own = |path: &String| {
+            let trust = self.directory.trust_at(path);
+            let trust = trust.and_then(|ix| self.directory.trust(ix));
+            is_member && trust.is_some_and(|trust| trust.trustor == ix)
+        };
+        let dependents: Vec<String> = trusts.iter().filter(|path| !own(path)).cloned().collect();
+        if !dependents.is_empty() && !cascade {
             return Err(ChangeError::Conflict {
                 path: path.to_owned(),
-                dependents: trusts,
+                dependents,
             });
         }
         for trust in trusts {

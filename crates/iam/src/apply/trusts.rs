@@ -271,6 +271,14 @@ impl Editor<'_> {
             let reason = format!("an organisation belongs to a user, and `{owner}` is none");
             return Err(ChangeError::Invalid { reason });
         }
+        // Who belongs to it has agreed to that, so nobody is made the owner of what he never saw.
+        if !self.directory.is_member(to, from) {
+            let reason = format!(
+                "`{owner}` is no member of `{organisation}`: invite the user first, as an \
+                 organisation user"
+            );
+            return Err(ChangeError::Invalid { reason });
+        }
         let path = format!("{organisation}/trust/owner");
         let (ix, trust) = self.trust_at(&path)?;
         self.identity_mut(trust.trustee)

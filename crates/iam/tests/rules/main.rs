@@ -2,6 +2,7 @@
 
 mod aliases;
 mod dialects;
+mod members;
 mod policies;
 mod providers;
 mod sessions;
@@ -293,6 +294,14 @@ fn ownership_is_moved_never_edited() {
     };
     assert!(!world.may("user/heir", &moved));
     assert!(world.may("user/owner", &moved));
+    world.refused(&moved); // no member
+    world.ok(&Change::CreateOrganisationUser {
+        organisation: "acme".into(),
+        id: "heir".into(),
+        name: None,
+        user: Some("user/heir".into()),
+        invitation: None,
+    });
     world.ok(&moved);
     assert!(world.may("user/heir", &database("acme", "x")));
     assert!(!world.may("user/owner", &database("acme", "x")));

@@ -1,6 +1,11 @@
 //! Small random worlds: a few organisations with identities, databases, trusts and policies.
 
-use keyward_iam::{Change, ChangeContext, Directory, PolicyInput, Session, UnixMillis};
+use std::sync::Arc;
+
+use keyward_iam::{
+    Change, ChangeContext, Directory, PolicyInput, Session, SessionPolicy, TemporarySession,
+    UnixMillis,
+};
 
 /// xorshift64*: enough to draw worlds, and the same everywhere.
 #[derive(Clone)]
@@ -52,7 +57,7 @@ pub(crate) fn document(lines: &[Line], field: &str) -> String {
     format!("[{}]", lines.join(","))
 }
 
-pub(crate) const IDENTITIES: [&str; 8] = [
+pub(crate) const IDENTITIES: [&str; 10] = [
     "org/a",
     "org/b",
     "org/c",
@@ -61,12 +66,35 @@ pub(crate) const IDENTITIES: [&str; 8] = [
     "org/a/programmatic_identity/p",
     "org/a/programmatic_identity/q",
     "org/b/programmatic_identity/r",
+    ROLE,
+    "org/b/org_user/y",
 ];
 
-pub(crate) const PRINCIPALS: [&str; 3] = [
+/// The role of which every world has a session, assumed by `p`.
+pub(crate) const ROLE: &str = "org/a/role/x";
+
+/// Conditions of trusts, and whether they hold for the sessions here.
+pub(crate) const TRUST_CONDITIONS: [(&str, bool); 4] = [
+    (
+        r#"{"DateGreaterThan":{"keyward:CurrentTime":"1969-01-01"}}"#,
+        true,
+    ),
+    (
+        r#"{"Bool":{"keyward:MultiFactorAuthPresent":"true"}}"#,
+        false,
+    ),
+    (
+        r#"{"DateLessThan":{"keyward:CurrentTime":"1969-01-01"}}"#,
+        false,
+    ),
+    (r#"{"Null":{"keyward:ExternalId":"true"}}"#, true),
+];
+
+pub(crate) const PRINCIPALS: [&str; 4] = [
     "org/a/programmatic_identity/p",
     "org/a/programmatic_identity/q",
     "org/b/programmatic_identity/r",
+    "user/u-2",
 ];
 
 pub(crate) const DATABASES: [&str; 3] = ["org/a/kvdb/d", "org/b/kvdb/e", "org/c/kvdb/f"];
@@ -162,6 +190,10 @@ pub(crate) struct World {
     pub(crate) resource_policies: Vec<Vec<Line>>,
     pub(crate) boundaries: Vec<Vec<Line>>,
     pub(crate) guardrails: Vec<Vec<Line>>,
+    /// What a session of the role is limited to: by the trust it was assumed through, by itself.
+    pub(crate) session: [Vec<Line>; 2],
+    /// Conditions of some trusts, by their number; of [`TRUST_CONDITIONS`].
+    pub(crate) conditions: Vec<(usize, usize)>,
     /// Every other trust carries ACL rules instead.
     pub(crate) acl: bool,
 }
@@ -209,7 +241,8 @@ impl World {
         let lists = documents
             .chain(&mut world.resource_policies)
             .chain(&mut world.boundaries)
-            .chain(&mut world.guardrails);
+            .chain(&mut world.guardrails)
+            .chain(&mut world.session);
         for line in lists.flatten() {
             if random.one_in(2) {
                 line.keys = random.pick(&CONDITIONS);
@@ -241,11 +274,21 @@ impl World {
                 })
                 .collect()
         };
+        let resource_policies = few(DATABASES.len(), 1, true);
+        let boundaries = few(IDENTITIES.len(), 5, false);
+        let guardrails = few(3, 3, false);
+        let session = [(); 2].map(|()| few(1, 2, false).remove(0));
+        let conditions = (0..trusts.len()).filter_map(|number| {
+            let which = random.below(TRUST_CONDITIONS.len());
+            random.one_in(4).then_some((number, which))
+        });
         Self {
+            conditions: conditions.collect(),
             trusts,
-            resource_policies: few(DATABASES.len(), 1, true),
-            boundaries: few(IDENTITIES.len(), 5, false),
-            guardrails: few(3, 3, false),
+            resource_policies,
+            boundaries,
+            guardrails,
+            session,
             acl: false,
         }
     }
@@ -261,13 +304,10 @@ impl World {
             Err(error) if must => panic!("{change:?}: {error}"),
             Err(_) => refused += 1,
         };
-        make(
-            Change::CreateUser {
-                id: "u-1".into(),
-                name: None,
-            },
-            true,
-        );
+        for id in ["u-1", "u-2"] {
+            let (id, name) = (id.into(), None);
+            make(Change::CreateUser { id, name }, true);
+        }
         for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
             let change = Change::CreateOrganisation {
                 id: id.into(),
@@ -286,6 +326,20 @@ impl World {
                     organisation,
                     id,
                     name: None,
+                },
+                keyward_iam::Kind::Role => Change::CreateRole {
+                    organisation,
+                    id,
+                    name: None,
+                    description: None,
+                    max_session_seconds: None,
+                },
+                keyward_iam::Kind::OrganisationUser => Change::CreateOrganisationUser {
+                    organisation,
+                    id,
+                    name: None,
+                    user: Some("user/u-2".into()),
+                    invitation: None,
                 },
                 _ => Change::CreateProgrammaticIdentity {
                     organisation,
@@ -322,9 +376,37 @@ impl World {
                 },
                 expires_at: None,
                 kind: None,
-                conditions: None,
+                conditions: self
+                    .conditions
+                    .iter()
+                    .find(|(of, _)| *of == number)
+                    .map(|(_, which)| TRUST_CONDITIONS[*which].0.to_owned()),
             };
             make(change, false);
+        }
+        let [of_trust, of_session] = &self.session;
+        make(
+            Change::CreateTrust {
+                id: "assumed".into(),
+                trustor: ROLE.into(),
+                trustee: PRINCIPALS[0].into(),
+                policies: inputs(std::slice::from_ref(of_trust)),
+                expires_at: None,
+                kind: None,
+                conditions: None,
+            },
+            true,
+        );
+        if !of_session.is_empty() {
+            make(
+                Change::CreatePolicy {
+                    organisation: "a".into(),
+                    id: "session".into(),
+                    name: None,
+                    document: document(of_session, "Resources").into(),
+                },
+                true,
+            );
         }
         for (path, lines) in DATABASES.iter().zip(&self.resource_policies) {
             if !lines.is_empty() {
@@ -366,12 +448,38 @@ impl World {
     }
 }
 
+/// The session of the role: opened by `p`, with the policy `policy/session` if there is one.
+pub(crate) fn role_session(directory: &Directory) -> Session {
+    let named = "org/a/policy/session";
+    let policies = directory
+        .policy_at(named)
+        .map(|_| SessionPolicy::Named(named.into()));
+    let at = UnixMillis(1);
+    let session = TemporarySession {
+        id: "KWTKAAAAAAAAAAAAAAAA".into(),
+        principal: ROLE.into(),
+        name: "test".into(),
+        issued: at,
+        expires: UnixMillis(3_600_001),
+        revision: directory.revision(),
+        trust: Some("org/a/trust/assumed".into()),
+        policies: policies.into_iter().collect(),
+        tags: Default::default(),
+        transitive_tags: Vec::new(),
+        source_identity: None,
+        mfa: None,
+        origins: Vec::new(),
+    };
+    directory.session_of(&Arc::new(session), at).unwrap()
+}
+
+/// A session of each principal, of nobody, and of the role.
 pub(crate) fn sessions(directory: &Directory) -> Vec<Session> {
     let known = PRINCIPALS
         .iter()
         .map(|path| directory.identity_at(path).unwrap());
     known
         .map(Session::of_identity)
-        .chain([Session::unauthenticated()])
+        .chain([Session::unauthenticated(), role_session(directory)])
         .collect()
 }

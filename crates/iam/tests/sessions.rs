@@ -1,0 +1,350 @@
+//! `corpus/sessions/` by the evaluator and by the decision table.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keyward_commands::{Touched, resolve};
+use keyward_iam::{
+    AssumeRole, Backend, Call, Change, ChangeContext, Directory, Kind, Outcome, PathParts,
+    PolicyInput, PolicyText, Request, Session, SessionPolicy, TemporarySession, UnixMillis,
+};
+use keyward_policy::Touch;
+
+const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
+
+/// One line and what is indented below it.
+struct Step {
+    number: usize,
+    line: String,
+    below: Vec<(usize, String)>,
+}
+
+impl Step {
+    fn document(&self) -> Option<String> {
+        let text: Vec<&str> = self.below.iter().map(|(_, line)| &**line).collect();
+        (!text.is_empty()).then(|| text.join("\n"))
+    }
+}
+
+/// Lines by their indentation: what is deeper belongs to what is above.
+fn steps(lines: &[(usize, String)]) -> Vec<Step> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut steps: Vec<Step> = Vec::new();
+    let first = lines.first().map_or(0, |(_, line)| indent(line));
+    for (number, line) in lines {
+        if indent(line) > first
+            && let Some(step) = steps.last_mut()
+        {
+            step.below.push((*number, line.clone()));
+        } else {
+            steps.push(Step {
+                number: *number,
+                line: line.trim().to_owned(),
+                below: Vec::new(),
+            });
+        }
+    }
+    steps
+}
+
+struct World {
+    directory: Directory,
+    trusts: HashMap<(String, String), String>,
+    sessions: HashMap<String, Arc<TemporarySession>>,
+}
+
+fn organisation(path: &str) -> String {
+    PathParts::of(path)
+        .unwrap()
+        .organisation
+        .unwrap()
+        .to_owned()
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            directory: Directory::empty(),
+            trusts: HashMap::new(),
+            sessions: HashMap::new(),
+        };
+        let (id, name) = ("owner".into(), None);
+        assert!(world.make(&Change::CreateUser { id, name }));
+        world
+    }
+
+    fn make(&mut self, change: &Change) -> bool {
+        match self.directory.apply(change, &ChangeContext::system(NOW)) {
+            Ok(applied) => {
+                self.directory = applied.directory;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The change that a line says, if it says one.
+    fn change(&self, line: &str, document: Option<String>) -> Option<Change> {
+        let policies: Vec<PolicyInput> = document
+            .iter()
+            .cloned()
+            .map(PolicyInput::Document)
+            .collect();
+        let text = || PolicyText::from(document.clone().expect("a document"));
+        let (verb, rest) = line.split_once(' ').unwrap();
+        let after = |word: &str| rest.strip_prefix(word).map(str::trim).map(str::to_owned);
+        Some(match verb {
+            "organisation" => Change::CreateOrganisation {
+                id: rest.into(),
+                name: None,
+                owner: "user/owner".into(),
+                account: format!("{:012}", self.directory.revision()),
+                administrator: None,
+            },
+            "user" => Change::CreateUser {
+                id: rest.into(),
+                name: None,
+            },
+            "identity" => {
+                let parts = PathParts::of(rest).unwrap();
+                let (organisation, id, name) = (organisation(rest), parts.id.to_owned(), None);
+                match parts.kind {
+                    Kind::Role => Change::CreateRole {
+                        organisation,
+                        id,
+                        name,
+                        description: None,
+                        max_session_seconds: None,
+                    },
+                    Kind::Group => Change::CreateGroup {
+                        organisation,
+                        id,
+                        name,
+                    },
+                    _ => Change::CreateProgrammaticIdentity {
+                        organisation,
+                        id,
+                        name,
+                    },
+                }
+            }
+            "member" => {
+                let (path, user) = rest.split_once(" of ").unwrap();
+                Change::CreateOrganisationUser {
+                    organisation: organisation(path),
+                    id: PathParts::of(path).unwrap().id.to_owned(),
+                    name: None,
+                    user: Some(user.to_owned()),
+                    invitation: None,
+                }
+            }
+            "database" => Change::CreateDatabase {
+                organisation: organisation(rest),
+                id: PathParts::of(rest).unwrap().id.to_owned(),
+                name: None,
+                backend: Backend::Embedded,
+            },
+            "trust" => {
+                let (ends, conditions) = match rest.split_once(" if ") {
+                    Some((ends, conditions)) => (ends, Some(conditions.to_owned())),
+                    None => (rest, None),
+                };
+                let (trustor, trustee) = ends.split_once(" -> ").unwrap();
+                let key = (trustor.to_owned(), trustee.to_owned());
+                match self.trusts.get(&key) {
+                    Some(path) => Change::UpdateTrust {
+                        path: path.clone(),
+                        policies: Some(policies),
+                        expires_at: None,
+                        conditions: Some(conditions),
+                    },
+                    None => Change::CreateTrust {
+                        id: format!("t{}", self.trusts.len()),
+                        trustor: key.0,
+                        trustee: key.1,
+                        policies,
+                        expires_at: None,
+                        kind: None,
+                        conditions,
+                    },
+                }
+            }
+            "policy" => Change::PutResourcePolicy {
+                path: after("on")?,
+                document: text(),
+            },
+            "boundary" => Change::PutBoundary {
+                identity: after("of")?,
+                policies,
+            },
+            "guardrails" => Change::PutGuardrails {
+                organisation: after("of")?,
+                policies,
+            },
+            "delete" => Change::DeleteTrust { path: rest.into() },
+            _ => return None,
+        })
+    }
+
+    /// A session by name, or of an identity by path.
+    fn session(&self, name: &str, mfa: bool) -> Session {
+        let session = match self.sessions.get(name) {
+            Some(temporary) => self.directory.session_of(temporary, NOW).unwrap(),
+            None if name == "unauthenticated" => Session::unauthenticated(),
+            None => Session::of_identity(self.directory.identity_at(name).unwrap()),
+        };
+        Session {
+            mfa: if mfa { Some(NOW) } else { session.mfa },
+            ..session
+        }
+    }
+
+    fn assume(&self, text: &str, document: Option<String>) -> Option<TemporarySession> {
+        let (caller, rest) = text.split_once(" assumes ").unwrap();
+        let mut words = rest.split_whitespace();
+        let mut ask = AssumeRole {
+            role: words.next().unwrap().to_owned(),
+            session_name: "session".to_owned(),
+            ..AssumeRole::default()
+        };
+        let mut mfa = false;
+        for word in words {
+            let (option, value) = word.split_once('=').unwrap_or((word, ""));
+            let value = value.to_owned();
+            match option {
+                "mfa" => mfa = true,
+                "external_id" => ask.external_id = Some(value),
+                "name" => ask.session_name = value,
+                "source" => ask.source_identity = Some(value),
+                tag => {
+                    let key = tag.strip_prefix("tag.").expect("a known option");
+                    ask.tags.insert(key.to_owned(), value);
+                }
+            }
+        }
+        ask.policies = document
+            .into_iter()
+            .map(|text| SessionPolicy::Text(text.into()))
+            .collect();
+        let id = format!("KWTK{:016}", self.sessions.len());
+        let caller = self.session(caller, mfa);
+        let assumed = self.directory.assume_role(&caller, &ask, &id, NOW);
+        assumed.ok().map(|assumed| assumed.session)
+    }
+
+    fn run(&mut self, step: &Step, place: &str) {
+        let line = &*step.line;
+        if let Some(rest) = line.strip_prefix("refused ") {
+            let change = self.change(rest, step.document()).expect(place);
+            assert!(!self.make(&change), "{place}: must be refused");
+        } else if let Some(rest) = line.strip_prefix("no session ") {
+            let found = self.assume(rest, step.document());
+            assert!(found.is_none(), "{place}: must be denied: {found:?}");
+        } else if let Some(rest) = line.strip_prefix("session ") {
+            let (name, rest) = rest.split_once(" = ").unwrap();
+            let found = self.assume(rest, step.document());
+            let found = found.unwrap_or_else(|| panic!("{place}: must be allowed"));
+            self.sessions.insert(name.to_owned(), Arc::new(found));
+        } else if let Some(name) = line.strip_prefix("ended ") {
+            let found = self.directory.session_of(&self.sessions[name], NOW);
+            assert!(found.is_err(), "{place}: must have ended");
+        } else if let Some(rest) = line.strip_prefix("as ") {
+            let (who, database) = rest.split_once(" on ").unwrap();
+            let (who, mfa) = match who.split_once(' ') {
+                Some((who, "mfa")) => (who, true),
+                _ => (who, false),
+            };
+            let session = self.session(who, mfa);
+            for case in steps(&step.below) {
+                let place = format!("{place}, line {}: {}", case.number, case.line);
+                self.decide(&session, database, &case, &place);
+            }
+        } else {
+            let change = self.change(line, step.document()).expect(place);
+            assert!(self.make(&change), "{place}: breaks a rule: {change:?}");
+            if let Change::CreateTrust {
+                id,
+                trustor,
+                trustee,
+                ..
+            } = change
+            {
+                let path = format!("org/{}/trust/{id}", organisation(&trustor));
+                self.trusts.insert((trustor, trustee), path);
+            }
+        }
+    }
+
+    fn decide(&self, session: &Session, database: &str, case: &Step, place: &str) {
+        let directory = &self.directory;
+        if let Some(rest) = case.line.strip_prefix("may ") {
+            let (rest, wanted) = match rest.strip_prefix("not ") {
+                Some(rest) => (rest, false),
+                None => (rest, true),
+            };
+            let change = self.change(rest, case.document()).expect(place);
+            let found = directory.authorise_change(session, &change, NOW);
+            assert_eq!(found.is_ok(), wanted, "{place}: {found:?}");
+            return;
+        }
+        let (outcome, rest) = case.line.split_once(' ').unwrap();
+        let expected = match outcome {
+            "allow" => Outcome::Allow,
+            "explicit_deny" => Outcome::ExplicitDeny,
+            "implicit_deny" => Outcome::ImplicitDeny,
+            _ => panic!("{place}: no such outcome"),
+        };
+        if let Some((action, resource)) = rest.split_once(" on ") {
+            let action = keyward_commands::action(action).expect(place);
+            let found = directory.decide(session, action, resource, &Touch::None, NOW);
+            assert_eq!(found.outcome, expected, "{place}: {}", found.message);
+            return;
+        }
+        let words: Vec<&[u8]> = rest.split(' ').map(str::as_bytes).collect();
+        let ix = directory.database_at(database).expect(place);
+        let call = Call::at(NOW);
+        let found = directory.decide_command(session, ix, &words[..], false, &call);
+        assert_eq!(found.outcome, expected, "{place}: {}", found.message);
+        let request = Request {
+            command: resolve(&words[..]).unwrap(),
+            words: &words[..],
+            bytes: b"",
+            call,
+        };
+        let table = directory.table(session, ix, false, NOW);
+        let permitted = table.authorize(&request, &mut Touched::default()).is_ok();
+        assert_eq!(permitted, expected == Outcome::Allow, "{place}: the table");
+    }
+}
+
+#[test]
+fn every_case_is_decided_as_it_says() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus/sessions");
+    let mut cases = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(n, line)| (n + 1, line.to_owned()));
+        let lines: Vec<(usize, String)> = lines
+            .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+            .collect();
+        let mut world = World::new();
+        for step in steps(&lines) {
+            let place = format!("{name}, line {}: {}", step.number, step.line);
+            world.run(&step, &place);
+            cases += 1;
+        }
+    }
+    assert!(cases > 20, "{cases} lines");
+}
