@@ -115,6 +115,7 @@ impl SessionFacts {
         path: &str,
     ) {
         let id = path.rsplit('/').next().unwrap_or(path);
+        let session = self.temporary.name.clone();
         let mut note = |fact: Fact, name: &str| {
             self.vendor_names.push((dialect, fact, name.into()));
         };
@@ -122,11 +123,21 @@ impl SessionFacts {
             note(Fact::PrincipalArn, &arn);
         }
         note(Fact::PrincipalAccount, &account);
-        note(Fact::UserId, id);
+        let is_role = path.contains("/role/");
+        match session
+            .as_deref()
+            .filter(|_| is_role && dialect == Dialect::Aws)
+        {
+            Some(session) => note(Fact::UserId, &format!("{id}:{session}")),
+            None => note(Fact::UserId, id),
+        }
         if dialect == Dialect::Aws {
-            note(Fact::Username, id);
+            if !is_role {
+                note(Fact::Username, id);
+            }
             let kind = match path {
                 "unauthenticated" => "Anonymous",
+                _ if is_role => "AssumedRole",
                 path if path.starts_with("org/") && !path[4..].contains('/') => "Account",
                 _ => "User",
             };
@@ -136,6 +147,11 @@ impl SessionFacts {
             let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
             self.tag_pairs = self.resource_tags.iter().map(pair).collect();
         }
+    }
+
+    /// The name of the session, if it is one of temporary credentials.
+    pub(crate) fn session_name(&self) -> Option<&str> {
+        self.temporary.name.as_deref()
     }
 
     /// Whether moments come from a list and not from a clock.
@@ -243,6 +259,8 @@ fn tag_value<'a>(tags: &'a Tags, tag: &str, dialect: Dialect) -> Found<'a> {
 pub(crate) struct Temporary {
     /// Whether the session has some, or is a person's login.
     is_some: bool,
+    /// The name of a role's session.
+    name: Option<Box<str>>,
     tags: Tags,
     /// Tags that the request gives.
     asked_tags: Tags,
@@ -260,6 +278,7 @@ impl Temporary {
         };
         if let Some(temporary) = &session.temporary {
             found.tags = Tags::unchecked(&temporary.tags);
+            found.name = Some(temporary.name.as_str().into());
         }
         if let Some(token) = &session.token {
             let issuer = token.issuer.trim_start_matches("https://");

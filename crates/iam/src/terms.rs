@@ -172,7 +172,8 @@ impl Grounds {
         let path = &self.nodes[node].path;
         // A resource policy's documents are of the resource's organisation.
         let account = self.account(dialect, organisation(&self.resource), organisation(path));
-        VendorPrincipal::of_identity(dialect, path, account, None)
+        let session = self.facts.session_name().filter(|_| node == 0);
+        VendorPrincipal::of_identity(dialect, path, account, session)
     }
 
     /// Whether a statement of a vendor's resource policy names a node.

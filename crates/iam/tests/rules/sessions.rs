@@ -591,6 +591,39 @@ fn a_document_of_a_vendor_on_a_role() {
 }
 
 #[test]
+fn vendors_name_a_role_and_its_sessions() {
+    let mut world = World::with_role();
+    world.ok(&assumable("ci", DEPLOYER, CI, None));
+    world.ok(&Change::DeleteTrust {
+        path: "org/acme/trust/deployer".into(),
+    });
+    let cases = [
+        ("arn:aws:iam::000000000001:role/deployer", true),
+        (
+            "arn:aws:sts::000000000001:assumed-role/deployer/build-17",
+            true,
+        ),
+        (
+            "arn:aws:sts::000000000001:assumed-role/deployer/other",
+            false,
+        ),
+        ("arn:aws:iam::000000000001:user/ci", false),
+    ];
+    for (principal, may) in cases {
+        world.ok(&Change::PutResourcePolicy {
+            path: MAIN.into(),
+            document: PolicyText::from(
+                format!(
+                    r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"kvdb:*","Resource":"*"}}]}}"#
+                ),
+            ),
+        });
+        let session = world.session(&world.assumed(&world.ci(), &ask()));
+        assert_eq!(world.runs(&session, &["GET", "k"]), may, "{principal}");
+    }
+}
+
+#[test]
 fn tokens_are_looked_at_by_their_claims() {
     let facts = TokenFacts {
         issuer: "https://token.actions.githubusercontent.com".into(),
