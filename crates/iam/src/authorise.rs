@@ -449,7 +449,8 @@ impl Directory {
         let Some(trustee) = self.identity(trust.trustee) else {
             return false;
         };
-        leaves_organisation
+        // One that waits gives nothing yet: its trustee's side declines it.
+        (leaves_organisation || !trust.accepted)
             && (session.principal == Principal::Identity(trust.trustee)
                 || self
                     .decide_named(session, &needs("iam:DeleteTrust", &*trustee.path), at)

@@ -649,3 +649,88 @@ fn a_trust_of_another_organisation_waits_for_its_trustee() {
     );
     assert_eq!(refused.status, 422, "{}", refused.body);
 }
+
+#[test]
+fn a_role_is_made_changed_and_deleted() {
+    let world = World::start();
+    let url = "/v1/org/dev/role";
+    let made = world.admin("POST", url, &json!({ "id": "deployer", "description": "CI" }));
+    assert_eq!((&made["max_session_seconds"], &made["kind"]), (&json!(3600), &json!("role")));
+    assert!(made["created"]["by"].is_string() && made["created"]["at"].is_string());
+    let one = "/v1/org/dev/role/deployer";
+    let changed = world.admin("PATCH", one, &json!({ "max_session_seconds": 900 }));
+    assert_eq!((&changed["max_session_seconds"], &changed["description"]), (&json!(900), &json!("CI")));
+    let changed = world.admin("PATCH", one, &json!({ "description": null }));
+    assert_eq!(changed.get("description").unwrap_or(&Value::Null), &Value::Null);
+    world.admin("PATCH", one, &json!({ "name": "Deployer" }));
+    for body in [
+        r#"{}"#,
+        r#"{"max_session_seconds":899}"#,
+        r#"{"max_session_seconds":43201}"#,
+        r#"{"name":"x","max_session_seconds":900}"#,
+        r#"{"seconds":900}"#,
+    ] {
+        assert_eq!(world.call(&world.admin, "PATCH", one, body).status, 422, "{body}");
+    }
+    let trust = json!({ "id": "assume", "trustor": "role/deployer", "trustee": "programmatic_identity/worker",
+        "conditions": { "StringEquals": { "keyward:ExternalId": "42" } } });
+    let made = world.admin("POST", "/v1/org/dev/trust", &trust);
+    assert_eq!(made["trust_kind"], "assumable", "{made}");
+    assert_eq!(made["conditions"], trust["conditions"]);
+    let cleared = world.admin("PATCH", "/v1/org/dev/trust/assume", &json!({ "conditions": null }));
+    assert_eq!(cleared.get("conditions").unwrap_or(&Value::Null), &Value::Null);
+    let kept = world.call(&world.admin, "DELETE", one, "");
+    assert_eq!((kept.status, &kept.body["code"]), (409, &json!("delete_conflict")));
+    assert_eq!(kept.body["dependents"], json!(["org/dev/trust/assume"]));
+    world.admin("DELETE", &format!("{one}?cascade=true"), &Value::Null);
+    assert_eq!(world.call(&world.admin, "GET", one, "").status, 404);
+}
+
+#[test]
+fn members_come_and_go() {
+    let world = World::start();
+    world.admin("POST", "/v1/org/dev/group", &json!({ "id": "team" }));
+    let url = "/v1/org/dev/group/team/member";
+    let member = json!({ "member": "programmatic_identity/worker" });
+    let made = world.admin("POST", url, &member);
+    assert_eq!((&made["trust_kind"], &made["accepted"]), (&json!("membership"), &json!(true)));
+    let list = world.admin("GET", url, &Value::Null);
+    assert_eq!(list["items"][0]["member"], "org/dev/programmatic_identity/worker");
+    assert_eq!(list["items"][0]["trust"], made["path"]);
+    assert_eq!(world.call(&world.worker, "GET", url, "").status, 404);
+    let gone = format!("{url}/programmatic_identity/worker");
+    assert!([403, 404].contains(&world.call(&world.worker, "DELETE", &gone, "").status));
+    world.admin("DELETE", &gone, &Value::Null);
+    assert_eq!(world.call(&world.admin, "DELETE", &gone, "").status, 404);
+    assert_eq!(world.admin("GET", url, &Value::Null)["items"], json!([]));
+}
+
+#[test]
+fn people_are_invited_with_a_token_that_is_shown_once() {
+    let world = World::start();
+    let url = "/v1/org/dev/org_user";
+    let made = world.admin("POST", url, &json!({ "id": "bob", "email": "bob@example.com" }));
+    let token = made["invitation_token"].as_str().unwrap().to_owned();
+    assert!(made["invitation_url"].as_str().unwrap().ends_with(&token));
+    assert_eq!(made["invitation"]["email"], "bob@example.com");
+    let shown = world.admin("GET", &format!("{url}/bob"), &Value::Null).to_string();
+    assert!(!shown.contains(&token) && !shown.contains("token_hash"), "{shown}");
+    let again = world.admin("POST", &format!("{url}/bob/invite"), &json!({ "valid_seconds": 60 }));
+    assert_ne!(again["invitation_token"], json!(token));
+    let pending = world.admin("POST", url, &json!({ "id": "eve", "user": "user/heir" }));
+    assert!(pending.get("invitation_token").is_none());
+    let waiting = world.admin("GET", "/v1/org/dev/trust?pending=true", &Value::Null);
+    assert_eq!(waiting["items"][0]["trustee"], "user/heir", "{waiting}");
+    for body in [
+        r#"{"id":"x","email":"nobody"}"#,
+        r#"{"id":"x","valid_seconds":59}"#,
+        r#"{"id":"x","valid_seconds":99999999999}"#,
+        r#"{"id":"x","user":"user/heir","email":"a@b"}"#,
+        r#"{"id":"A/B"}"#,
+    ] {
+        assert_eq!(world.call(&world.admin, "POST", url, body).status, 422, "{body}");
+    }
+    let kept = world.call(&world.admin, "DELETE", &format!("{url}/eve"), "");
+    assert_eq!(kept.status, 409, "{}", kept.body);
+    world.admin("DELETE", &format!("{url}/eve?cascade=true"), &Value::Null);
+}

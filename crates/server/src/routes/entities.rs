@@ -21,7 +21,7 @@ pub(super) const ID: (&str, &str, &str) = (
 pub(super) const NAME: (&str, &str, &str) = ("name", "string?", "what people call it");
 pub(super) const NEW_NAME: (&str, &str, &str) =
     ("name", "string?", "its new name; null takes it away");
-const CASCADE: (&str, &str, &str) = ("cascade", "boolean", "whether its trusts are deleted, too");
+pub(super) const CASCADE: (&str, &str, &str) = ("cascade", "boolean", "whether its trusts are deleted, too");
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all =
         vec![get("/v1/user/{id}", describe).tells("Shows a user.", "iam:DescribeUser on it")];
@@ -235,6 +235,9 @@ pub(super) async fn list(call: Call, target: Target) -> Result<Response, Problem
         Some(Kind::Database) => (Kind::Database, "kvdb:List"),
         Some(Kind::Policy) => (Kind::Policy, "iam:ListPolicy"),
         Some(Kind::Group) => (Kind::Group, "iam:ListGroup"),
+        Some(Kind::Role) => (Kind::Role, "iam:ListRole"),
+        Some(Kind::OrganisationUser) => (Kind::OrganisationUser, "iam:ListOrgUser"),
+        Some(Kind::IdentityProvider) => (Kind::IdentityProvider, "iam:ListIdentityProvider"),
         _ => (Kind::ProgrammaticIdentity, "iam:ListProgrammaticIdentity"),
     };
     call.list(action, organisation)?;
@@ -283,12 +286,12 @@ async fn create_group(
 }
 
 #[derive(Deserialize)]
-struct Cascade {
+pub(super) struct Cascade {
     #[serde(default)]
     cascade: bool,
 }
 
-async fn delete_identity(
+pub(super) async fn delete_identity(
     call: Call,
     target: Target,
     Query(query): Query<Cascade>,

@@ -28,6 +28,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         "/v1/org/{organisation}/kvdb/{id}/resource_policy",
         "/v1/org/{organisation}/programmatic_identity/{id}/resource_policy",
         "/v1/org/{organisation}/group/{id}/resource_policy",
+        "/v1/org/{organisation}/role/{id}/resource_policy",
+        "/v1/org/{organisation}/org_user/{id}/resource_policy",
+        "/v1/org/{organisation}/identity_provider/{id}/resource_policy",
     ] {
         all.extend([
             get(path, get_resource_policy).tells(
@@ -55,6 +58,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         "/v1/org/{organisation}/boundary",
         "/v1/org/{organisation}/programmatic_identity/{id}/boundary",
         "/v1/org/{organisation}/group/{id}/boundary",
+        "/v1/org/{organisation}/role/{id}/boundary",
+        "/v1/org/{organisation}/org_user/{id}/boundary",
     ] {
         all.extend([
             get(path, get_boundary)
@@ -157,6 +162,8 @@ async fn get_boundary(call: Call, target: Target) -> Result<Response, Problem> {
     let action = match PathParts::of(path).map(|parts| parts.kind) {
         Some(Kind::Organisation) => "org:Describe",
         Some(Kind::Group) => "iam:DescribeGroup",
+        Some(Kind::Role) => "iam:DescribeRole",
+        Some(Kind::OrganisationUser) => "iam:DescribeOrgUser",
         _ => "iam:DescribeProgrammaticIdentity",
     };
     call.read(action, path)?;

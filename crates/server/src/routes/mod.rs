@@ -18,10 +18,12 @@ mod decisions;
 mod entities;
 mod keys;
 mod limits;
+mod members;
 mod operations;
 mod organisations;
 mod policies;
 mod questions;
+mod roles;
 mod state;
 mod tags;
 mod trusts;
@@ -143,6 +145,8 @@ methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE }
 pub fn endpoints() -> Vec<Endpoint> {
     let mut all = organisations::endpoints();
     all.extend(entities::endpoints());
+    all.extend(roles::endpoints());
+    all.extend(members::endpoints());
     all.extend(policies::endpoints());
     all.extend(keys::endpoints());
     all.extend(trusts::endpoints());

@@ -25,6 +25,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "iam:TagGroup on it",
         ),
         (
+            "/v1/org/{organisation}/role/{id}/tags",
+            "iam:TagRole on it",
+        ),
+        (
+            "/v1/org/{organisation}/org_user/{id}/tags",
+            "iam:TagOrgUser on it",
+        ),
+        (
+            "/v1/org/{organisation}/identity_provider/{id}/tags",
+            "iam:TagIdentityProvider on it",
+        ),
+        ("/v1/user/{id}/tags", "iam:TagUser on it"),
+        (
             "/v1/org/{organisation}/kvdb/{id}/tags",
             "iam:TagDatabase on it",
         ),

@@ -4,7 +4,7 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use keyward_iam::{Change, PathParts, UnixMillis, full_path};
+use keyward_iam::{Change, PathParts, TrustKind, UnixMillis, full_path};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,7 +14,18 @@ use crate::api::Call;
 use crate::body::Body;
 use crate::policies::policy_inputs;
 use crate::problem::Problem;
+use crate::show;
 
+const KIND: (&str, &str, &str) = (
+    "kind",
+    "string?",
+    "`standing` or `assumable`; left out: of a role assumable, of a group a membership, else standing",
+);
+const CONDITIONS: (&str, &str, &str) = (
+    "conditions",
+    "any?",
+    "a `Conditions` object of the native dialect that must hold for the trust to count; null: none",
+);
 const ALL: &str = "/v1/org/{organisation}/trust";
 const ONE: &str = "/v1/org/{organisation}/trust/{id}";
 const POLICIES: (&str, &str, &str) = (
@@ -22,7 +33,7 @@ const POLICIES: (&str, &str, &str) = (
     "array?",
     "documents or {\"policy\": \"policy/<id>\"}, read as one list of statements",
 );
-const EXPIRES_AT: (&str, &str, &str) = (
+pub(super) const EXPIRES_AT: (&str, &str, &str) = (
     "expires_at",
     "string?",
     "when it ends: RFC 3339, or milliseconds since 1970; null: never",
@@ -36,14 +47,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "iam:ListTrust on org/<organisation>",
             )
             .lists()
-            .asks(&[(
-                "incoming",
-                "boolean",
-                "those instead whose trustee is of the organisation",
-            )]),
+            .asks(&[
+                (
+                    "incoming",
+                    "boolean",
+                    "those instead whose trustee is of the organisation",
+                ),
+                ("pending", "boolean", "only those that wait for their trustee"),
+            ]),
+        get("/v1/user/{id}/trust", of_user)
+            .tells(
+                "Lists the trusts in a user: memberships, ownership, and what waits for acceptance.",
+                "iam:DescribeUser on it",
+            )
+            .lists(),
         post(ALL, create)
             .tells(
-                "Creates a standing trust. It waits until the trustee's side accepts, unless the caller may.",
+                "Creates a trust. It waits until the trustee's side accepts, unless the caller may.",
                 "iam:CreateTrust on the trustor; accepted at once with iam:AcceptTrust on the trustee",
             )
             .takes(&[
@@ -52,6 +72,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("trustee", "string", "who may act as the trustor"),
                 POLICIES,
                 EXPIRES_AT,
+                KIND,
+                CONDITIONS,
             ])
             .creates(),
         get(ONE, super::entities::describe).tells(
@@ -60,19 +82,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
         put(ONE, update)
             .tells(
-                "Replaces the policies or the expiry of a trust; what is left out stays.",
+                "Replaces the policies, the conditions or the expiry of a trust; what is left out stays.",
                 "iam:UpdateTrust on its trustor",
             )
-            .takes(&[POLICIES, EXPIRES_AT]),
+            .takes(&[POLICIES, EXPIRES_AT, CONDITIONS]),
         patch(ONE, update)
             .tells(
-                "Replaces the policies or the expiry of a trust; what is left out stays.",
+                "Replaces the policies, the conditions or the expiry of a trust; what is left out stays.",
                 "iam:UpdateTrust on its trustor",
             )
-            .takes(&[POLICIES, EXPIRES_AT]),
+            .takes(&[POLICIES, EXPIRES_AT, CONDITIONS]),
         delete(ONE, remove).tells(
             "Ends a trust.",
             "iam:DeleteTrust on its trustor; a trustee may leave an organisation",
+        ),
+        post("/v1/org/{organisation}/trust/{id}/decline", decline).tells(
+            "Declines a trust that waits, for its trustee; or leaves an organisation.",
+            "iam:DeleteTrust on its trustor or, while it waits, on its trustee; a trustee may decline by itself",
         ),
         post("/v1/org/{organisation}/trust/{id}/accept", accept).tells(
             "Accepts a trust for its trustee.",
@@ -85,6 +111,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 struct Incoming {
     #[serde(default)]
     incoming: bool,
+    #[serde(default)]
+    pending: bool,
 }
 
 async fn list(
@@ -109,16 +137,34 @@ async fn list(
             } else {
                 trust.trustor
             };
-            own.is_some() && of_organisation(side) == own
+            own.is_some()
+                && of_organisation(side) == own
+                && !(query.pending && trust.accepted)
         })
         .map(|(_, trust)| trust.path.to_string())
         .collect();
     Ok(call.list_of_paths(paths, |path| super::entities::item(&call, path)))
 }
 
+async fn of_user(call: Call, target: Target) -> Result<Response, Problem> {
+    let user = target.of("trust");
+    call.read("iam:DescribeUser", user)?;
+    let directory = &call.directory;
+    let ix = directory.identity_at(user);
+    let trusts = directory.trusts().map(|(_, trust)| trust);
+    let paths: Vec<String> = trusts
+        .filter(|trust| Some(trust.trustee) == ix)
+        .map(|trust| trust.path.to_string())
+        .collect();
+    Ok(call.list_of_paths(paths, |path| {
+        let shown = || show::entity(directory, path);
+        call.sees(path).then(shown).flatten()
+    }))
+}
+
 /// An end in either of its forms; `Some(None)` is an explicit null.
 #[derive(Default)]
-struct ExpiresAt(Option<Option<UnixMillis>>);
+pub(super) struct ExpiresAt(pub(super) Option<Option<UnixMillis>>);
 
 impl<'de> Deserialize<'de> for ExpiresAt {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -151,6 +197,29 @@ struct Create {
     policies: Vec<Box<RawValue>>,
     #[serde(default)]
     expires_at: ExpiresAt,
+    kind: Option<Made>,
+    conditions: Option<Box<RawValue>>,
+}
+
+/// The kinds of trusts that somebody can ask for.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Made {
+    Standing,
+    Assumable,
+}
+
+/// A `Conditions` object: as JSON, or a string that holds its text.
+fn conditions(given: &RawValue) -> Result<Option<String>, Problem> {
+    let text = given.get();
+    if text == "null" {
+        return Ok(None);
+    }
+    if text.starts_with('"') {
+        let text = serde_json::from_str(text);
+        return text.map(Some).map_err(|error| Problem::malformed(error.to_string()));
+    }
+    Ok(Some(text.to_owned()))
 }
 
 fn inputs(policies: &[Box<RawValue>]) -> Result<Vec<keyward_iam::PolicyInput>, Problem> {
@@ -177,8 +246,14 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         trustee: full_path(&body.trustee, organisation),
         policies: inputs(&body.policies)?,
         expires_at: body.expires_at.0.flatten(),
-        kind: None,
-        conditions: None,
+        kind: body.kind.map(|kind| match kind {
+            Made::Standing => TrustKind::Standing,
+            Made::Assumable => TrustKind::Assumable,
+        }),
+        conditions: match &body.conditions {
+            None => None,
+            Some(given) => conditions(given)?,
+        },
     };
     call.change_and_show(change, &path, StatusCode::CREATED)
         .await
@@ -190,6 +265,15 @@ struct Update {
     policies: Option<Vec<Box<RawValue>>>,
     #[serde(default)]
     expires_at: ExpiresAt,
+    #[serde(default, deserialize_with = "written")]
+    conditions: Option<Box<RawValue>>,
+}
+
+/// A field with its value, null included.
+fn written<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<Response, Problem> {
@@ -199,7 +283,7 @@ async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<
         path: path.clone(),
         policies,
         expires_at: body.expires_at.0,
-        conditions: None,
+        conditions: body.conditions.as_deref().map(conditions).transpose()?,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }
@@ -207,6 +291,12 @@ async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<
 async fn accept(call: Call, target: Target) -> Result<Response, Problem> {
     let path = target.of("accept").to_owned();
     let change = Change::AcceptTrust { path: path.clone() };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+async fn decline(call: Call, target: Target) -> Result<Response, Problem> {
+    let path = target.of("decline").to_owned();
+    let change = Change::DeleteTrust { path: path.clone() };
     call.change_and_show(change, &path, StatusCode::OK).await
 }
 

@@ -58,6 +58,10 @@ impl World {
             id: "owner".into(),
             name: None,
         });
+        make(Change::CreateUser {
+            id: "heir".into(),
+            name: None,
+        });
         make(Change::CreateOrganisation {
             id: "dev".into(),
             name: None,

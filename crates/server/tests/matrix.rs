@@ -1,0 +1,377 @@
+//! Who gets which answer from which call: `matrix.txt`, which names every call.
+//!
+//! The rule is short: without a credential 401; what is not the caller's organisation's is not found;
+//! whoever may do everything is served, whoever may read is served what reads, and everybody else is
+//! refused, in the own organisation with 403 or, where a thing is looked at, with 404. What differs
+//! from the rule stands in `matrix-exceptions.txt` with its reason; that list may only shrink.
+//!
+//! After a change of the table of calls: `KEYWARD_WRITE_MATRIX=1 cargo test -p keyward-server --test matrix`,
+//! and look at what changed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use keyward_auth::AccessKeySecret;
+use keyward_server::routes::{Endpoint, endpoints};
+use serde_json::{Map, Value, json};
+use support::{World, basic};
+
+const MATRIX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/matrix.txt");
+const EXCEPTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/matrix-exceptions.txt");
+
+/// So many exceptions are left: lower it with every one that goes.
+const MOST_EXCEPTIONS: usize = 1000;
+
+/// The columns: the organisation's administrator, one who may read identities and
+/// policies (`IamReadOnly`), a member with `kvdb:Describe` on `kvdb/main`, the administrator of
+/// another organisation, nobody, and a key that is disabled.
+const IDENTITIES: [&str; 6] = ["admin", "reader", "member", "other", "nobody", "disabled"];
+
+struct Callers {
+    world: World,
+    logins: BTreeMap<&'static str, String>,
+}
+
+fn key_of(world: &World, organisation: &str, identity: &str) -> AccessKeySecret {
+    let url = format!("/v1/org/{organisation}/programmatic_identity/{identity}/access_key");
+    let key = world.admin("POST", &url, &json!({}));
+    AccessKeySecret::parse(key["secret_access_key"].as_str().unwrap()).unwrap()
+}
+
+fn login(key: &AccessKeySecret) -> String {
+    basic(key.key_id().as_str(), key.expose())
+}
+
+impl Callers {
+    /// An organisation with one of everything, and another one.
+    fn new() -> Self {
+        let world = World::start();
+        let make = |method: &str, path: &str, body: Value| world.admin(method, path, &body);
+        let identity = "/v1/org/dev/programmatic_identity";
+        for id in ["reader", "member", "disabled", "fired"] {
+            make("POST", identity, json!({ "id": id }));
+        }
+        make("POST", "/v1/org/dev/group", json!({ "id": "team" }));
+        make(
+            "POST",
+            "/v1/org/dev/group/team/member",
+            json!({ "member": "programmatic_identity/worker", "id": "membership" }),
+        );
+        make("POST", "/v1/org/dev/role", json!({ "id": "deployer" }));
+        make(
+            "POST",
+            "/v1/org/dev/org_user",
+            json!({ "id": "bob", "email": "bob@example.com" }),
+        );
+        let reads = json!([{ "Effect": "Allow", "Actions": ["kvdb:@read"], "Resources": ["kvdb/main"] }]);
+        make(
+            "POST",
+            "/v1/org/dev/policy",
+            json!({ "id": "reads", "document": reads }),
+        );
+        make("PUT", "/v1/org/dev/policy/reads", json!({ "document": reads }));
+        let resource = json!([{ "Effect": "Allow", "Actions": ["iam:DescribeGroup"],
+                                "Identities": ["programmatic_identity/fired"] }]);
+        for path in ["", "/kvdb/main", "/programmatic_identity/worker", "/group/team",
+                     "/role/deployer", "/org_user/bob"] {
+            make("PUT", &format!("/v1/org/dev{path}/resource_policy"), resource.clone());
+        }
+        let trust = |id: &str, trustee: &str, policy: Value| {
+            let trustee = format!("programmatic_identity/{trustee}");
+            json!({ "id": id, "trustee": trustee, "policies": [policy] })
+        };
+        let describe = json!([{ "Effect": "Allow", "Actions": ["kvdb:Describe"], "Resources": ["kvdb/main"] }]);
+        let policy = json!({ "policy": "policy/reads" });
+        for body in [
+            trust("reader", "reader", json!({ "policy": "IamReadOnly" })),
+            trust("member", "member", describe),
+            trust("worker", "worker", policy),
+        ] {
+            make("POST", "/v1/org/dev/trust", body);
+        }
+        make("POST", "/v1/org", json!({ "id": "partner" }));
+        make("POST", "/v1/org/partner/programmatic_identity", json!({ "id": "boss" }));
+        let all = json!([[{ "Effect": "Allow", "Actions": ["*"], "Resources": ["**"] }]]);
+        make(
+            "POST",
+            "/v1/org/partner/trust",
+            json!({ "id": "boss", "trustee": "programmatic_identity/boss", "policies": all }),
+        );
+        let mut logins = BTreeMap::new();
+        logins.insert("admin", login(&world.admin));
+        logins.insert("reader", login(&key_of(&world, "dev", "reader")));
+        logins.insert("member", login(&key_of(&world, "dev", "member")));
+        logins.insert("other", login(&key_of(&world, "partner", "boss")));
+        let disabled = key_of(&world, "dev", "disabled");
+        let url = format!("{identity}/disabled/access_key/{}", disabled.key_id());
+        make("PATCH", &url, json!({ "status": "disabled" }));
+        logins.insert("disabled", login(&disabled));
+        // What made the other organisation has no more to say in it.
+        make("DELETE", "/v1/org/partner/trust/creator", Value::Null);
+        Self { world, logins }
+    }
+
+    fn ask(&self, identity: &str, method: &str, path: &str, body: &str) -> support::Answer {
+        let mut headers = vec![("content-type", "application/json")];
+        if let Some(login) = self.logins.get(identity) {
+            headers.push(("authorization", login));
+        }
+        self.world.send(&headers, method, path, body)
+    }
+}
+
+/// One call of an endpoint that somebody who may do everything is served with. Nothing is changed.
+struct Sample {
+    method: String,
+    path: String,
+    body: String,
+}
+
+fn id_of(kind: &str) -> &'static str {
+    match kind {
+        "kvdb" => "main",
+        "programmatic_identity" => "worker",
+        "group" => "team",
+        "role" => "deployer",
+        "org_user" => "bob",
+        "policy" => "reads",
+        "system" => "kvdb-read-only",
+        "trust" => "worker",
+        "user" => "owner",
+        _ => "x",
+    }
+}
+
+fn value_of(endpoint: &Endpoint, name: &str, kind: &str) -> Value {
+    let document = json!([{ "Effect": "Allow", "Actions": ["kvdb:@read"], "Resources": ["kvdb/main"] }]);
+    match name {
+        "id" => json!("fresh"),
+        "name" => json!("Fresh"),
+        "trustee" | "member" => json!("programmatic_identity/reader"),
+        "principal" => json!("programmatic_identity/worker"),
+        "request" => json!({ "command": ["GET", "k"], "database": "kvdb/main" }),
+        "document" => document,
+        "policies" => json!([document]),
+        "policy" if endpoint.path.ends_with("attach") => json!("KvdbReadOnly"),
+        "policy" => json!("policy/reads"),
+        "owner" => json!("user/heir"),
+        "status" => json!("disabled"),
+        "version" => json!(1),
+        "type" => json!("embedded"),
+        "tags" => json!({ "team": "x" }),
+        "database" => json!("kvdb/main"),
+        _ => match kind.trim_end_matches('?') {
+            "array" => json!([]),
+            "boolean" => json!(true),
+            "integer" => json!(1),
+            "object" => json!({}),
+            _ => json!("x"),
+        },
+    }
+}
+
+fn sample(world: &World, endpoint: &Endpoint) -> Sample {
+    let mut segments: Vec<String> = Vec::new();
+    for segment in endpoint.path.split('/') {
+        let before = segments.last().cloned().unwrap_or_default();
+        let value = match segment {
+            "{organisation}" => "dev".to_owned(),
+            "{key_id}" => world.worker.key_id().to_string(),
+            "{version}" => "1".to_owned(),
+            "{kind}" => "programmatic_identity".to_owned(),
+            "{member}" => "worker".to_owned(),
+            segment if segment.starts_with('{') => id_of(&before).to_owned(),
+            segment => segment.to_owned(),
+        };
+        segments.push(value);
+    }
+    let last = endpoint.path.rsplit('/').next().unwrap();
+    let mut query = Vec::new();
+    match last {
+        "access" => query.push("identity=programmatic_identity/worker"),
+        "who_can" => query.push("command=GET&resource=kvdb/main&key=k"),
+        _ => {}
+    }
+    let method = endpoint.method.to_string();
+    if method == "DELETE" && endpoint.path.ends_with("/kvdb/{id}") {
+        query.push("confirm=main");
+    }
+    if method == "DELETE" && matches!(last, "{id}") {
+        query.push("cascade=true");
+    }
+    if endpoint.changes() {
+        query.push("dry_run=true");
+    }
+    let mut path = segments.join("/");
+    if !query.is_empty() {
+        path = format!("{path}?{}", query.join("&"));
+    }
+    let body = match endpoint.body {
+        [] => String::new(),
+        [("", ..)] => json!([{ "Effect": "Allow", "Actions": ["iam:DescribeGroup"],
+                               "Identities": ["programmatic_identity/worker"] }])
+        .to_string(),
+        fields => {
+            let optional = fields.iter().all(|(_, kind, _)| kind.ends_with('?'));
+            let wanted = fields
+                .iter()
+                .enumerate()
+                .filter(|(at, (_, kind, _))| !kind.ends_with('?') || (optional && *at == 0));
+            let object: Map<String, Value> = wanted
+                .map(|(_, (name, kind, _))| ((*name).to_owned(), value_of(endpoint, name, kind)))
+                .collect();
+            Value::Object(object).to_string()
+        }
+    };
+    Sample { method, path, body }
+}
+
+/// What the rule says; none where it says nothing.
+fn rule(endpoint: &Endpoint, identity: &str) -> Option<u16> {
+    if endpoint.decided.starts_with("nothing") && !endpoint.decided.contains("credential") {
+        return (endpoint.method == "GET" && !endpoint.path.starts_with("/ui/")).then_some(200);
+    }
+    if ["nobody", "disabled"].contains(&identity) {
+        return Some(401);
+    }
+    if endpoint.decided.starts_with("nothing") {
+        return None;
+    }
+    let served = if endpoint.changes() { 200 } else { endpoint.status };
+    let reads = endpoint.method == "GET";
+    let of_organisation = endpoint.path.contains("{organisation}");
+    Some(match identity {
+        "admin" => served,
+        "reader" if reads => 200,
+        "other" if of_organisation => 404,
+        _ if reads && !endpoint.list => 404,
+        _ => 403,
+    })
+}
+
+#[test]
+fn every_call_answers_everybody_as_the_matrix_says() {
+    let callers = Callers::new();
+    let revision = callers.world.control.directory().revision();
+    let mut lines = Vec::new();
+    let mut exceptions = Vec::new();
+    for endpoint in endpoints() {
+        let sample = sample(&callers.world, &endpoint);
+        let mut line = format!("{:6} {}", sample.method, endpoint.path);
+        for identity in IDENTITIES {
+            let answer = callers.ask(identity, &sample.method, &sample.path, &sample.body);
+            let what = format!("{identity}: {} {}", sample.method, sample.path);
+            assert!(answer.status < 500, "{what}: {}", answer.body);
+            if answer.status >= 400 && sample.path.starts_with("/v1/") {
+                assert_eq!(answer.kind, "application/problem+json", "{what}");
+                assert_eq!(answer.body["status"], json!(answer.status), "{what}");
+                for field in ["type", "title", "detail", "code", "request_id"] {
+                    assert!(answer.body[field].is_string(), "{what}: {field}");
+                }
+            }
+            line += &format!(" {}", answer.status);
+            if rule(&endpoint, identity).is_some_and(|expected| expected != answer.status) {
+                exceptions.push(format!(
+                    "{} {} {identity} {}",
+                    sample.method, endpoint.path, answer.status
+                ));
+            }
+        }
+        lines.push(line);
+    }
+    assert_eq!(
+        callers.world.control.directory().revision(),
+        revision,
+        "a dry run changed something"
+    );
+    let head = format!("# call, then the answers to: {}\n", IDENTITIES.join(", "));
+    let text = format!("{head}{}\n", lines.join("\n"));
+    let known = std::fs::read_to_string(EXCEPTIONS).unwrap_or_default();
+    let reasons: BTreeMap<&str, &str> = known
+        .lines()
+        .filter_map(|line| line.split_once(" # "))
+        .collect();
+    if std::env::var_os("KEYWARD_WRITE_MATRIX").is_some() {
+        std::fs::write(MATRIX, &text).unwrap();
+        let listed = exceptions.iter().map(|line| {
+            let reason = reasons.get(line.as_str()).unwrap_or(&"TODO: why");
+            format!("{line} # {reason}\n")
+        });
+        std::fs::write(EXCEPTIONS, listed.collect::<String>()).unwrap();
+        return;
+    }
+    let checked_in = std::fs::read_to_string(MATRIX).unwrap_or_default();
+    for (found, expected) in text.lines().zip(checked_in.lines()) {
+        assert_eq!(found, expected, "see the head of matrix.rs");
+    }
+    assert_eq!(
+        text.lines().count(),
+        checked_in.lines().count(),
+        "a call is missing in matrix.txt: see the head of matrix.rs"
+    );
+    let listed: Vec<&str> = reasons.keys().copied().collect();
+    for line in &exceptions {
+        assert!(listed.contains(&line.as_str()), "not the rule: {line}");
+    }
+    for line in &listed {
+        assert!(exceptions.iter().any(|e| e == line), "no exception any more: {line}");
+    }
+    assert!(
+        exceptions.len() <= MOST_EXCEPTIONS,
+        "{} exceptions: their list may only shrink",
+        exceptions.len()
+    );
+    assert!(!known.contains("TODO"), "an exception needs its reason");
+}
+
+/// The answer of a call on a thing that is there and may not be seen is that of one that is not.
+#[test]
+fn what_may_not_be_seen_answers_like_what_is_not_there() {
+    let callers = Callers::new();
+    for endpoint in endpoints() {
+        if !endpoint.path.contains("{organisation}") {
+            continue;
+        }
+        let sample = sample(&callers.world, &endpoint);
+        let absent = sample.path.replacen("/org/dev", "/org/void", 1);
+        let there = callers.ask("other", &sample.method, &sample.path, &sample.body);
+        let gone = callers.ask("other", &sample.method, &absent, &sample.body);
+        let what = format!("{} {}", sample.method, sample.path);
+        assert_eq!(there.status, gone.status, "{what}: {} {}", there.body, gone.body);
+        if there.status < 400 {
+            continue;
+        }
+        let masked = |answer: &support::Answer| {
+            let mut body = answer.body.clone();
+            body["request_id"] = Value::Null;
+            body.to_string().replace("org/void", "org/dev")
+        };
+        assert_eq!(masked(&there), masked(&gone), "{what}");
+        let names = |answer: &support::Answer| {
+            let names = answer.headers.keys().map(ToString::to_string);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&there), names(&gone), "{what}");
+    }
+}
+
+/// Every call but those that say why not names an action of the catalogue.
+#[test]
+fn every_call_has_an_action() {
+    for endpoint in endpoints() {
+        let decided = endpoint.decided;
+        let has = decided
+            .split([' ', ',', ';'])
+            .any(|word| keyward_commands::action(word).is_some());
+        let open = ["nothing", "what shows"];
+        assert!(
+            has || open.iter().any(|word| decided.starts_with(word)),
+            "{} {}: {decided}",
+            endpoint.method,
+            endpoint.path
+        );
+    }
+}
