@@ -199,6 +199,16 @@ impl Call {
         }
     }
 
+    /// The path that the URL names, if it names one. What a change is decided on may lie elsewhere,
+    /// which a refusal does not tell.
+    fn named(&self) -> Option<&str> {
+        let path = self.url.strip_prefix("/v1/")?;
+        ["org/", "user/"]
+            .iter()
+            .any(|start| path.starts_with(start))
+            .then_some(path)
+    }
+
     /// Refuses a list of what an organisation has. In the caller's own organisation the refusal
     /// says so.
     pub(crate) fn list(&self, action: &str, organisation: &str) -> Result<(), Problem> {
@@ -226,7 +236,7 @@ impl Call {
             .directory
             .is_own_resource(self.caller.session.principal, &decision.resource);
         if !own && !self.sees(&decision.resource) {
-            return Problem::not_found(&decision.resource);
+            return Problem::not_found(self.named().unwrap_or(&decision.resource));
         }
         let id = keyward_auth::decision_id();
         self.api.log.record(DecisionRecord {

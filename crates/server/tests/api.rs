@@ -77,7 +77,7 @@ fn without_permissions_nothing_is_seen_or_done() {
         };
         let path = path.replace("{id}", id).replace("{version}", "1");
         let query = match path.rsplit('/').next() {
-            Some("access") => "?identity=programmatic_identity/admin",
+            Some("access" | "acl_rules") => "?identity=programmatic_identity/admin",
             Some("who_can") => "?command=GET&resource=kvdb/main&key=k",
             _ => "",
         };
@@ -654,14 +654,27 @@ fn a_trust_of_another_organisation_waits_for_its_trustee() {
 fn a_role_is_made_changed_and_deleted() {
     let world = World::start();
     let url = "/v1/org/dev/role";
-    let made = world.admin("POST", url, &json!({ "id": "deployer", "description": "CI" }));
-    assert_eq!((&made["max_session_seconds"], &made["kind"]), (&json!(3600), &json!("role")));
+    let made = world.admin(
+        "POST",
+        url,
+        &json!({ "id": "deployer", "description": "CI" }),
+    );
+    assert_eq!(
+        (&made["max_session_seconds"], &made["kind"]),
+        (&json!(3600), &json!("role"))
+    );
     assert!(made["created"]["by"].is_string() && made["created"]["at"].is_string());
     let one = "/v1/org/dev/role/deployer";
     let changed = world.admin("PATCH", one, &json!({ "max_session_seconds": 900 }));
-    assert_eq!((&changed["max_session_seconds"], &changed["description"]), (&json!(900), &json!("CI")));
+    assert_eq!(
+        (&changed["max_session_seconds"], &changed["description"]),
+        (&json!(900), &json!("CI"))
+    );
     let changed = world.admin("PATCH", one, &json!({ "description": null }));
-    assert_eq!(changed.get("description").unwrap_or(&Value::Null), &Value::Null);
+    assert_eq!(
+        changed.get("description").unwrap_or(&Value::Null),
+        &Value::Null
+    );
     world.admin("PATCH", one, &json!({ "name": "Deployer" }));
     for body in [
         r#"{}"#,
@@ -670,17 +683,31 @@ fn a_role_is_made_changed_and_deleted() {
         r#"{"name":"x","max_session_seconds":900}"#,
         r#"{"seconds":900}"#,
     ] {
-        assert_eq!(world.call(&world.admin, "PATCH", one, body).status, 422, "{body}");
+        assert_eq!(
+            world.call(&world.admin, "PATCH", one, body).status,
+            422,
+            "{body}"
+        );
     }
     let trust = json!({ "id": "assume", "trustor": "role/deployer", "trustee": "programmatic_identity/worker",
         "conditions": { "StringEquals": { "keyward:ExternalId": "42" } } });
     let made = world.admin("POST", "/v1/org/dev/trust", &trust);
     assert_eq!(made["trust_kind"], "assumable", "{made}");
     assert_eq!(made["conditions"], trust["conditions"]);
-    let cleared = world.admin("PATCH", "/v1/org/dev/trust/assume", &json!({ "conditions": null }));
-    assert_eq!(cleared.get("conditions").unwrap_or(&Value::Null), &Value::Null);
+    let cleared = world.admin(
+        "PATCH",
+        "/v1/org/dev/trust/assume",
+        &json!({ "conditions": null }),
+    );
+    assert_eq!(
+        cleared.get("conditions").unwrap_or(&Value::Null),
+        &Value::Null
+    );
     let kept = world.call(&world.admin, "DELETE", one, "");
-    assert_eq!((kept.status, &kept.body["code"]), (409, &json!("delete_conflict")));
+    assert_eq!(
+        (kept.status, &kept.body["code"]),
+        (409, &json!("delete_conflict"))
+    );
     assert_eq!(kept.body["dependents"], json!(["org/dev/trust/assume"]));
     world.admin("DELETE", &format!("{one}?cascade=true"), &Value::Null);
     assert_eq!(world.call(&world.admin, "GET", one, "").status, 404);
@@ -693,9 +720,15 @@ fn members_come_and_go() {
     let url = "/v1/org/dev/group/team/member";
     let member = json!({ "member": "programmatic_identity/worker" });
     let made = world.admin("POST", url, &member);
-    assert_eq!((&made["trust_kind"], &made["accepted"]), (&json!("membership"), &json!(true)));
+    assert_eq!(
+        (&made["trust_kind"], &made["accepted"]),
+        (&json!("membership"), &json!(true))
+    );
     let list = world.admin("GET", url, &Value::Null);
-    assert_eq!(list["items"][0]["member"], "org/dev/programmatic_identity/worker");
+    assert_eq!(
+        list["items"][0]["member"],
+        "org/dev/programmatic_identity/worker"
+    );
     assert_eq!(list["items"][0]["trust"], made["path"]);
     assert_eq!(world.call(&world.worker, "GET", url, "").status, 404);
     let gone = format!("{url}/programmatic_identity/worker");
@@ -709,13 +742,26 @@ fn members_come_and_go() {
 fn people_are_invited_with_a_token_that_is_shown_once() {
     let world = World::start();
     let url = "/v1/org/dev/org_user";
-    let made = world.admin("POST", url, &json!({ "id": "bob", "email": "bob@example.com" }));
+    let made = world.admin(
+        "POST",
+        url,
+        &json!({ "id": "bob", "email": "bob@example.com" }),
+    );
     let token = made["invitation_token"].as_str().unwrap().to_owned();
     assert!(made["invitation_url"].as_str().unwrap().ends_with(&token));
     assert_eq!(made["invitation"]["email"], "bob@example.com");
-    let shown = world.admin("GET", &format!("{url}/bob"), &Value::Null).to_string();
-    assert!(!shown.contains(&token) && !shown.contains("token_hash"), "{shown}");
-    let again = world.admin("POST", &format!("{url}/bob/invite"), &json!({ "valid_seconds": 60 }));
+    let shown = world
+        .admin("GET", &format!("{url}/bob"), &Value::Null)
+        .to_string();
+    assert!(
+        !shown.contains(&token) && !shown.contains("token_hash"),
+        "{shown}"
+    );
+    let again = world.admin(
+        "POST",
+        &format!("{url}/bob/invite"),
+        &json!({ "valid_seconds": 60 }),
+    );
     assert_ne!(again["invitation_token"], json!(token));
     let pending = world.admin("POST", url, &json!({ "id": "eve", "user": "user/heir" }));
     assert!(pending.get("invitation_token").is_none());
@@ -728,7 +774,11 @@ fn people_are_invited_with_a_token_that_is_shown_once() {
         r#"{"id":"x","user":"user/heir","email":"a@b"}"#,
         r#"{"id":"A/B"}"#,
     ] {
-        assert_eq!(world.call(&world.admin, "POST", url, body).status, 422, "{body}");
+        assert_eq!(
+            world.call(&world.admin, "POST", url, body).status,
+            422,
+            "{body}"
+        );
     }
     let kept = world.call(&world.admin, "DELETE", &format!("{url}/eve"), "");
     assert_eq!(kept.status, 409, "{}", kept.body);

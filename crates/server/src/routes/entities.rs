@@ -21,7 +21,8 @@ pub(super) const ID: (&str, &str, &str) = (
 pub(super) const NAME: (&str, &str, &str) = ("name", "string?", "what people call it");
 pub(super) const NEW_NAME: (&str, &str, &str) =
     ("name", "string?", "its new name; null takes it away");
-pub(super) const CASCADE: (&str, &str, &str) = ("cascade", "boolean", "whether its trusts are deleted, too");
+pub(super) const CASCADE: (&str, &str, &str) =
+    ("cascade", "boolean", "whether its trusts are deleted, too");
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all =
         vec![get("/v1/user/{id}", describe).tells("Shows a user.", "iam:DescribeUser on it")];

@@ -192,7 +192,13 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         if let Err(error) = body.id.parse::<keyward_iam::Slug>() {
             return Err(Problem::invalid(error.to_string()));
         }
-        let made = invitation(&call, organisation, &body.id, body.email, body.valid_seconds)?;
+        let made = invitation(
+            &call,
+            organisation,
+            &body.id,
+            body.email,
+            body.valid_seconds,
+        )?;
         (Some(made.0), Some(made.1))
     };
     let change = Change::CreateOrganisationUser {
@@ -209,8 +215,7 @@ async fn invite(call: Call, target: Target, Body(body): Body<Invite>) -> Result<
     let path = target.of("invite").to_owned();
     let id = path.rsplit('/').next().unwrap_or_default();
     let organisation = target.organisation();
-    let (invitation, token) =
-        invitation(&call, organisation, id, body.email, body.valid_seconds)?;
+    let (invitation, token) = invitation(&call, organisation, id, body.email, body.valid_seconds)?;
     let change = Change::Invite {
         path: path.clone(),
         invitation,

@@ -24,10 +24,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "/v1/org/{organisation}/group/{id}/tags",
             "iam:TagGroup on it",
         ),
-        (
-            "/v1/org/{organisation}/role/{id}/tags",
-            "iam:TagRole on it",
-        ),
+        ("/v1/org/{organisation}/role/{id}/tags", "iam:TagRole on it"),
         (
             "/v1/org/{organisation}/org_user/{id}/tags",
             "iam:TagOrgUser on it",

@@ -137,9 +137,7 @@ async fn list(
             } else {
                 trust.trustor
             };
-            own.is_some()
-                && of_organisation(side) == own
-                && !(query.pending && trust.accepted)
+            own.is_some() && of_organisation(side) == own && !(query.pending && trust.accepted)
         })
         .map(|(_, trust)| trust.path.to_string())
         .collect();
@@ -217,7 +215,9 @@ fn conditions(given: &RawValue) -> Result<Option<String>, Problem> {
     }
     if text.starts_with('"') {
         let text = serde_json::from_str(text);
-        return text.map(Some).map_err(|error| Problem::malformed(error.to_string()));
+        return text
+            .map(Some)
+            .map_err(|error| Problem::malformed(error.to_string()));
     }
     Ok(Some(text.to_owned()))
 }

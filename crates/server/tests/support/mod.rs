@@ -11,7 +11,7 @@ use keyward_auth::{
     AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, SigningKeys, Verifier,
     hash_secret,
 };
-use keyward_iam::{Backend, Change, DecisionLog, PolicyInput};
+use keyward_iam::{Backend, Change, DecisionLog, PolicyInput, UnixMillis};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
 use keyward_store::Store;
 use serde_json::Value;
@@ -46,6 +46,11 @@ impl Answer {
 
 impl World {
     pub(crate) fn start() -> Self {
+        Self::with_clock(now)
+    }
+
+    /// A server that looks at another clock.
+    pub(crate) fn with_clock(clock: fn() -> UnixMillis) -> Self {
         let control = Arc::new(ControlPlane::open(Store::open_in_memory().unwrap()).unwrap());
         let verifier = Arc::new(Verifier::new(
             HashKey::generate(),
@@ -111,7 +116,7 @@ impl World {
             log: Arc::new(DecisionLog::new()),
             allow_administration: false,
             allow_remote: false,
-            clock: now,
+            clock,
             redis_address: None,
             redis_tls: false,
             public_url: "http://127.0.0.1".to_owned(),
