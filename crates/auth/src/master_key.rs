@@ -60,6 +60,12 @@ pub struct MasterKey {
     id: MasterKeyId,
 }
 
+/// For what the password of a database's backend is sealed.
+#[must_use]
+pub fn backend_purpose(database: &str) -> String {
+    format!("backend/{database}")
+}
+
 /// Why a text is no master key, or no key can be made of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

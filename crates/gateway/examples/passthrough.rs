@@ -27,10 +27,7 @@ fn main() {
     let identity = "org/bench/programmatic_identity/app".to_owned();
     let backend = match upstream.as_str() {
         "embedded" => Backend::Embedded,
-        _ => Backend::Server {
-            address: upstream,
-            user: None,
-        },
+        _ => Backend::of_operator(upstream, None),
     };
     let policy = format!(
         r#"[{{"Effect":"Allow","Actions":["kvdb:*"],"Resources":["kvdb/main"],"Keys":["{prefix}*"]}}]"#

@@ -330,8 +330,12 @@ impl Io {
         };
         let address = upstream.address().to_owned();
         let limit = worker.settings.limits.connect;
+        let organisation = upstream.organisation().map(str::to_owned);
+        let shared = Arc::clone(&worker.shared);
         self.link = Link::Connecting(Box::pin(async move {
-            let stream = tokio::time::timeout(limit, TcpStream::connect(address)).await??;
+            let stream = shared
+                .reach(organisation.as_deref(), &address, limit)
+                .await?;
             keyward_net::connect_options(&stream)?;
             Ok(stream)
         }));

@@ -10,6 +10,7 @@ mod backend;
 mod frontend;
 mod gateway;
 mod head;
+mod health;
 mod io;
 mod metrics;
 mod reply_queue;
@@ -19,6 +20,7 @@ mod sieve;
 mod worker;
 
 pub use gateway::{Gateway, GatewayHandle, StartError};
+pub use health::{BackendBoard, BackendHealth, BackendState};
 pub use metrics::GatewayMetrics;
 pub use settings::{GatewaySettings, Limits};
 pub use shared::{Shared, UpstreamPassword};

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use keyward_auth::{LoginThrottle, Verifier};
+use keyward_auth::{LoginThrottle, Verifier, backend_purpose};
 use keyward_engine::{Engine, Settings};
 use keyward_iam::{DatabaseIx, DecisionLog, Directory, TableCache, UnixMillis};
+use keyward_net::BackendRules;
+use tokio::net::TcpStream;
 
 /// A password of an upstream server. Never shown, wiped when dropped.
 #[derive(Clone)]
@@ -48,6 +51,7 @@ pub struct Shared {
     tables: TableCache,
     engines: RwLock<HashMap<DatabaseIx, Arc<Mutex<Engine>>>>,
     passwords: RwLock<HashMap<Box<str>, UpstreamPassword>>,
+    backends: BackendRules,
     next_connection: AtomicU64,
 }
 
@@ -70,8 +74,44 @@ impl Shared {
             tables: TableCache::default(),
             engines: RwLock::default(),
             passwords: RwLock::default(),
+            backends: BackendRules::default(),
             next_connection: AtomicU64::new(1),
         }
+    }
+
+    /// With the addresses that may be backends, and for whom.
+    #[must_use]
+    pub fn with_backends(mut self, rules: BackendRules) -> Self {
+        self.backends = rules;
+        self
+    }
+
+    /// Connects to a backend: one that an organisation named only where the operator permits it.
+    pub(crate) async fn reach(
+        &self,
+        organisation: Option<&str>,
+        address: &str,
+        within: Duration,
+    ) -> io::Result<TcpStream> {
+        match organisation {
+            Some(organisation) => self.backends.connect(organisation, address, within).await,
+            None => tokio::time::timeout(within, TcpStream::connect(address)).await?,
+        }
+    }
+
+    /// The password in the directory of the server behind a database.
+    pub(crate) fn opened_password(
+        &self,
+        database: &str,
+        sealed: &[u8],
+    ) -> Option<UpstreamPassword> {
+        let key = &self.verifier.master_key;
+        let opened = key.open(&backend_purpose(database), sealed);
+        let opened = opened.inspect_err(|error| {
+            tracing::error!(%error, database, "the password of the backend cannot be opened");
+        });
+        let text = String::from_utf8(opened.ok()?.to_vec()).ok()?;
+        Some(UpstreamPassword::new(text))
     }
 
     /// Sets the password of the server behind a database; `None` takes it away.

@@ -481,10 +481,7 @@ fn the_server_s_own_password_and_user() {
             ],
         };
         let server = RedisServer::start(options);
-        let backend = Backend::Server {
-            address: server.address.clone(),
-            user,
-        };
+        let backend = Backend::of_operator(server.address.clone(), user);
         world.database("acme", "main", backend);
         let key = world.identity("acme", "app", Some(FULL));
         let gateway = world.gateway(None, |_, shared| {

@@ -275,6 +275,7 @@ impl Directory {
             }
             Change::SetBackend { path, .. } => vec![needs("kvdb:SetBackend", path)],
             Change::SetAdministration { path, .. } => vec![needs("kvdb:SetAdministration", path)],
+            Change::UpdateDatabase { path, .. } => vec![needs("kvdb:Update", path)],
             Change::DeleteDatabase { path } => vec![needs("kvdb:Delete", path)],
             Change::CreateTrust { trustor, .. } => vec![needs("iam:CreateTrust", trustor)],
             Change::UpdateTrust { path, .. } => {

@@ -259,6 +259,15 @@ pub enum Change {
         /// On or off.
         on: bool,
     },
+    /// Changes what people read of a database; `None` leaves as it is.
+    UpdateDatabase {
+        /// Its path.
+        path: String,
+        /// Its new name; `Some(None)` takes it away.
+        name: Option<Option<String>>,
+        /// What it is for; `Some(None)` takes it away.
+        description: Option<Option<String>>,
+    },
     /// Deletes a database.
     DeleteDatabase {
         /// Its path.

@@ -196,14 +196,46 @@ pub struct AccessKey {
 pub enum Backend {
     /// The engine inside Keyward.
     Embedded,
-    /// One Valkey or Redis server, which belongs to this database alone. Its password is the
-    /// operator's and is never in the directory.
+    /// One Valkey or Redis server, which belongs to this database alone.
     Server {
         /// `host:port`
         address: String,
         /// Native user; none means the server's default user.
         user: Option<String>,
+        /// The password, sealed under the master key; the one of the operator's own backend is not
+        /// in the directory.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "crate::row::sealed"
+        )]
+        password: Option<Box<[u8]>>,
+        /// Whether the operator set it, who alone is not asked whether the address is permitted.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        operator: bool,
     },
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+impl Backend {
+    /// A server that the operator named.
+    #[must_use]
+    pub fn of_operator(address: impl Into<String>, user: Option<String>) -> Self {
+        Self::Server {
+            address: address.into(),
+            user,
+            password: None,
+            operator: true,
+        }
+    }
 }
 
 /// A Redis-compatible database.
@@ -215,6 +247,8 @@ pub struct Database {
     pub name: Option<Box<str>>,
     /// Its owner.
     pub organisation: IdentityIx,
+    /// What it is for, in its maker's words.
+    pub description: Option<Box<str>>,
     /// Where its data is.
     pub backend: Backend,
     /// Whether administrative commands are turned on (the operator must permit them, too).

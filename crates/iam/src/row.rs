@@ -152,6 +152,8 @@ struct StoredAccessKey {
 #[serde(deny_unknown_fields)]
 struct StoredDatabase {
     name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
     backend: Backend,
     administration: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,6 +233,30 @@ fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// Sealed bytes as hexadecimal digits, which a change of the master key finds and seals again.
+pub(crate) mod sealed {
+    use serde::de::{Deserialize as _, Error as _};
+
+    #[expect(clippy::ref_option, reason = "what serde calls")]
+    pub(crate) fn serialize<S: serde::Serializer>(
+        sealed: &Option<Box<[u8]>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match sealed {
+            None => serializer.serialize_none(),
+            Some(bytes) => serializer.serialize_some(&super::hex(bytes)),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Box<[u8]>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let bytes = text.map(|text| super::unhex(&text).ok_or_else(|| D::Error::custom("not hex")));
+        Ok(bytes.transpose()?.map(Into::into))
+    }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -336,6 +362,7 @@ impl Directory {
                 let database = self.database(ix)?;
                 serde_json::to_value(StoredDatabase {
                     name: name(&database.name),
+                    description: name(&database.description),
                     backend: database.backend.clone(),
                     administration: database.administration,
                     resource_policy: stored(&database.resource_policy),
@@ -418,6 +445,15 @@ impl Directory {
         shown.insert("kind".to_owned(), parts.kind.as_str().into());
         for (field, value) in std::mem::take(object) {
             match (field.as_str(), value) {
+                ("backend", Value::Object(mut backend)) => {
+                    let password = backend.remove("password");
+                    if backend.contains_key("address") {
+                        let by_operator = backend.remove("operator").is_none();
+                        backend.insert("has_password".to_owned(), password.is_some().into());
+                        backend.insert("operator".to_owned(), by_operator.into());
+                    }
+                    shown.insert(field, Value::Object(backend));
+                }
                 ("resource_policy", _) => {} // has a URL and an action of its own
                 ("last_version", _) => {}    // what the next version will be is nobody's concern
                 ("policies" | "boundary", Value::Array(list)) => {
@@ -682,6 +718,7 @@ impl Loader {
             path: path.into(),
             name: stored.name.as_deref().map(Into::into),
             organisation,
+            description: stored.description.as_deref().map(Into::into),
             backend: stored.backend,
             administration: stored.administration,
             resource_policy,

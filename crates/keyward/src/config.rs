@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keyward_net::{BackendPermission, BackendRules, NetworkError};
 use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
@@ -20,6 +21,75 @@ pub(crate) struct Config {
     pub(crate) domain: Option<String>,
     /// Certificate and key of both listeners.
     pub(crate) tls: Option<TlsFiles>,
+    /// Which addresses may be backends of databases, and for whom.
+    pub(crate) backends: Option<Backends>,
+}
+
+/// Which addresses may be backends, besides the one of `--upstream`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backends {
+    /// Whether addresses on the public internet are permitted to everybody; they are, unless said
+    /// otherwise.
+    #[serde(default = "yes")]
+    pub(crate) public: bool,
+    /// What is permitted besides.
+    #[serde(default)]
+    pub(crate) permit: Vec<Permit>,
+}
+
+/// Addresses that may be backends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Permit {
+    /// Networks, such as `10.0.0.0/8` or one address.
+    pub(crate) networks: Vec<String>,
+    /// Ports; left out: all.
+    #[serde(default)]
+    pub(crate) ports: Vec<u16>,
+    /// Ids of organisations; left out: all.
+    #[serde(default)]
+    pub(crate) organisations: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Backends {
+    /// The rules; `own_ports` are never a backend.
+    pub(crate) fn rules(&self, own_ports: Vec<u16>) -> Result<BackendRules, NetworkError> {
+        let permission = |permit: &Permit| {
+            let networks = permit.networks.iter().map(|text| text.parse());
+            Ok(BackendPermission {
+                networks: networks.collect::<Result<_, _>>()?,
+                ports: permit.ports.iter().map(|port| *port..=*port).collect(),
+                organisations: permit.organisations.clone(),
+            })
+        };
+        Ok(BackendRules {
+            public: self.public,
+            permitted: self
+                .permit
+                .iter()
+                .map(permission)
+                .collect::<Result<_, _>>()?,
+            own_ports,
+        })
+    }
+
+    /// What holds on a laptop: the machine itself, and the public internet.
+    pub(crate) fn of_this_machine() -> Self {
+        let permit = Permit {
+            networks: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+            ports: Vec::new(),
+            organisations: Vec::new(),
+        };
+        Self {
+            public: true,
+            permit: vec![permit],
+        }
+    }
 }
 
 /// Files in PEM form. Relative paths are of the directory of the configuration file.

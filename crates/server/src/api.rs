@@ -13,6 +13,7 @@ use keyward_iam::{
     Change, ChangeError, Decision, DecisionLog, DecisionRecord, Directory, Entity, Kind, PathParts,
     UnixMillis,
 };
+use keyward_net::BackendRules;
 use keyward_policy::Touch;
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ use crate::etag::{EntityTag, Precondition};
 use crate::paging::Page;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
+use crate::routes::databases::HealthSource;
 use crate::{checking, show};
 
 /// Adds lines in the Prometheus text format: what others than the API count.
@@ -49,6 +51,10 @@ pub struct Api {
     pub allow_remote: bool,
     /// The time.
     pub clock: fn() -> UnixMillis,
+    /// Which addresses may be backends, and for whom.
+    pub backends: BackendRules,
+    /// What is known of the servers behind databases.
+    pub health: Option<HealthSource>,
     /// Where Redis clients connect.
     pub redis_address: Option<SocketAddr>,
     /// Whether they speak TLS there.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use keyward_iam::{
-    Change, Invitation, PolicyInput, PolicyText, Requirement, UnixMillis, full_path,
+    Backend, Change, Invitation, PolicyInput, PolicyText, Requirement, UnixMillis, full_path,
 };
 use keyward_policy::Dialect;
 use keyward_store::AuditRecord;
@@ -39,6 +39,20 @@ fn policies(inputs: &[PolicyInput]) -> Value {
         PolicyInput::Named(path) => json!({ "policy": path }),
     };
     inputs.iter().map(one).collect()
+}
+
+/// A backend without its password.
+fn shown_backend(backend: &Backend) -> Value {
+    match backend {
+        Backend::Embedded => json!({ "type": "embedded" }),
+        Backend::Server {
+            address,
+            user,
+            password,
+            operator,
+        } => json!({ "type": "server", "address": address, "user": user,
+                     "has_password": password.is_some(), "operator": operator }),
+    }
 }
 
 fn document(written: &PolicyText) -> Value {
@@ -220,15 +234,23 @@ fn describe(change: &Change) -> (String, Value) {
             backend,
         } => (
             new(organisation, "kvdb", id),
-            json!({ "change": "create_database", "name": name, "backend": backend }),
+            json!({ "change": "create_database", "name": name, "backend": shown_backend(backend) }),
         ),
         Change::SetBackend { path, backend } => (
             path.clone(),
-            json!({ "change": "set_backend", "backend": backend }),
+            json!({ "change": "set_backend", "backend": shown_backend(backend) }),
         ),
         Change::SetAdministration { path, on } => (
             path.clone(),
             json!({ "change": "set_administration", "on": on }),
+        ),
+        Change::UpdateDatabase {
+            path,
+            name,
+            description,
+        } => (
+            path.clone(),
+            json!({ "change": "update_database", "name": name, "description": description }),
         ),
         Change::DeleteDatabase { path } => (path.clone(), json!({ "change": "delete_database" })),
         Change::CreateTrust {

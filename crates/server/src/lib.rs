@@ -34,4 +34,5 @@ pub use openapi::openapi;
 pub use policies::{InputError, dialect, document_text, policy_inputs};
 pub use problem::{PROBLEM_TYPE, Problem};
 pub use request_id::{MAX_REQUEST_ID, REQUEST_ID, RequestId};
+pub use routes::databases::{Health, HealthSource};
 pub use serve::{ApiSettings, Server};

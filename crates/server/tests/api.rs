@@ -593,17 +593,108 @@ fn denials_are_explained_to_whom_they_concern() {
 }
 
 #[test]
-fn a_server_as_backend_is_not_the_apis_to_say() {
+fn a_server_as_backend_is_where_the_operator_permits() {
     let world = World::start();
-    let body = r#"{"id":"own","backend":{"type":"server","address":"127.0.0.1:1","user":null}}"#;
-    let answer = world.call(&world.admin, "POST", "/v1/org/dev/kvdb", body);
-    assert_eq!(answer.status, 422);
+    let url = "/v1/org/dev/kvdb";
+    let server = |address: &str| {
+        json!({ "id": "own", "backend": { "type": "server", "address": address,
+                "user": "keyward", "password": "correct horse" } })
+        .to_string()
+    };
+    for address in [
+        "10.0.0.5:6379",
+        "169.254.169.254:80",
+        "[::1]:6379",
+        "[::ffff:10.0.0.5]:6379",
+        "0.0.0.0:6379",
+        "no-such-host.invalid:6379",
+        "127.0.0.1",
+        "redis://127.0.0.1:1",
+    ] {
+        let refused = world.call(&world.admin, "POST", url, &server(address));
+        assert_eq!(refused.status, 422, "{address}: {}", refused.body);
+    }
+    // Who may not set backends learns nothing of addresses.
+    let denied = world.call(&world.worker, "POST", url, &server("10.0.0.5:6379"));
+    assert_eq!(denied.status, 403, "{}", denied.body);
+    let made = world.call(&world.admin, "POST", url, &server("127.0.0.1:1"));
+    assert_eq!(made.status, 201, "{}", made.body);
+    let backend = json!({ "type": "server", "address": "127.0.0.1:1", "user": "keyward",
+                          "has_password": true, "operator": false });
+    assert_eq!(made.body["backend"], backend);
+    let taken = server("127.0.0.1:1").replace("own", "second");
+    let taken = world.call(&world.admin, "POST", url, &taken);
+    assert_eq!((taken.status, &taken.body["code"]), (409, &json!("in_use")));
+    let health = world.admin("GET", &format!("{url}/own/health"), &Value::Null);
+    assert_eq!(health["state"], "unknown");
+    // The password is nowhere but sealed.
+    let audit = serde_json::to_string(&world.control.audit_since(0, 1_000).unwrap()).unwrap();
+    let row = world
+        .control
+        .directory()
+        .rows()
+        .find(|row| row.path.ends_with("/own"));
+    let row = row.unwrap().body.unwrap().to_string();
+    for text in [&audit, &row, &made.body.to_string()] {
+        assert!(!text.contains("correct horse"));
+    }
     assert!(
-        answer.body["detail"]
-            .as_str()
-            .unwrap()
-            .contains("operator configuration")
+        !audit.contains("4b5753") && row.contains("4b5753"),
+        "sealed in its row only"
     );
+    world.admin(
+        "PUT",
+        &format!("{url}/own/backend"),
+        &json!({ "type": "embedded" }),
+    );
+    let up = world.admin("GET", &format!("{url}/own/health"), &Value::Null);
+    assert_eq!(up["state"], "up");
+}
+
+#[test]
+fn a_database_is_changed_and_deleted_when_it_is_meant() {
+    let world = World::start();
+    let url = "/v1/org/dev/kvdb/main";
+    let body = json!({ "name": "Main", "description": "sessions of the shop" });
+    let changed = world.admin("PATCH", url, &body);
+    assert_eq!(
+        (&changed["name"], &changed["description"]),
+        (&body["name"], &body["description"])
+    );
+    let changed = world.admin("PATCH", url, &json!({ "description": null }));
+    assert_eq!(
+        (&changed["name"], changed["description"].is_null()),
+        (&body["name"], true)
+    );
+    for wrong in ["", "?confirm=", "?confirm=other", "?dry_run=true"] {
+        let refused = world.call(&world.admin, "DELETE", &format!("{url}{wrong}"), "");
+        assert_eq!(
+            (refused.status, &refused.body["code"]),
+            (422, &json!("confirmation_needed")),
+            "{wrong}"
+        );
+    }
+    assert_eq!(world.call(&world.worker, "DELETE", url, "").status, 403);
+    let user = "/v1/org/dev/programmatic_identity/worker/default_database";
+    world.admin("PUT", user, &json!({ "database": "kvdb/main" }));
+    let kept = world.call(&world.admin, "DELETE", &format!("{url}?confirm=main"), "");
+    assert_eq!(
+        kept.body["dependents"],
+        json!(["org/dev/programmatic_identity/worker"])
+    );
+    world.admin("DELETE", user, &Value::Null);
+    world.admin("DELETE", &format!("{url}?confirm=main"), &Value::Null);
+    assert_eq!(
+        world
+            .call(&world.admin, "DELETE", &format!("{url}?confirm=main"), "")
+            .status,
+        404
+    );
+}
+
+#[test]
+fn what_is_too_long_or_no_path() {
+    let world = World::start();
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
     let answer = world.call(&world.admin, "POST", "/v1/org/dev/kvdb", &long);
     assert_eq!(answer.status, 413);

@@ -21,6 +21,11 @@ pub(crate) enum Backend {
     Embedded(Box<Embedded>),
 }
 
+/// Id of the organisation of a database.
+pub(crate) fn organisation_of(database: &str) -> &str {
+    database.split('/').nth(1).unwrap_or_default()
+}
+
 impl Backend {
     /// The backend that the directory names for a database.
     pub(crate) fn of(
@@ -35,9 +40,21 @@ impl Backend {
                 keyward_iam::Backend::Embedded => {
                     Self::Embedded(Box::new(Embedded::new(shared.engine(database), protocol)))
                 }
-                keyward_iam::Backend::Server { address, user } => {
-                    let password = shared.upstream_password(&found.path);
-                    Self::Server(Box::new(Upstream::new(address, user.as_deref(), password)))
+                keyward_iam::Backend::Server {
+                    address,
+                    user,
+                    password: sealed,
+                    operator,
+                } => {
+                    // INVARIANT: the operator's password goes to the operator's server only.
+                    let password = match sealed {
+                        Some(sealed) => shared.opened_password(&found.path, sealed),
+                        None if *operator => shared.upstream_password(&found.path),
+                        None => None,
+                    };
+                    let upstream = Upstream::new(address, user.as_deref(), password);
+                    let organisation = (!*operator).then(|| organisation_of(&found.path));
+                    Self::Server(Box::new(upstream.of(organisation, sealed.as_deref())))
                 }
             },
         }
@@ -53,8 +70,18 @@ impl Backend {
         ) {
             (Self::None, _) => true,
             (Self::Embedded(_), Some(keyward_iam::Backend::Embedded)) => true,
-            (Self::Server(upstream), Some(keyward_iam::Backend::Server { address, user })) => {
+            (
+                Self::Server(upstream),
+                Some(keyward_iam::Backend::Server {
+                    address,
+                    user,
+                    password,
+                    operator,
+                }),
+            ) => {
                 upstream.leads_to(address, user.as_deref())
+                    && upstream.has(password.as_deref())
+                    && upstream.organisation().is_none() == *operator
             }
             _ => false,
         }

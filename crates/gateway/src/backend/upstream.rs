@@ -29,6 +29,10 @@ pub(crate) struct Upstream {
     address: Box<str>,
     user: Option<Box<str>>,
     password: Option<UpstreamPassword>,
+    /// The password as it is sealed in the directory: tells whether it has changed.
+    sealed: Option<Box<[u8]>>,
+    /// The organisation that named the server; the operator's own are not asked for.
+    organisation: Option<Box<str>>,
     status: Status,
     /// Our own first lines; requests wait until all of them are answered.
     greeting: Vec<u8>,
@@ -54,6 +58,8 @@ impl Upstream {
             address: address.into(),
             user: user.map(Into::into),
             password,
+            sealed: None,
+            organisation: None,
             status: Status::Closed,
             greeting: Vec::new(),
             unanswered: 0,
@@ -63,6 +69,23 @@ impl Upstream {
             blocked: VecDeque::new(),
             tracking: None,
         }
+    }
+
+    /// A server that an organisation named, with its sealed password.
+    pub(crate) fn of(mut self, organisation: Option<&str>, sealed: Option<&[u8]>) -> Self {
+        self.organisation = organisation.map(Into::into);
+        self.sealed = sealed.map(Into::into);
+        self
+    }
+
+    /// The organisation whose rules of addresses hold; none for the operator's own.
+    pub(crate) fn organisation(&self) -> Option<&str> {
+        self.organisation.as_deref()
+    }
+
+    /// Whether it logs in with this sealed password.
+    pub(crate) fn has(&self, sealed: Option<&[u8]>) -> bool {
+        self.sealed.as_deref() == sealed
     }
 
     /// `host:port`

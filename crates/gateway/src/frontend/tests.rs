@@ -61,6 +61,8 @@ impl Desk {
                 backend: Behind::Server {
                     address: "h:1".into(),
                     user: None,
+                    password: None,
+                    operator: true,
                 },
             },
             Change::CreateProgrammaticIdentity {

@@ -218,10 +218,7 @@ impl RedisServer {
     }
 
     pub fn backend(&self) -> Backend {
-        Backend::Server {
-            address: self.address.clone(),
-            user: None,
-        }
+        Backend::of_operator(self.address.clone(), None)
     }
 }
 

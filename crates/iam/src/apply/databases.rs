@@ -2,7 +2,7 @@
 
 use super::{ChangeError, Editor, Outcome};
 use crate::directory::Entity;
-use crate::entities::{Backend, Database};
+use crate::entities::{Backend, Database, Identity};
 use crate::ids::{DatabaseIx, Slug};
 use crate::tags::Tags;
 
@@ -22,6 +22,7 @@ impl Editor<'_> {
             path: path.as_str().into(),
             name: name.map(Into::into),
             organisation: owner,
+            description: None,
             backend: backend.clone(),
             administration: false,
             resource_policy: None,
@@ -58,9 +59,38 @@ impl Editor<'_> {
         Ok(())
     }
 
+    pub(super) fn update_database(
+        &mut self,
+        path: &str,
+        name: Option<Option<&str>>,
+        description: Option<Option<&str>>,
+    ) -> Outcome {
+        if let Some(name) = name {
+            self.database_mut(path)?;
+            self.rename(path, name)?;
+        }
+        let (_, database) = self.database_mut(path)?;
+        if let Some(description) = description {
+            database.description = description.map(Into::into);
+        }
+        self.changed(path);
+        Ok(())
+    }
+
     pub(super) fn delete_database(&mut self, path: &str) -> Outcome {
         let (ix, database) = self.database_mut(path)?;
         let name = database.name.clone();
+        let uses = |(_, identity): (_, &Identity)| {
+            (identity.default_database == Some(ix)).then(|| identity.path.to_string())
+        };
+        // Their connections would go nowhere, or elsewhere.
+        let dependents: Vec<String> = self.directory.identities().filter_map(uses).collect();
+        if !dependents.is_empty() {
+            return Err(ChangeError::Conflict {
+                path: path.to_owned(),
+                dependents,
+            });
+        }
         if name.is_some() {
             self.claim_name(path, name.as_deref(), None)?;
         }

@@ -374,6 +374,15 @@ impl Editor<'_> {
                 self.changed(path);
                 Ok(())
             }
+            Change::UpdateDatabase {
+                path,
+                name,
+                description,
+            } => self.update_database(
+                path,
+                name.as_ref().map(|name| name.as_deref()),
+                description.as_ref().map(|text| text.as_deref()),
+            ),
             Change::DeleteDatabase { path } => self.delete_database(path),
             Change::CreateTrust {
                 id,

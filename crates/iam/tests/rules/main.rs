@@ -522,10 +522,7 @@ fn power_is_decided_on_what_is_handed_out() {
             name: None
         }
     ));
-    let backend = Backend::Server {
-        address: "10.0.0.5:6379".into(),
-        user: None,
-    };
+    let backend = Backend::of_operator("10.0.0.5:6379", None);
     for change in [
         Change::SetAdministration {
             path: MAIN.into(),

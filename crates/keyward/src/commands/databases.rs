@@ -109,7 +109,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run.done(output, &changed, "set the backend of")
         }
         Command::Delete { id, dry_run } => {
-            let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
+            let url = client.url(KIND, &id)?;
+            let confirm = url.rsplit('/').next().unwrap_or_default();
+            let url = dry_run.url(&format!("{url}?confirm={confirm}"));
+            let gone = client.delete(&url)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

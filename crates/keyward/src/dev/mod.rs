@@ -16,16 +16,18 @@ use std::time::Duration;
 use keyward_auth::{
     HashKey, LoginThrottle, MasterKey, SessionIssuer, SigningKeys, Usage, Verifier,
 };
-use keyward_gateway::{Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword};
+use keyward_gateway::{
+    BackendBoard, BackendState, Gateway, GatewayHandle, GatewaySettings, Shared, UpstreamPassword,
+};
 use keyward_iam::DecisionLog;
 use keyward_net::{ListenError, ListenOptions, check_exposure, listen};
-use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
+use keyward_server::{Api, ApiSettings, ControlPlane, Health, HealthSource, Server, now};
 use keyward_store::{DataDir, DataDirError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Global;
-use crate::config::Config;
+use crate::config::{Backends, Config};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use announce::Announcement;
@@ -37,6 +39,9 @@ const STORE_FILE: &str = "keyward.db";
 
 /// Name of the file with the key of the hashes of secrets.
 const HASH_KEY_FILE: &str = "hash.key";
+
+/// How often the servers behind databases are looked at.
+const BACKEND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long connections may finish what they do when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -237,13 +242,22 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         tokens: None,
         domain: config.domain.as_deref().map(Into::into),
     });
-    let shared = Arc::new(Shared::new(
+    let own_ports = vec![arguments.port, api_address.port()];
+    let backends = config.backends.clone();
+    let backends = backends.unwrap_or_else(Backends::of_this_machine);
+    let backends = backends
+        .rules(own_ports)
+        .map_err(|error| Failure::new(Exit::Usage, format!("[backends]: {error}")))?;
+    let shared = Shared::new(
         state.control.shared_directory(),
         state.control.shared_revision(),
         Arc::clone(&log),
         Arc::clone(&verifier),
         Arc::clone(&throttle),
-    ));
+    );
+    let shared = shared.with_backends(backends.clone());
+    let shared = Arc::new(shared);
+    let board = Arc::new(BackendBoard::default());
     let password = match upstream {
         Some(wanted) => wanted.password,
         // For the backend that an earlier start recorded.
@@ -254,7 +268,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         shared.set_upstream_password(setup::DATABASE, Some(password));
     }
     let gateway = Gateway::start(
-        shared,
+        Arc::clone(&shared),
         GatewaySettings {
             workers: arguments.workers,
             default_database: state.control.directory().database_at(setup::DATABASE),
@@ -273,6 +287,8 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let redis_address = gateway.local_addr();
     let gateway: SharedGateway = Arc::new(Mutex::new(Some(gateway)));
     let counted = Arc::clone(&gateway);
+    let looked_at = Arc::clone(&board);
+    tokio::spawn(watch_backends(shared, Arc::clone(&board)));
     let api = Arc::new(Api {
         control: Arc::clone(&state.control),
         hash_key: Arc::clone(&state.hash_key),
@@ -283,6 +299,8 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         allow_administration: arguments.allow_admin,
         allow_remote: arguments.insecure,
         clock: now,
+        backends,
+        health: Some(health(&state.control, &board)),
         redis_address: Some(redis_address),
         redis_tls: tls.is_some(),
         public_url: config
@@ -293,6 +311,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
             if let Some(gateway) = &*lock(&counted) {
                 announce::metrics(gateway, text);
             }
+            looked_at.metrics(text);
         })),
     });
     let (stop, stopping) = watch::channel(false);
@@ -331,6 +350,29 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     }
     signing_keys::store_last_used(&state.control, &last_used);
     Ok(())
+}
+
+/// Looks at the servers behind databases, again and again.
+async fn watch_backends(shared: Arc<Shared>, board: Arc<BackendBoard>) {
+    loop {
+        board.look(&shared).await;
+        tokio::time::sleep(BACKEND_INTERVAL).await;
+    }
+}
+
+/// What is known of the server behind a database, for the API.
+fn health(control: &Arc<ControlPlane>, board: &Arc<BackendBoard>) -> HealthSource {
+    let (directory, board) = (control.shared_directory(), Arc::clone(board));
+    Arc::new(move |path| {
+        let health = board.of(directory.load().database_at(path)?)?;
+        Some(Health {
+            up: health.state == BackendState::Up,
+            text: health.state.text(),
+            checked_at: health.checked_at,
+            since: health.since,
+            took: health.took,
+        })
+    })
 }
 
 /// Lets both planes finish what they do, for at most [`DRAIN`].

@@ -87,10 +87,12 @@ pub(crate) fn describe(backend: &Backend) -> String {
         Backend::Server {
             address,
             user: None,
+            ..
         } => format!("redis://{address}"),
         Backend::Server {
             address,
             user: Some(user),
+            ..
         } => format!("redis://{user}@{address}"),
     }
 }
@@ -190,10 +192,7 @@ mod tests {
 
     #[test]
     fn another_backend_replaces_the_recorded_one() {
-        let server = |port: u16| Backend::Server {
-            address: format!("127.0.0.1:{port}"),
-            user: None,
-        };
+        let server = |port: u16| Backend::of_operator(format!("127.0.0.1:{port}"), None);
         let control = ControlPlane::open(Store::open_in_memory().unwrap()).unwrap();
         let first = server(1);
         for (wanted, expected, notes) in [

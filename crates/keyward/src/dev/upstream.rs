@@ -54,10 +54,7 @@ impl Wanted {
             password = password.or(Some(given));
         }
         Ok(Some(Self {
-            backend: Backend::Server {
-                address: parsed.address,
-                user: parsed.user,
-            },
+            backend: Backend::of_operator(parsed.address, parsed.user),
             password,
         }))
     }

@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
-use keyward_iam::{Backend, Change, Directory, IdentityIx, Kind, PathParts, full_path};
+use keyward_iam::{Change, Directory, IdentityIx, Kind, PathParts, full_path};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -28,7 +28,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         vec![get("/v1/user/{id}", describe).tells("Shows a user.", "iam:DescribeUser on it")];
     all.extend(identities());
     all.extend(groups());
-    all.extend(databases());
     all
 }
 
@@ -113,57 +112,6 @@ fn groups() -> Vec<Endpoint> {
                 "iam:DeleteGroup on it; with cascade iam:DeleteTrust on each trustor",
             )
             .asks(&[CASCADE]),
-    ]
-}
-
-fn databases() -> Vec<Endpoint> {
-    const ALL: &str = "/v1/org/{organisation}/kvdb";
-    const ONE: &str = "/v1/org/{organisation}/kvdb/{id}";
-    vec![
-        get(ALL, list)
-            .tells(
-                "Lists the databases of an organisation.",
-                "kvdb:List on org/<organisation>",
-            )
-            .lists(),
-        post(ALL, create_database)
-            .tells(
-                "Creates a database on the embedded engine.",
-                "kvdb:Create on org/<organisation>",
-            )
-            .takes(&[
-                ID,
-                NAME,
-                (
-                    "backend",
-                    "object?",
-                    "{\"type\": \"embedded\"}; other backends are operator configuration",
-                ),
-            ])
-            .creates(),
-        get(ONE, describe).tells("Shows a database.", "kvdb:Describe on it"),
-        patch(ONE, rename)
-            .tells("Renames a database.", "kvdb:Update on it")
-            .takes(&[NEW_NAME]),
-        put(ONE, rename)
-            .tells("Renames a database.", "kvdb:Update on it")
-            .takes(&[NEW_NAME]),
-        delete(ONE, delete_database).tells("Deletes a database and its data.", "kvdb:Delete on it"),
-        put(
-            "/v1/org/{organisation}/kvdb/{id}/administration",
-            set_administration,
-        )
-        .tells(
-            "Turns administrative commands on or off; the operator must permit them, too.",
-            "kvdb:SetAdministration on it",
-        )
-        .takes(&[("on", "boolean", "on or off")]),
-        put("/v1/org/{organisation}/kvdb/{id}/backend", set_backend)
-            .tells(
-                "Puts a database on the embedded engine; servers are operator configuration.",
-                "kvdb:SetBackend on it",
-            )
-            .takes(&[("type", "string", "`embedded`")]),
     ]
 }
 
@@ -334,77 +282,5 @@ async fn clear_default_database(call: Call, target: Target) -> Result<Response, 
         identity: path.clone(),
         database: None,
     };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreateDatabase {
-    id: String,
-    name: Option<String>,
-    backend: Option<Backend>,
-}
-
-/// Which addresses may be backends, and for whom, is not the API's to say.
-fn embedded(backend: Backend) -> Result<Backend, Problem> {
-    match backend {
-        Backend::Embedded => Ok(backend),
-        Backend::Server { .. } => Err(Problem::invalid(
-            "a server as backend is operator configuration: start `keyward dev --upstream …`",
-        )),
-    }
-}
-
-async fn create_database(
-    call: Call,
-    target: Target,
-    Body(body): Body<CreateDatabase>,
-) -> Result<Response, Problem> {
-    let path = format!("{}/{}", target.0, body.id);
-    let change = Change::CreateDatabase {
-        organisation: target.organisation().to_owned(),
-        id: body.id,
-        name: body.name,
-        backend: embedded(body.backend.unwrap_or(Backend::Embedded))?,
-    };
-    call.change_and_show(change, &path, StatusCode::CREATED)
-        .await
-}
-
-async fn set_backend(
-    call: Call,
-    target: Target,
-    Body(body): Body<Backend>,
-) -> Result<Response, Problem> {
-    let path = target.of("backend").to_owned();
-    let change = Change::SetBackend {
-        path: path.clone(),
-        backend: embedded(body)?,
-    };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Administration {
-    on: bool,
-}
-
-async fn set_administration(
-    call: Call,
-    target: Target,
-    Body(body): Body<Administration>,
-) -> Result<Response, Problem> {
-    let path = target.of("administration").to_owned();
-    let change = Change::SetAdministration {
-        path: path.clone(),
-        on: body.on,
-    };
-    call.change_and_show(change, &path, StatusCode::OK).await
-}
-
-async fn delete_database(call: Call, target: Target) -> Result<Response, Problem> {
-    let path = target.0;
-    let change = Change::DeleteDatabase { path: path.clone() };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

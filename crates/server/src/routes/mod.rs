@@ -14,6 +14,7 @@ use crate::conditional;
 use crate::idempotency::{self, Answers};
 use crate::problem::Problem;
 
+pub(crate) mod databases;
 mod decisions;
 mod entities;
 mod keys;
@@ -145,6 +146,7 @@ methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE }
 pub fn endpoints() -> Vec<Endpoint> {
     let mut all = organisations::endpoints();
     all.extend(entities::endpoints());
+    all.extend(databases::endpoints());
     all.extend(roles::endpoints());
     all.extend(members::endpoints());
     all.extend(policies::endpoints());

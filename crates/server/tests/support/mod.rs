@@ -12,6 +12,7 @@ use keyward_auth::{
     hash_secret,
 };
 use keyward_iam::{Backend, Change, DecisionLog, PolicyInput, UnixMillis};
+use keyward_net::{BackendPermission, BackendRules};
 use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
 use keyward_store::Store;
 use serde_json::Value;
@@ -117,6 +118,14 @@ impl World {
             allow_administration: false,
             allow_remote: false,
             clock,
+            backends: BackendRules {
+                permitted: vec![BackendPermission {
+                    networks: vec!["127.0.0.0/8".parse().unwrap()],
+                    ..BackendPermission::default()
+                }],
+                ..BackendRules::default()
+            },
+            health: None,
             redis_address: None,
             redis_tls: false,
             public_url: "http://127.0.0.1".to_owned(),
