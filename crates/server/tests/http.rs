@@ -79,12 +79,18 @@ fn a_lost_update_is_refused_and_says_what_changed() {
         "if-match",
         &before,
         "DELETE",
-        &format!("{MAIN}?dry_run=true"),
+        &format!("{MAIN}?confirm=main&dry_run=true"),
         "",
     );
     assert_eq!(dry.status, 412);
     // Whoever may not do it is not told what has changed.
-    let blind = world.call_with(&world.worker, &[("if-match", &before)], "DELETE", MAIN, "");
+    let blind = world.call_with(
+        &world.worker,
+        &[("if-match", &before)],
+        "DELETE",
+        &format!("{MAIN}?confirm=main"),
+        "",
+    );
     assert_eq!(blind.status, 403);
     assert!(blind.body.get("changed").is_none() && blind.header("etag").is_empty());
 }
