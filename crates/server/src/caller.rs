@@ -10,7 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyward_auth::{LoginError, SECRET_PREFIX, SESSION_KEY_PREFIX, SignedRequest, body_hash};
+use keyward_auth::{
+    ClientCertificate, LoginError, SECRET_PREFIX, SESSION_KEY_PREFIX, SignedRequest, body_hash,
+    certificate_login,
+};
 use keyward_iam::{Directory, Session, UnixMillis};
 use keyward_net::{Transport, is_loopback};
 
@@ -108,6 +111,9 @@ impl FromRequestParts<Arc<Api>> for Caller {
         }
         let mut all = parts.headers.get_all(header::AUTHORIZATION).iter();
         let Some(given) = all.next() else {
+            if let Some(caller) = of_certificate(parts, api) {
+                return Ok(caller);
+            }
             return Err(Problem::unauthenticated(
                 "log in with an access key (HTTP Basic, key id and secret), a session key (Bearer) or \
                  an AWS signature, version 4",
@@ -143,6 +149,30 @@ impl FromRequestParts<Arc<Api>> for Caller {
             }
         }
     }
+}
+
+/// Whoever the client certificate of the connection opens. Where several organisations know it, the
+/// one that the call is about.
+fn of_certificate(parts: &Parts, api: &Api) -> Option<Caller> {
+    let peer = parts.extensions.get::<Peer>()?;
+    let chain = Arc::clone(peer.transport.certificates.as_ref()?);
+    let certificate = ClientCertificate::read(chain).ok()?;
+    let mut segments = parts.uri.path().trim_start_matches("/v1/").split('/');
+    let near = match segments.next() {
+        Some("org") => segments.next(),
+        _ => None,
+    };
+    let (directory, now) = (api.control.directory(), (api.clock)());
+    let session = certificate_login(&directory, &certificate, near, now)?;
+    let session = Session {
+        source: Some(peer.address.ip().to_canonical()),
+        ..session
+    };
+    api.verifier.usage.note_call(&session, &directory, now);
+    Some(Caller {
+        path: directory.principal_path(session.principal).to_owned(),
+        session,
+    })
 }
 
 fn log_in(

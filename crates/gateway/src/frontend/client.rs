@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keyward_auth::ClientCertificate;
 use keyward_auth::InUse;
 use keyward_commands::{CommandId, Touched, Words as _, resolve};
 use keyward_iam::{
@@ -123,6 +124,8 @@ pub(crate) struct Client {
     pub(crate) local: SocketAddr,
     /// What TLS tells of the client.
     pub(crate) transport: Transport,
+    /// The certificate that it showed, whoever it opens.
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) queue: ReplyQueue,
     decoder: RequestDecoder,
     pub(crate) limits: RequestLimits,
@@ -165,11 +168,14 @@ impl Client {
         transport: Transport,
         turn: &mut Turn<'_>,
     ) -> Self {
+        let certificate = transport.certificates.clone();
+        let certificate = certificate.and_then(|chain| ClientCertificate::read(chain).ok());
         let mut client = Self {
             id,
             peer,
             local,
             transport,
+            certificate,
             queue: ReplyQueue::default(),
             decoder: RequestDecoder::new(),
             limits: RequestLimits::BEFORE_LOGIN,
@@ -192,7 +198,7 @@ impl Client {
             link: 0,
             missing: 0,
         };
-        client.open_unauthenticated(turn);
+        client.open_without_login(turn);
         client
     }
 
@@ -646,7 +652,7 @@ impl Client {
         let attentive = self.is_attentive();
         let Access::Open(open) = &mut self.access else {
             if matches!(self.access, Access::Closed(None)) {
-                self.open_unauthenticated(turn);
+                self.open_without_login(turn);
             }
             return;
         };
@@ -740,9 +746,12 @@ impl Client {
         }
     }
 
-    /// Lets a client in that has not logged in, if the policy of the listener's default database
-    /// accepts `unauthenticated`.
-    pub(crate) fn open_unauthenticated(&mut self, turn: &mut Turn<'_>) {
+    /// Lets a client in that has not logged in: as the identity of its certificate, or if the policy
+    /// of the listener's default database accepts `unauthenticated`.
+    pub(crate) fn open_without_login(&mut self, turn: &mut Turn<'_>) {
+        if self.open_by_certificate(turn) {
+            return;
+        }
         let Some(database) = turn.settings.default_database else {
             return;
         };
@@ -804,7 +813,7 @@ impl Client {
         self.about.name = Box::default();
         self.access = Access::Closed(None);
         self.limits = RequestLimits::BEFORE_LOGIN;
-        self.open_unauthenticated(turn);
+        self.open_without_login(turn);
     }
 
     fn reset(&mut self, turn: &mut Turn<'_>) -> Flow {
@@ -828,7 +837,11 @@ pub(crate) fn session_end(directory: &Directory, session: &Session) -> Option<Un
         .temporary
         .as_ref()
         .map(|temporary| temporary.expires);
-    [key, temporary].into_iter().flatten().min()
+    let certificate = session
+        .certificate
+        .as_ref()
+        .map(|certificate| certificate.ends);
+    [key, temporary, certificate].into_iter().flatten().min()
 }
 
 /// Whether a word begins an HTTP request that somebody was tricked into sending here.

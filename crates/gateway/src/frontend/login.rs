@@ -1,8 +1,8 @@
 //! `AUTH` and `HELLO`.
 
-use keyward_auth::LoginError;
+use keyward_auth::{LoginError, certificate_login};
 use keyward_commands::Words as _;
-use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Principal};
+use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Directory, Principal, Session};
 use keyward_resp::{Protocol, encode};
 
 use super::client::{Access, Client, Flow, Hold, Turn, session_end};
@@ -198,13 +198,50 @@ impl Client {
             }
             Err(_) => return LoggedIn::WrongPassword,
         };
-        let mut session = login.session;
-        session.source = Some(source);
+        self.admit(&directory, login.session, login.suffix.as_deref(), turn)
+    }
+
+    /// Lets the holder of the connection's client certificate in, if an organisation takes it for
+    /// somebody. Whoever logs in with a password replaces that, and `RESET` returns to it.
+    pub(crate) fn open_by_certificate(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(certificate) = self.certificate.clone() else {
+            return false;
+        };
+        let directory = turn.shared.directory.load_full();
+        let default = turn.settings.default_database;
+        let default = default.and_then(|ix| directory.database(ix));
+        let named = self.database_of_server_name(turn.settings.domain.as_deref());
+        let near = match named {
+            Some(name) => name.split('.').nth(1),
+            None => default.and_then(|database| database.path.split('/').nth(1)),
+        };
+        let Some(session) = certificate_login(&directory, &certificate, near, turn.now) else {
+            return false;
+        };
+        match self.admit(&directory, session, None, turn) {
+            LoggedIn::Yes => true,
+            LoggedIn::WrongPassword => false,
+            LoggedIn::Refused(reason) => {
+                tracing::debug!(reason, "a client certificate opens no session");
+                false
+            }
+        }
+    }
+
+    /// Begins the session of a credential that was found to be good, or renews it.
+    fn admit(
+        &mut self,
+        directory: &Directory,
+        mut session: Session,
+        suffix: Option<&str>,
+        turn: &mut Turn<'_>,
+    ) -> LoggedIn {
+        session.source = Some(self.peer.ip().to_canonical());
         session.secure = self.is_secure();
         let asked = AskedDatabase {
             binding: None,
             server_name: self.database_of_server_name(turn.settings.domain.as_deref()),
-            suffix: login.suffix.as_deref(),
+            suffix,
             listener_default: turn.settings.default_database,
         };
         let database = match directory.choose_database(&session, &asked, turn.now) {
@@ -216,7 +253,7 @@ impl Client {
             return LoggedIn::WrongPassword;
         };
         let table = turn.shared.tables().table(
-            &directory,
+            directory,
             &session,
             database,
             turn.settings.allow_administration,
@@ -256,8 +293,12 @@ impl Client {
             }
             if open.session.principal == session.principal {
                 // The session is renewed; everything open stays open if it may still be.
-                open.ends = session_end(&directory, &session);
-                open.in_use = verifier.usage.connected(&session, &directory, &target.path);
+                open.ends = session_end(directory, &session);
+                open.in_use =
+                    turn.shared
+                        .verifier
+                        .usage
+                        .connected(&session, directory, &target.path);
                 open.session = session;
                 open.table = table;
                 if self.is_attentive() && !self.still_holds(turn) {
@@ -268,7 +309,7 @@ impl Client {
             }
             self.start_over(turn);
         }
-        self.enter(&directory, session, database, table, turn);
+        self.enter(directory, session, database, table, turn);
         count(&turn.metrics.logins, 1);
         LoggedIn::Yes
     }

@@ -321,7 +321,9 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let serving = tokio::spawn(server.serve(api, stopping));
     let last_used = Arc::clone(&verifier);
     let upkeep = tokio::spawn(signing_keys::keep(Arc::clone(&state.control), verifier));
-    let following = tls.clone().map(|tls| tokio::spawn(tls::follow(tls)));
+    let following = tls
+        .clone()
+        .map(|tls| tokio::spawn(tls::follow(tls, Arc::clone(&state.control))));
 
     let announcement = Announcement {
         redis: redis_address,

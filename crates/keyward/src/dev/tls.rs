@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyward_auth::authority_names;
 use keyward_net::{Tls, TlsFiles};
+use keyward_server::ControlPlane;
 use keyward_store::DataDir;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
@@ -125,29 +127,41 @@ fn make(data_dir: &DataDir, domain: Option<&str>) -> Result<PathBuf, Failure> {
     Ok(data_dir.file(CA_CERTIFICATE))
 }
 
-/// Reads certificate and key again whenever they change, for as long as the process runs.
-pub(super) async fn follow(tls: Arc<Tls>) {
+/// Keeps the handshakes up to date for as long as the process runs: certificate and key whenever their
+/// files change, and the authorities of clients whenever the directory does.
+pub(super) async fn follow(tls: Arc<Tls>, control: Arc<ControlPlane>) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
+    let mut changes = control.changes();
     let mut failed = String::new();
+    tls.set_client_authorities(authority_names(&control.directory()));
     loop {
-        tick.tick().await;
-        let reloading = Arc::clone(&tls);
-        let Ok(reloaded) = tokio::task::spawn_blocking(move || reloading.reload()).await else {
-            continue;
-        };
-        match reloaded {
-            Ok(true) => {
-                failed.clear();
-                tracing::info!("the certificate was replaced");
-            }
-            Ok(false) => failed.clear(),
-            Err(error) => {
-                // Once for each reason: while files are being replaced they do not fit together.
-                let text = error.to_string();
-                if text != failed {
-                    tracing::warn!(error = %text, "the certificate stays as it was");
-                    failed = text;
-                }
+        tokio::select! {
+            _ = tick.tick() => reload(&tls, &mut failed).await,
+            changed = changes.changed() => match changed {
+                Ok(()) => tls.set_client_authorities(authority_names(&control.directory())),
+                Err(_) => return, // the process ends
+            },
+        }
+    }
+}
+
+async fn reload(tls: &Arc<Tls>, failed: &mut String) {
+    let reloading = Arc::clone(tls);
+    let Ok(reloaded) = tokio::task::spawn_blocking(move || reloading.reload()).await else {
+        return;
+    };
+    match reloaded {
+        Ok(true) => {
+            failed.clear();
+            tracing::info!("the certificate was replaced");
+        }
+        Ok(false) => failed.clear(),
+        Err(error) => {
+            // Once for each reason: while files are being replaced they do not fit together.
+            let text = error.to_string();
+            if text != *failed {
+                tracing::warn!(error = %text, "the certificate stays as it was");
+                *failed = text;
             }
         }
     }
