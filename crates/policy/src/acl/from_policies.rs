@@ -441,7 +441,18 @@ impl Export {
     fn add_connect_only(&mut self) {
         // A command that has keys or channels is possible only where some are allowed.
         let ordinary = |selector: &Selector| {
-            let keys = selector.keys.as_deref().is_none_or(|keys| !keys.is_empty());
+            // A command whose keys no pattern lets it use as it does runs on none.
+            let usable = |id: CommandId| {
+                selector.keys.as_deref().is_none_or(|keys| {
+                    let fits = |reads: bool, writes: bool| {
+                        let mut keys = keys.iter();
+                        keys.any(|key| (key.reads || !reads) && (key.writes || !writes))
+                    };
+                    let mut specs = id.command().key_specs.iter();
+                    !keys.is_empty()
+                        && specs.all(|spec| fits(spec.flags.reads(), spec.flags.writes()))
+                })
+            };
             let channels = selector
                 .channels
                 .as_deref()
@@ -457,7 +468,10 @@ impl Export {
                         command.scope == CommandScope::Keyless,
                         command.channels == ChannelRule::None,
                     );
-                    !implied && ((keyless && silent) || (keys && !keyless) || (channels && !silent))
+                    !implied
+                        && ((keyless && silent)
+                            || (!keyless && usable(id))
+                            || (channels && !silent))
                 })
             })
         };
