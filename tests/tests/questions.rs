@@ -5,6 +5,8 @@ use serde_json::Value as Json;
 
 const NOT_FOUND: i32 = 4;
 const DENIED: i32 = 3;
+const CONFLICT: i32 = 5;
+const FINDINGS: i32 = 7;
 
 #[track_caller]
 fn json(keyward: &Keyward, line: &[&str]) -> Json {
@@ -180,4 +182,67 @@ fn escalation() {
         text.contains("(Mint)") && text.contains("logs in with it"),
         "{text}"
     );
+}
+
+/// What an identity may do by several trusts, as rules for a server.
+#[test]
+fn acl_rules_of_an_identity() {
+    let keyward = world();
+    let answer = json(&keyward, &["acl", "export", "worker", "main"]);
+    let rules = answer["rules"].as_str().unwrap_or_default();
+    assert!(rules.starts_with("user worker off "), "{rules}");
+    for held in ["(%R~user:*", "(~user:* resetchannels -@all +del)", "+get "] {
+        assert!(rules.contains(held), "{held}: {rules}");
+    }
+    for lost in ["+scan", "+keys", "+flushall", "+set "] {
+        assert!(!rules.contains(lost), "{lost}: {rules}");
+    }
+    let losses = answer["losses"].as_array().map_or(0, Vec::len);
+    assert!(losses > 0, "{answer}");
+    let missing = keyward.cli(&["acl", "export", "nobody", "main"]);
+    assert_eq!(missing.code, NOT_FOUND);
+    assert_ne!(keyward.cli(&["acl", "export", "worker"]).code, 0);
+}
+
+/// `put` creates or changes, `create` says how to change; a stored policy knows when it was written.
+#[test]
+fn putting_and_checking_what_is_stored() {
+    let keyward = world();
+    let reads = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]"#;
+    let put = |kind: &str, id: &str| keyward.cli(&[kind, "put", id, "--policy", reads]);
+    keyward.cli(&["identity", "create", "other"]).success();
+    for (kind, id) in [("trust", "other"), ("policy", "reads")] {
+        assert!(put(kind, id).success().contains("created"), "{kind}");
+        assert!(put(kind, id).success().contains("changed"), "{kind}");
+        let again = keyward.cli(&[kind, "create", id, "--policy", reads]);
+        assert_eq!(again.code, CONFLICT, "{kind}");
+    }
+    assert_eq!(put("trust", "nobody").code, NOT_FOUND);
+    let aws = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kvdb:ExecuteGet","Resource":"*"}}"#;
+    let wrong = [
+        "policy",
+        "put",
+        "reads",
+        "--dialect",
+        "native",
+        "--policy",
+        aws,
+    ];
+    assert_eq!(keyward.cli(&wrong).code, FINDINGS);
+    let right = [
+        "policy",
+        "put",
+        "reads",
+        "--dialect",
+        "aws",
+        "--policy",
+        aws,
+    ];
+    keyward.cli(&right).success();
+    let stored = keyward.cli(&["policy", "check", "--stored", "reads"]);
+    assert!(stored.success().contains("reads version 3: valid"));
+    let url = "/v1/org/dev/policy/reads/versions/1/check";
+    let answer = keyward.admin().get(url).success();
+    assert!(answer["catalogue"].as_u64() > Some(1), "{answer}");
+    assert_eq!(answer["dialect"], "native");
 }

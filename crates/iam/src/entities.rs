@@ -319,6 +319,9 @@ pub struct PolicyVersion {
     pub policy: Arc<Policy>,
     /// By whom and when.
     pub created: Stamp,
+    /// Version of the catalogue of actions when it was written: its wildcards and action sets may have
+    /// grown since.
+    pub catalogue: u32,
 }
 
 /// A named, reusable document of an organisation, with its versions.

@@ -118,7 +118,7 @@ fn failed_clause(statement: &Statement, question: &Question<'_>) -> String {
         ""
     };
     let absent = match question.find(&clause.key) {
-        Found::Absent => ", which the request does not have",
+        Found::Absent => ": the request does not have it",
         _ => "",
     };
     format!(

@@ -206,6 +206,13 @@ struct NumberedVersion {
     version: u32,
     document: StoredDocument,
     created: Stamp,
+    /// In rows from before it was kept: the first, so that nothing that grew goes untold.
+    #[serde(default = "first_catalogue")]
+    catalogue: u32,
+}
+
+fn first_catalogue() -> u32 {
+    1
 }
 
 fn stored_version(version: &PolicyVersion) -> StoredVersion {
@@ -213,6 +220,7 @@ fn stored_version(version: &PolicyVersion) -> StoredVersion {
         version: version.number,
         document: StoredDocument::of(&version.policy),
         created: version.created.clone(),
+        catalogue: version.catalogue,
     })
 }
 
@@ -670,14 +678,19 @@ impl Loader {
     fn policy(&mut self, path: &str, stored: StoredPolicy) -> Loaded<()> {
         let mut versions: Vec<PolicyVersion> = Vec::new();
         for (position, version) in (1..).zip(stored.versions) {
-            let (number, document, created) = match version {
-                StoredVersion::Text(text) => {
-                    let document = StoredDocument::Native(text);
-                    (position, document, stored.created.clone())
-                }
-                StoredVersion::Numbered(version) => {
-                    (version.version, version.document, version.created)
-                }
+            let NumberedVersion {
+                version: number,
+                document,
+                created,
+                catalogue,
+            } = match version {
+                StoredVersion::Text(text) => NumberedVersion {
+                    version: position,
+                    document: StoredDocument::Native(text),
+                    created: stored.created.clone(),
+                    catalogue: first_catalogue(),
+                },
+                StoredVersion::Numbered(version) => version,
             };
             if versions.last().is_some_and(|last| last.number >= number) {
                 return Err(bad(path, "has versions out of order"));
@@ -687,6 +700,7 @@ impl Loader {
                 number,
                 policy,
                 created,
+                catalogue,
             });
         }
         if !versions

@@ -322,8 +322,10 @@ impl Grounds {
             return match (&self.terms.own, question.call()) {
                 (Some(_), _) => Some(false),
                 (None, _) if sure => Some(true),
-                // Its patterns are the call's to meet.
-                (None, None) => None,
+                (None, None) => {
+                    let command = question.action.command()?;
+                    user.allows_names(command, &question.touch)
+                }
                 (None, Some(_)) => Some(self.matches(policy, statement, question) == Match::Full),
             };
         }

@@ -83,6 +83,7 @@ impl Failure {
         Self { text, ..self }
     }
 
+    /// Its class.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

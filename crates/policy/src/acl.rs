@@ -23,6 +23,8 @@ pub use check::AclDenial;
 pub use from_policies::{AclExport, AclGrant, AclLimit};
 pub(crate) use policy::read;
 use selector::Selector;
+
+use crate::Touch;
 pub use to_native::Translation;
 
 /// How many databases a server has that nobody configured otherwise.
@@ -136,6 +138,12 @@ impl AclUser {
         db_index: u32,
     ) -> Result<(), AclDenial> {
         self.allows_among(command, words, db_index, DEFAULT_DATABASES)
+    }
+
+    /// Whether calls of a command that use these keys and channels so are allowed; `None` if that
+    /// depends on more: on the other arguments, on the database, on keys that are not told.
+    pub fn allows_names(&self, command: CommandId, touch: &Touch<'_>) -> Option<bool> {
+        check::check_names(&self.selectors, command, touch)
     }
 
     /// As [`Self::allows`], on a server with that many databases. A number in a command that is no

@@ -11,6 +11,7 @@ use super::risk::Risk;
 use super::ways::{Way, Ways};
 use super::who_can::{of_known, said, way_leaves_any};
 use crate::bits::Bits;
+use crate::decision::Outcome;
 use crate::directory::Directory;
 use crate::evaluate::Question;
 use crate::grounds::PolicySource;
@@ -31,7 +32,7 @@ pub struct Access {
 pub struct ResourceAccess {
     /// Full paths, in order.
     pub resources: Vec<Arc<str>>,
-    /// Of a database: whether it may connect.
+    /// Of a database: whether it may connect, if only under the conditions of what it may do then.
     pub connects: Option<bool>,
     /// What it can do, harmless things first.
     pub groups: Vec<AccessGroup>,
@@ -209,7 +210,13 @@ impl Directory {
                 touch: Touch::None,
                 request: &grounds.early(),
             };
-            grounds.decide_action(&question, administration).is_allow()
+            let decision = grounds.decide_action(&question, administration);
+            // A command that is possible under conditions brings connecting under the same.
+            let implied = || {
+                let mut actions = groups.iter().flat_map(|group| &group.actions);
+                actions.any(|name| name.starts_with("kvdb:Execute"))
+            };
+            decision.is_allow() || (decision.outcome != Outcome::ExplicitDeny && implied())
         });
         if groups.is_empty() && connects != Some(true) {
             return None;

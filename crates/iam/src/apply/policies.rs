@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyward_commands::CATALOGUE_VERSION;
 use keyward_policy::{Policy, PolicyKind};
 
 use super::{ChangeError, Editor, MAX_POLICIES, MAX_VERSIONS, Outcome};
@@ -195,6 +196,7 @@ impl Editor<'_> {
             number: 1,
             policy: self.read_named(organisation, document)?,
             created: self.context.stamp(),
+            catalogue: CATALOGUE_VERSION,
         };
         let ix = self.directory.policies.push(NamedPolicy {
             path: path.as_str().into(),
@@ -230,6 +232,7 @@ impl Editor<'_> {
             number,
             policy: read,
             created,
+            catalogue: CATALOGUE_VERSION,
         });
         if make_default {
             policy.default_version = number;

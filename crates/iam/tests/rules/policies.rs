@@ -146,8 +146,33 @@ fn old_rows_of_policies_are_read() {
     body["default_version"] = json!(2);
     let loaded = Directory::load(rows, 1).expect("it was stored so");
     assert_eq!(versions(&loaded), (vec![1, 2], 2));
-    let rows: Vec<Row> = loaded.rows().collect();
-    assert!(Directory::load(rows, 1).is_ok());
+    let catalogues = |directory: &Directory| -> Vec<u32> {
+        let policy = directory.policy(directory.policy_at(READS).unwrap());
+        let versions = policy.unwrap().versions.iter();
+        versions.map(|version| version.catalogue).collect()
+    };
+    assert_eq!(catalogues(&loaded), [1, 1]);
+    let mut rows: Vec<Row> = loaded.rows().collect();
+    assert!(Directory::load(rows.clone(), 1).is_ok());
+    // Those of the time before the catalogue was kept.
+    for row in rows.iter_mut().filter(|row| row.path == READS) {
+        for version in row.body.as_mut().unwrap()["versions"]
+            .as_array_mut()
+            .unwrap()
+        {
+            version
+                .as_object_mut()
+                .unwrap()
+                .remove("catalogue")
+                .unwrap();
+        }
+    }
+    assert_eq!(catalogues(&Directory::load(rows, 1).unwrap()), [1, 1]);
+    let mut world = World::new();
+    world.ok(&create("reads", None));
+    let today = keyward_commands::CATALOGUE_VERSION;
+    assert_eq!(catalogues(&world.0), [today]);
+    assert_eq!(catalogues(&world.reloaded().0), [today]);
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{Context, DryRun};
+use super::{Context, DryRun, limits};
 use crate::failure::Failure;
-use crate::policy_argument;
 
 const KIND: &str = "programmatic_identity";
 
@@ -65,43 +64,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Limits of what is done by or as an identity.
-    #[command(subcommand)]
-    Boundary(Boundary),
-}
-
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Boundary {
-    /// Show it.
-    #[command(after_help = "Example:\n  keyward identity boundary get worker")]
-    Get {
-        /// Id of the identity.
-        id: String,
-    },
-    /// Set it.
-    #[command(
-        after_help = "Example:\n  keyward identity boundary put worker --policy boundary.json"
-    )]
-    Put {
-        /// Id of the identity.
-        id: String,
-        /// A file, `-`, JSON, or policy/ID; may be given several times.
-        #[arg(long = "policy", required = true, value_name = "POLICY")]
-        policies: Vec<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-    /// Take it away.
-    #[command(
-        visible_alias = "rm",
-        after_help = "Example:\n  keyward identity boundary delete worker"
-    )]
-    Delete {
-        /// Id of the identity.
-        id: String,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    /// As `keyward boundary`.
+    #[command(subcommand, hide = true)]
+    Boundary(limits::Boundary),
 }
 
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
@@ -144,30 +109,6 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let gone = client.delete(&dry_run.url(&url))?;
             dry_run.done(output, &gone, "deleted")
         }
-        Command::Boundary(command) => boundary(command, context),
-    }
-}
-
-fn boundary(command: Boundary, context: &Context<'_>) -> Result<(), Failure> {
-    let (client, output) = (&context.client, context.output);
-    let url = |id: &str| Ok::<_, Failure>(format!("{}/boundary", client.url(KIND, id)?));
-    match command {
-        Boundary::Get { id } => {
-            let shown = client.get(&url(&id)?)?;
-            Ok(output.document(&shown, |shown| format!("{:#}", shown["policies"]))?)
-        }
-        Boundary::Put {
-            id,
-            policies,
-            dry_run,
-        } => {
-            let body = json!({ "policies": policy_argument::list(&policies)? });
-            let changed = client.put(&dry_run.url(&url(&id)?), &body)?;
-            dry_run.done(output, &changed, "set the boundary of")
-        }
-        Boundary::Delete { id, dry_run } => {
-            let changed = client.delete(&dry_run.url(&url(&id)?))?;
-            dry_run.done(output, &changed, "took away the boundary of")
-        }
+        Command::Boundary(command) => limits::boundary(command, context),
     }
 }

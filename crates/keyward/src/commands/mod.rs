@@ -169,6 +169,27 @@ impl DryRun {
     }
 }
 
+/// Whether there is nothing at a URL, or nothing that the caller may see.
+fn is_missing(url: &str, context: &Context<'_>) -> bool {
+    let found = context.client.get(url);
+    found.is_err_and(|failure| failure.exit() == Exit::NotFound)
+}
+
+/// What to do when something is to be created that exists already.
+fn exists(failure: Failure, kind: &str, id: &str, context: &Context<'_>) -> Failure {
+    let there = failure.exit() == Exit::Conflict
+        && context
+            .client
+            .url(kind, id)
+            .is_ok_and(|url| context.client.get(&url).is_ok());
+    if !there {
+        return failure;
+    }
+    let short = id.rsplit('/').next().unwrap_or(id);
+    let text = format!("{kind} `{short}` exists: `keyward {kind} put {short}` changes it");
+    Failure::new(Exit::Conflict, text)
+}
+
 /// What every client command works with.
 pub(crate) struct Context<'a> {
     client: Client,
@@ -197,9 +218,10 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::Key(command) => keys::run(command, &context()?)?,
         Command::Db(command) => databases::run(command, &context()?)?,
         Command::Trust(command) => trusts::run(command, &context()?)?,
-        Command::Policy(policies::Command::Check(arguments)) => {
-            policy_check::run(&arguments, global, output)?
-        }
+        Command::Policy(policies::Command::Check(arguments)) => match arguments.stored() {
+            Some(policy) => policy_check::run_stored(&arguments, policy, global, &context()?)?,
+            None => policy_check::run(&arguments, global, output)?,
+        },
         Command::Acl(acl::Command::Import(arguments)) => acl::import(&arguments, &context()?)?,
         Command::Acl(acl::Command::Export(arguments)) => match arguments.of_identity() {
             Some(asked) => acl::export_identity(&arguments, asked, &context()?)?,

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{Context, DryRun};
+use super::{Context, DryRun, limits};
 use crate::failure::Failure;
-use crate::policy_argument;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  keyward org create partner")]
@@ -63,9 +62,9 @@ pub(crate) enum Command {
     /// What AWS, Tencent and Alibaba call the organisation: whom its documents in their dialects mean.
     #[command(subcommand)]
     Alias(Alias),
-    /// Policies that bind every request by the organisation's identities and on its resources.
-    #[command(subcommand)]
-    Guardrails(Guardrails),
+    /// As `keyward guardrail`.
+    #[command(subcommand, hide = true)]
+    Guardrails(limits::Guardrail),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -120,38 +119,6 @@ pub(crate) enum Alias {
     },
 }
 
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Guardrails {
-    /// Show them.
-    #[command(after_help = "Example:\n  keyward org guardrails get dev")]
-    Get {
-        /// Id of the organisation; yours if left out.
-        id: Option<String>,
-    },
-    /// Set them.
-    #[command(after_help = "Example:\n  keyward org guardrails put dev --policy guardrails.json")]
-    Put {
-        /// Id of the organisation.
-        id: String,
-        /// A file, `-`, JSON, or policy/ID; may be given several times.
-        #[arg(long = "policy", required = true, value_name = "POLICY")]
-        policies: Vec<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-    /// Take them away.
-    #[command(
-        visible_alias = "rm",
-        after_help = "Example:\n  keyward org guardrails delete dev"
-    )]
-    Delete {
-        /// Id of the organisation.
-        id: String,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-}
-
 fn own(id: Option<String>, context: &Context<'_>) -> Result<String, Failure> {
     match id {
         Some(id) => Ok(id),
@@ -191,7 +158,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run.done(output, &changed, "transferred")
         }
         Command::Alias(command) => alias(command, context),
-        Command::Guardrails(command) => guardrails(command, context),
+        Command::Guardrails(command) => limits::guardrail(command, context),
     }
 }
 
@@ -235,30 +202,6 @@ fn alias(command: Alias, context: &Context<'_>) -> Result<(), Failure> {
         Alias::Reset { id, dry_run } => {
             let changed = client.put(&dry_run.url(&url(id)?), &json!({}))?;
             dry_run.done(output, &changed, "gave back the names of")
-        }
-    }
-}
-
-fn guardrails(command: Guardrails, context: &Context<'_>) -> Result<(), Failure> {
-    let (client, output) = (&context.client, context.output);
-    let url = |id: &str| Ok::<_, Failure>(format!("{}/guardrails", client.url("org", id)?));
-    match command {
-        Guardrails::Get { id } => {
-            let shown = client.get(&url(&own(id, context)?)?)?;
-            Ok(output.document(&shown, |shown| format!("{:#}", shown["policies"]))?)
-        }
-        Guardrails::Put {
-            id,
-            policies,
-            dry_run,
-        } => {
-            let body = json!({ "policies": policy_argument::list(&policies)? });
-            let changed = client.put(&dry_run.url(&url(&id)?), &body)?;
-            dry_run.done(output, &changed, "set the guardrails of")
-        }
-        Guardrails::Delete { id, dry_run } => {
-            let changed = client.delete(&dry_run.url(&url(&id)?))?;
-            dry_run.done(output, &changed, "took away the guardrails of")
         }
     }
 }

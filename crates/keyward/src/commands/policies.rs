@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, DryRun, policy_check, policy_diff, policy_translate};
+use super::policy_check::DialectName;
+use super::{Context, DryRun, exists, is_missing, policy_check, policy_diff, policy_translate};
 use crate::failure::{Exit, Failure};
 use crate::output::{entity_text, printable};
 use crate::policy_argument;
@@ -25,13 +26,15 @@ pub(crate) enum Command {
         id: String,
         #[command(flatten)]
         document: Document,
+        #[command(flatten)]
+        dialect: InDialect,
         /// What people call it.
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Add a version and make it the default.
+    /// Add a version and make it the default; create the policy if it does not exist.
     #[command(
         visible_alias = "update",
         after_help = "Example:\n  keyward policy put read-only read-only.json"
@@ -41,6 +44,8 @@ pub(crate) enum Command {
         id: String,
         #[command(flatten)]
         document: Document,
+        #[command(flatten)]
+        dialect: InDialect,
         /// Only add it: the default stays.
         #[arg(long)]
         no_default: bool,
@@ -168,6 +173,20 @@ pub(crate) struct Document {
     policy: Option<String>,
 }
 
+/// The dialect of a document as an argument.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct InDialect {
+    /// The dialect it is written in; told by its form if left out.
+    #[arg(long, value_enum)]
+    dialect: Option<DialectName>,
+}
+
+impl InDialect {
+    fn name(self) -> Option<&'static str> {
+        self.dialect.map(|dialect| dialect.dialect().name())
+    }
+}
+
 impl Document {
     fn text(&self) -> Result<String, Failure> {
         let argument = self.file.as_ref().or(self.policy.as_ref());
@@ -183,22 +202,33 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Create {
             id,
             document,
+            dialect,
             name,
             dry_run,
         } => {
-            let body = json!({ "id": id, "name": name, "document": document.text()? });
-            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            let body = json!({
+                "id": id, "name": name, "document": document.text()?, "dialect": dialect.name(),
+            });
+            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body);
+            let made = made.map_err(|failure| exists(failure, KIND, &id, context))?;
             dry_run.done(output, &made, "created")
         }
         Command::Put {
             id,
             document,
+            dialect,
             no_default,
             dry_run,
         } => {
-            let url = dry_run.url(&client.url(KIND, &id)?);
-            let body = json!({ "document": document.text()?, "default": !no_default });
-            let changed = client.put(&url, &body)?;
+            let url = client.url(KIND, &id)?;
+            let (text, dialect) = (document.text()?, dialect.name());
+            if !no_default && is_missing(&url, context) {
+                let body = json!({ "id": id, "document": text, "dialect": dialect });
+                let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+                return dry_run.done(output, &made, "created");
+            }
+            let body = json!({ "document": text, "dialect": dialect, "default": !no_default });
+            let changed = client.put(&dry_run.url(&url), &body)?;
             dry_run.done(output, &changed, "changed")
         }
         Command::Rename { id, name, dry_run } => {

@@ -7,10 +7,10 @@ use keyward_policy::check::{Finding, Options, Region, Report, Rule, Severity, ch
 use keyward_policy::{Dialect, PolicyKind, detect};
 use serde_json::{Map, Value, json};
 
-use super::sarif;
+use super::{Context, sarif};
 use crate::Global;
 use crate::failure::{Exit, Failure};
-use crate::output::{Format, Output, printable};
+use crate::output::{Format, Output, cell, printable};
 use crate::policy_argument;
 
 /// Check documents, without a server. Exit code 7 if there are findings at or above --level.
@@ -20,11 +20,18 @@ use crate::policy_argument;
   keyward policy check --resource resource-policy.json
   keyward policy check --level warning policies/*.json
   keyward policy check --output sarif policies/*.json > findings.sarif
+  keyward policy check --stored read-only
   keyward policy check --explain W001")]
 pub(crate) struct Arguments {
     /// Files, `-` for standard input, or JSON.
-    #[arg(required_unless_present = "explain", value_name = "FILE")]
+    #[arg(required_unless_present_any = ["explain", "stored"], value_name = "FILE")]
     documents: Vec<String>,
+    /// Instead of files: a named policy as it is stored, and what of it has grown since it was written.
+    #[arg(long, value_name = "POLICY", conflicts_with_all = ["documents", "resource", "dialect", "since_catalogue"])]
+    stored: Option<String>,
+    /// With --stored: which version; the default if left out.
+    #[arg(long, value_name = "VERSION", requires = "stored")]
+    version: Option<u32>,
     /// They are resource policies: with `Identities` in place of `Resources`.
     #[arg(long)]
     resource: bool,
@@ -58,6 +65,13 @@ pub(super) enum DialectName {
     Tencent,
     Alibaba,
     Acl,
+}
+
+impl Arguments {
+    /// The named policy that is meant instead of files.
+    pub(super) fn stored(&self) -> Option<&str> {
+        self.stored.as_deref()
+    }
 }
 
 impl Level {
@@ -113,18 +127,61 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
             PolicyKind::Identity
         },
         organisation: global.profile.organisation.as_deref().unwrap_or("dev"),
-        now: SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()
-            .and_then(|since| i64::try_from(since.as_millis()).ok()),
+        now: now(),
         catalogue: arguments.since_catalogue,
     };
     let mut all = Vec::new();
     for document in &arguments.documents {
-        let text = policy_argument::document(document)?;
+        all.push((name(document), policy_argument::document(document)?));
+    }
+    tell(arguments, all, &options, output)
+}
+
+fn now() -> Option<i64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.ok()?.as_millis()).ok()
+}
+
+/// Checks a version of a named policy, with what has grown since it was written.
+pub(super) fn run_stored(
+    arguments: &Arguments,
+    policy: &str,
+    global: &Global,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let client = &context.client;
+    let url = client.url("policy", policy)?;
+    let number = match arguments.version {
+        Some(number) => number.to_string(),
+        None => cell(&client.get(&url)?["default_version"]),
+    };
+    let stored = client.get(&format!("{url}/versions/{number}/check"))?;
+    let options = Options {
+        dialect: stored["dialect"].as_str().and_then(Dialect::by_name),
+        kind: PolicyKind::Identity,
+        organisation: global.profile.organisation.as_deref().unwrap_or("dev"),
+        now: now(),
+        catalogue: stored["catalogue"]
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok()),
+    };
+    let text = stored["document"].as_str().unwrap_or_default().to_owned();
+    let name = format!("{policy} version {number}");
+    tell(arguments, vec![(name, text)], &options, context.output)
+}
+
+/// Tells what is found in documents, each with its name.
+fn tell(
+    arguments: &Arguments,
+    documents: Vec<(String, String)>,
+    options: &Options<'_>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for (name, text) in documents {
         let checked = Checked {
-            name: name(document),
-            report: check(&text, &options),
+            name,
+            report: check(&text, options),
             is_acl: options.dialect.map_or_else(
                 || detect(&text) == Ok(Dialect::Acl),
                 |dialect| dialect == Dialect::Acl,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, DryRun};
+use super::{Context, DryRun, exists, is_missing};
 use crate::failure::{Exit, Failure};
 use crate::output::note;
 use crate::policy_argument;
@@ -37,14 +37,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Replace the policies or the expiry of a trust.
+    /// Replace the policies or the expiry of a trust; create it if it does not exist.
     #[command(
         visible_alias = "update",
         after_help = "Example:
   keyward trust put worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:@read\"],\"Resources\":[\"kvdb/main\"]}]'"
     )]
     Put {
-        /// Id of the trust.
+        /// Id of the trust, or the identity that is trusted by a trust of its id.
         id: String,
         /// A file, `-`, JSON, or policy/ID; may be given several times.
         #[arg(long = "policy", value_name = "POLICY")]
@@ -128,7 +128,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 "policies": policy_argument::list(&policies)?, "expires_at": expires_at,
             });
             let url = dry_run.url(&format!("/v1/org/{organisation}/trust"));
-            done(output, &client.post(&url, &body)?, dry_run, "created")
+            let made = client.post(&url, &body);
+            let full = format!("org/{organisation}/trust/{id}");
+            let made = made.map_err(|failure| exists(failure, KIND, &full, context))?;
+            done(output, &made, dry_run, "created")
         }
         Command::Put {
             id,
@@ -140,16 +143,36 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             if !policies.is_empty() {
                 body.insert("policies".to_owned(), policy_argument::list(&policies)?);
             }
-            if let Some(end) = expires_at {
-                let end = (end != "never").then_some(end);
+            if let Some(end) = &expires_at {
+                let end = (end != "never").then_some(end.as_str());
                 body.insert("expires_at".to_owned(), end.into());
             }
             if body.is_empty() {
                 let text = "nothing to change: give --policy or --expires-at";
                 return Err(Failure::new(Exit::Usage, text));
             }
-            let url = dry_run.url(&client.url(KIND, &id)?);
-            let changed = client.put(&url, &Value::Object(body))?;
+            // A path of anything but a trust is that of the trustee.
+            let trustee = match id.split('/').rev().nth(1) {
+                None | Some("trust") => None,
+                Some(_) => Some(client.path("programmatic_identity", &id)?),
+            };
+            let last = id.rsplit('/').next().unwrap_or_default().to_owned();
+            let url = match &trustee {
+                Some(_) => client.url(KIND, &last)?,
+                None => client.url(KIND, &id)?,
+            };
+            if !policies.is_empty() && is_missing(&url, context) {
+                let create = Command::Create {
+                    trustee: trustee.unwrap_or_else(|| last.clone()),
+                    policies,
+                    id: Some(last),
+                    trustor: None,
+                    expires_at: expires_at.filter(|end| end != "never"),
+                    dry_run,
+                };
+                return run(create, context);
+            }
+            let changed = client.put(&dry_run.url(&url), &Value::Object(body))?;
             done(output, &changed, dry_run, "changed")
         }
         Command::List { incoming } => {

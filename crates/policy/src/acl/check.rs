@@ -5,6 +5,7 @@ use keyward_commands::{CommandId, Words};
 use super::commands::{self, Databases};
 use super::keys::{self, Checked};
 use super::selector::{Selector, matches};
+use crate::{ChannelUse, KeyUse, Touch};
 
 /// Why a call is refused. Of several selectors, the one whose check went furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -63,6 +64,65 @@ pub(super) fn check<W: Words + ?Sized>(
         }
     }
     Err(furthest)
+}
+
+/// Whether some selector allows calls of a command with these keys and channels; `None` if that
+/// depends on more.
+pub(super) fn check_names(
+    selectors: &[Selector],
+    command: CommandId,
+    touch: &Touch<'_>,
+) -> Option<bool> {
+    let mut answer = Some(false);
+    for selector in selectors {
+        match allows_names(selector, command, touch) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => answer = None,
+        }
+    }
+    answer
+}
+
+fn allows_names(selector: &Selector, command: CommandId, touch: &Touch<'_>) -> Option<bool> {
+    let row = command.command();
+    // The number of the database is not known.
+    let mut open = selector.databases.is_some();
+    if !commands::is_always_allowed(row) && !selector.commands.contains(command.action()) {
+        if selector.first_arguments(command).is_empty() {
+            return Some(false);
+        }
+        open = true;
+    }
+    let (keys, channels) = match *touch {
+        Touch::Named { keys, channels } => (keys, channels),
+        _ => Default::default(),
+    };
+    if let Some(patterns) = selector.keys.as_deref().filter(|_| commands::has_keys(row)) {
+        let any = commands::needs_any_pattern(row);
+        let covered = |key: &KeyUse<'_>| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| pattern.covers(key.key, key.reads && !any, key.writes && !any))
+        };
+        if !keys.iter().all(covered) {
+            return Some(false);
+        }
+        open |= keys.is_empty();
+    }
+    if let (Some(patterns), Some((_, literal, _))) = (&selector.channels, commands::channels(row)) {
+        let covered = |channel: &ChannelUse<'_>| {
+            let mut patterns = patterns.iter();
+            patterns.any(|glob| match literal {
+                true => glob.text() == channel.channel,
+                false => matches(glob, channel.channel),
+            })
+        };
+        if !channels.iter().all(covered) {
+            return Some(false);
+        }
+        open |= channels.is_empty();
+    }
+    (!open).then_some(true)
 }
 
 impl<W: Words + ?Sized> Call<'_, W> {

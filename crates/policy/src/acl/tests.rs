@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::finding::Findings;
+use crate::{ChannelUse, KeyUse, Touch};
 
 fn told(result: Result<impl Sized, Findings>) -> String {
     match result {
@@ -305,4 +306,47 @@ fn enumerations_are_exported_with_all_keys_only() {
             );
         }
     }
+}
+
+#[test]
+fn rules_are_asked_about_keys_alone() {
+    let user = AclUser::parse(
+        "+get +set +exists +copy +subscribe +psubscribe +flushall -select +select|0 ~a:* %R~r:* &n:* (+del ~d %W~r:*)",
+    )
+    .unwrap();
+    let named = |name: &str, keys: &[(&str, bool, bool)], channel: Option<&str>| {
+        let keys: Vec<KeyUse<'_>> = keys
+            .iter()
+            .map(|(key, reads, writes)| KeyUse {
+                key: key.as_bytes(),
+                reads: *reads,
+                writes: *writes,
+            })
+            .collect();
+        let channels: Vec<ChannelUse<'_>> = channel
+            .iter()
+            .map(|channel| ChannelUse {
+                channel: channel.as_bytes(),
+                pattern: false,
+            })
+            .collect();
+        let (keys, channels) = (&*keys, &*channels);
+        let touch = Touch::Named { keys, channels };
+        user.allows_names(keyward_commands::by_name(name).unwrap(), &touch)
+    };
+    assert_eq!(named("get", &[("a:1", true, false)], None), Some(true));
+    assert_eq!(named("get", &[("r:1", true, false)], None), Some(true));
+    assert_eq!(named("get", &[("x", true, false)], None), Some(false));
+    assert_eq!(named("set", &[("r:1", false, true)], None), Some(false));
+    assert_eq!(named("set", &[("a:1", true, true)], None), Some(true));
+    assert_eq!(named("del", &[("r:1", false, true)], None), Some(true));
+    assert_eq!(named("del", &[("a:1", false, true)], None), Some(false));
+    assert_eq!(named("exists", &[("r:1", true, false)], None), Some(true));
+    assert_eq!(named("get", &[], None), None); // some keys
+    assert_eq!(named("flushall", &[], None), Some(true));
+    assert_eq!(named("select", &[], None), None);
+    assert_eq!(named("subscribe", &[], Some("n:1")), Some(true));
+    assert_eq!(named("psubscribe", &[], Some("n:1")), Some(false));
+    assert_eq!(named("psubscribe", &[], Some("n:*")), Some(true));
+    assert_eq!(named("lpush", &[("a:1", false, true)], None), Some(false));
 }

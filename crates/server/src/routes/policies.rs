@@ -1,5 +1,7 @@
 //! Named policies with their versions, the system's policies, and what carries them.
 
+use std::sync::Arc;
+
 use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -53,6 +55,7 @@ fn named() -> Vec<Endpoint> {
     const ONE: &str = "/v1/org/{organisation}/policy/{id}";
     const VERSIONS: &str = "/v1/org/{organisation}/policy/{id}/versions";
     const VERSION: &str = "/v1/org/{organisation}/policy/{id}/versions/{version}";
+    const VERSION_CHECK: &str = "/v1/org/{organisation}/policy/{id}/versions/{version}/check";
     vec![
         get(ALL, list).tells(
             "Lists the named policies of an organisation.",
@@ -88,6 +91,10 @@ fn named() -> Vec<Endpoint> {
         ).lists(),
         get(VERSION, version).tells(
             "Shows one version of a named policy.",
+            "iam:DescribePolicy on it",
+        ),
+        get(VERSION_CHECK, check_version).tells(
+            "Tells what is wrong with a version as it is stored, what is probably not meant, and which action sets and wildcards have grown since it was written.",
             "iam:DescribePolicy on it",
         ),
         delete(VERSION, remove_version).tells(
@@ -227,14 +234,47 @@ async fn check(call: Call, Body(body): Body<Check>) -> Result<Response, Problem>
         };
         checking::shown(&keyward_policy::check::check(&document.text, &options))
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(shown) => Ok(axum::Json(shown).into_response()),
-        Err(_) => Err(Problem::new(
+    Ok(axum::Json(checked(work).await?).into_response())
+}
+
+async fn checked(work: impl FnOnce() -> Value + Send + 'static) -> Result<Value, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "the check failed inside Keyward",
-        )),
-    }
+        )
+    })
+}
+
+async fn check_version(call: Call, target: Target) -> Result<Response, Problem> {
+    let (path, number) = version_of(target.of("check"))?;
+    call.read("iam:DescribePolicy", path)?;
+    let missing = || Problem::not_found(&target.0);
+    let found = call
+        .directory
+        .policy_at(path)
+        .and_then(|ix| call.directory.policy(ix));
+    let version = found
+        .and_then(|policy| policy.version(number))
+        .ok_or_else(missing)?;
+    let (policy, catalogue) = (Arc::clone(&version.policy), version.catalogue);
+    let now = checking::milliseconds(call.now);
+    let work = move || {
+        let options = Options {
+            dialect: Some(policy.dialect()),
+            kind: PolicyKind::Identity,
+            organisation: policy.organisation(),
+            now,
+            catalogue: Some(catalogue),
+        };
+        let mut shown = checking::shown(&keyward_policy::check::check(policy.text(), &options));
+        show::insert(&mut shown, "dialect", policy.dialect().name());
+        show::insert(&mut shown, "catalogue", catalogue);
+        show::insert(&mut shown, "document", policy.text());
+        shown
+    };
+    Ok(axum::Json(checked(work).await?).into_response())
 }
 
 fn yes() -> bool {
@@ -311,14 +351,14 @@ async fn versions(call: Call, target: Target) -> Result<Response, Problem> {
 }
 
 /// The policy and the number of the version that the URL names.
-fn version_of(target: &Target) -> Result<(&str, u32), Problem> {
-    let missing = || Problem::not_found(&target.0);
-    let (path, number) = target.0.rsplit_once("/versions/").ok_or_else(missing)?;
+fn version_of(target: &str) -> Result<(&str, u32), Problem> {
+    let missing = || Problem::not_found(target);
+    let (path, number) = target.rsplit_once("/versions/").ok_or_else(missing)?;
     Ok((path, number.parse().map_err(|_| missing())?))
 }
 
 async fn version(call: Call, target: Target) -> Result<Response, Problem> {
-    let (path, number) = version_of(&target)?;
+    let (path, number) = version_of(&target.0)?;
     let versions = shown_versions(&call, path)?;
     let wanted = versions
         .into_iter()
@@ -329,7 +369,7 @@ async fn version(call: Call, target: Target) -> Result<Response, Problem> {
 }
 
 async fn remove_version(call: Call, target: Target) -> Result<Response, Problem> {
-    let (path, version) = version_of(&target)?;
+    let (path, version) = version_of(&target.0)?;
     let path = path.to_owned();
     let change = Change::DeletePolicyVersion {
         path: path.clone(),
