@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::client::{Client, RedisUrl};
 use crate::process::{PATIENCE, Process};
 use crate::programs::{self, Output};
+use crate::secrets;
 use crate::server::{Server, ServerKind};
 use crate::{Api, Response};
 
@@ -97,10 +98,18 @@ macro_rules! on_each_backend {
     };
 }
 
+/// The data directory that arguments name.
+fn data_dir(arguments: &[&str], working_directory: &Path) -> Option<PathBuf> {
+    let at = arguments.iter().position(|one| *one == "--data-dir")?;
+    Some(working_directory.join(arguments.get(at + 1)?))
+}
+
 /// A running `keyward dev`, and what it said about itself. Dropping it kills it.
 #[derive(Debug)]
 pub struct Keyward {
     process: Process,
+    /// Where it keeps its store, if it keeps one.
+    data_dir: Option<PathBuf>,
     /// The real server behind it, if [`Backend::start`] made one.
     pub upstream: Option<Server>,
     /// `redis://<key id>:<secret>@127.0.0.1:<port>/0` of the application's identity.
@@ -183,6 +192,7 @@ impl Keyward {
         };
         Ok(Self {
             upstream: None,
+            data_dir: data_dir(arguments, process.directory()),
             redis_url: field("redis_url"),
             api_url: field("api_url"),
             organisation: field("organisation"),
@@ -259,7 +269,9 @@ impl Keyward {
             .env("KEYWARD_URL", &self.api_url)
             .env("KEYWARD_ACCESS_KEY_ID", &key.id)
             .env("KEYWARD_SECRET_ACCESS_KEY", &key.secret);
-        Output::of(command.args(arguments))
+        let output = Output::of(command.args(arguments));
+        secrets::assert_none("an error of the client", output.stderr.as_bytes());
+        output
     }
 
     /// The directory that it runs in, gone with it.
@@ -292,6 +304,19 @@ impl Keyward {
     /// Panics if it goes on.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         self.process.wait(limit)
+    }
+}
+
+impl Drop for Keyward {
+    /// Whatever a test does, no secret may be left in what others can read.
+    fn drop(&mut self) {
+        secrets::assert_none("the log", self.log().as_bytes());
+        let arguments = std::fs::read(format!("/proc/{}/cmdline", self.process_id()));
+        let arguments = arguments.unwrap_or_default();
+        secrets::assert_none("the list of processes", &arguments);
+        if let Some(data_dir) = &self.data_dir {
+            secrets::assert_none_in_store(data_dir);
+        }
     }
 }
 

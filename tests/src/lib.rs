@@ -20,6 +20,7 @@ mod keyward;
 mod process;
 mod programs;
 pub mod scenario;
+mod secrets;
 mod server;
 
 pub use api::{Api, Response};
@@ -28,4 +29,5 @@ pub use keyward::{AccessKey, Backend, Keyward};
 pub use keyward_resp::Value;
 pub use process::{Process, free_port, wait_until};
 pub use programs::{Output, node, node_program, python, redis_benchmark, redis_cli, simulate};
+pub use secrets::find_secret;
 pub use server::{RedisServer, Server, ServerKind, ValkeyServer};

@@ -4,8 +4,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use keyward_e2e::{
-    Client, RedisServer, Server, ServerKind, ValkeyServer, assert_error, bulk, node, ok, python,
-    redis_cli, simple,
+    Client, RedisServer, Server, ServerKind, ValkeyServer, assert_error, bulk, find_secret, node,
+    ok, python, redis_cli, simple,
 };
 use keyward_resp::Value;
 
@@ -130,4 +130,29 @@ fn a_program_that_fails_shows_why() {
     let output = python("import sys; print('said'); sys.exit('and why')", &[]);
     assert_eq!((output.code, output.stdout.as_str()), (1, "said"));
     assert_eq!(output.stderr, "and why");
+}
+
+#[test]
+fn secrets_are_found_wherever_they_stand() {
+    let long = "A".repeat(70);
+    let texts = [
+        format!("warn: kws_{long}"),
+        format!("kwk_{long}"),
+        format!("Bearer kwl_{long}\n"),
+        format!("kwt_{long}"),
+        format!("token eyJ{long}.eyJ{long}.{long} end"),
+        "-----BEGIN PRIVATE KEY-----".to_owned(),
+    ];
+    for text in &texts {
+        assert!(find_secret(text.as_bytes()).is_some(), "{text}");
+    }
+    let harmless = [
+        "key KWAKAAAAAAAAAAAAAAAA is unknown",
+        "kws_<key id>_<43 characters>_<6 characters>",
+        "eyJ.x.y",
+        "a session key begins with kwk_",
+    ];
+    for text in harmless {
+        assert_eq!(find_secret(text.as_bytes()), None, "{text}");
+    }
 }
