@@ -465,7 +465,7 @@ pub(super) fn of_known(session: Session, known: &[(String, Vec<Vec<u8>>)]) -> Se
 
 /// Whether identities of a kind make requests themselves.
 pub(super) fn acts(kind: Kind) -> bool {
-    matches!(kind, Kind::User | Kind::ProgrammaticIdentity)
+    matches!(kind, Kind::User | Kind::ProgrammaticIdentity | Kind::Role)
 }
 
 impl Session {

@@ -8,6 +8,7 @@
 mod moves;
 mod paths;
 mod power;
+mod roles;
 mod servers;
 mod steps;
 mod suspects;
@@ -19,6 +20,7 @@ use crate::change::Change;
 use crate::decision::StatementRef;
 use crate::directory::Directory;
 use crate::ids::{IdentityIx, UnixMillis};
+use crate::session::Session;
 
 /// Resources of an organisation that powers are compared on; beyond it the answer says so.
 const MAX_RESOURCES: usize = 400;
@@ -111,7 +113,43 @@ pub struct Escalations {
 #[derive(Clone)]
 struct State {
     directory: Directory,
-    controlled: Vec<IdentityIx>,
+    /// Those of which it has a credential before the roles that these may assume.
+    controlled: Vec<Actor>,
+}
+
+/// Something that an attacker acts as.
+#[derive(Clone)]
+struct Actor {
+    ix: IdentityIx,
+    session: Session,
+    /// How the role is assumed, for a session of a role; empty for what has a credential.
+    assumed: Vec<EscalationStep>,
+}
+
+impl Actor {
+    fn of_credential(ix: IdentityIx) -> Self {
+        Self {
+            ix,
+            session: Session::of_identity(ix),
+            assumed: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// What the attacker has a credential of.
+    fn owned(&self) -> Vec<IdentityIx> {
+        let owned = self
+            .controlled
+            .iter()
+            .filter(|actor| actor.assumed.is_empty());
+        owned.map(|actor| actor.ix).collect()
+    }
+
+    /// That, and the roles that it can act as.
+    fn identities(&self) -> Vec<IdentityIx> {
+        self.controlled.iter().map(|actor| actor.ix).collect()
+    }
 }
 
 struct Search<'a> {

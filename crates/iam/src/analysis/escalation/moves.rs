@@ -25,8 +25,8 @@ impl Search<'_> {
     /// The changes that may give the attacker more.
     pub(super) fn moves(&self, state: &State) -> Vec<Move> {
         let directory = &state.directory;
-        let controlled = &state.controlled;
-        let reached = directory.with_trustors(controlled);
+        let controlled = &state.owned();
+        let reached = directory.with_trustors(&state.identities());
         let path_of = |ix: &IdentityIx| directory.identity(*ix).map(|i| i.path.to_string());
         let reached_paths: Vec<String> = reached.iter().filter_map(path_of).collect();
         let own = format!("org/{}", self.organisation);
@@ -195,7 +195,7 @@ impl Search<'_> {
             for (ix, identity) in directory.identities() {
                 let trusts = matches!(
                     identity.kind,
-                    Kind::Organisation | Kind::Group | Kind::ProgrammaticIdentity
+                    Kind::Organisation | Kind::Group | Kind::ProgrammaticIdentity | Kind::Role
                 );
                 if !trusts || identity.organisation != organisation || controlled.contains(&ix) {
                     continue;
@@ -229,7 +229,7 @@ impl Search<'_> {
     fn held(&self, state: &State) -> ActionBits {
         let mut held = ActionBits::EMPTY;
         let directory = &state.directory;
-        for ix in directory.with_trustors(&state.controlled) {
+        for ix in directory.with_trustors(&state.identities()) {
             let Some(identity) = directory.identity(ix) else {
                 continue;
             };

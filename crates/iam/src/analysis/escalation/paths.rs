@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::moves::key_of;
-use super::{Escalation, EscalationStep, Gain, Means, Search, State};
+use super::{Actor, Escalation, EscalationStep, Gain, Means, Search, State};
 use crate::change::Change;
 use crate::directory::Directory;
 use crate::ids::IdentityIx;
@@ -14,6 +14,24 @@ const MAX_PATHS: usize = 40;
 /// Rounds of taking every step that gains something.
 const MAX_ROUNDS: usize = 6;
 
+/// The steps, and how the role is assumed that has the gain, if it is one.
+fn told_with_role(
+    after: &State,
+    mut steps: Vec<EscalationStep>,
+    gain: &Gain,
+) -> Vec<EscalationStep> {
+    let mut actors = after
+        .controlled
+        .iter()
+        .filter(|actor| !actor.assumed.is_empty());
+    let by = actors.find(|actor| {
+        let identity = after.directory.identity(actor.ix);
+        identity.is_some_and(|identity| identity.path == gain.by)
+    });
+    steps.extend(by.map_or(&[][..], |actor| &actor.assumed).iter().cloned());
+    steps
+}
+
 impl Search<'_> {
     /// Everything that can be told of one identity.
     pub(super) fn of(&mut self, directory: &Directory, ix: IdentityIx) -> Vec<Escalation> {
@@ -21,10 +39,11 @@ impl Search<'_> {
             return Vec::new();
         };
         let path = Arc::clone(&identity.path);
-        let start = State {
+        let mut start = State {
             directory: directory.clone(),
-            controlled: vec![ix],
+            controlled: vec![Actor::of_credential(ix)],
         };
+        self.assume_roles(&mut start);
         let mut found: Vec<Escalation> = self.on_servers(&start, &path);
         if self.holds_everything(&start) {
             return found;
@@ -42,6 +61,7 @@ impl Search<'_> {
                     continue;
                 };
                 if let Some(gain) = self.gain(&start, &after) {
+                    let steps = told_with_role(&after, steps, &gain);
                     found.push(Escalation {
                         identity: Arc::clone(&path),
                         means: found_move.means,
@@ -97,6 +117,7 @@ impl Search<'_> {
         known.extend(single);
         let gain = self.gain_over_all(&known, &state)?;
         let steps = self.shortest(start, steps, &gain);
+        let steps = told_with_role(&state, steps, &gain);
         if steps.len() < 2 {
             return None;
         }
@@ -115,8 +136,20 @@ impl Search<'_> {
         let id = "own-by-escalation";
         let identity: Arc<str> = format!("org/{organisation}/programmatic_identity/{id}").into();
         let group: Arc<str> = format!("org/{organisation}/group/{id}").into();
-        let first = state.controlled.first().copied();
+        let first = state.controlled.first().map(|actor| actor.ix);
         let me = first.and_then(|ix| state.directory.identity(ix).map(|i| i.path.to_string()));
+        // Ownership moves to members only.
+        let person = me.clone().filter(|path| path.starts_with("user/"));
+        let membership = person.map(|user| {
+            let change = Change::CreateOrganisationUser {
+                organisation: organisation.clone(),
+                id: id.to_owned(),
+                name: None,
+                user: Some(user),
+                invitation: None,
+            };
+            (change, None, "makes itself a member".to_owned())
+        });
         let changes = [
             (
                 Change::CreateProgrammaticIdentity {
@@ -155,7 +188,7 @@ impl Search<'_> {
                 format!("joins {group}"),
             ),
         ];
-        for (change, opens, text) in changes {
+        for (change, opens, text) in membership.into_iter().chain(changes) {
             if let Some((next, more)) = self.make(state, &change, opens.as_ref(), &text) {
                 *state = next;
                 steps.extend(more);
@@ -192,7 +225,8 @@ impl Search<'_> {
         let mut state = start.clone();
         let mut told = Vec::new();
         for step in steps {
-            let change = step.change.as_ref()?;
+            // Roles are assumed by whatever step needs them.
+            let Some(change) = &step.change else { continue };
             // An acceptance comes with the trust it accepts, where it is needed.
             if matches!(change, Change::AcceptTrust { path } if state
                 .directory

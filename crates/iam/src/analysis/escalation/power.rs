@@ -11,7 +11,6 @@ use crate::analysis::risk::Risk;
 use crate::analysis::ways::{Ways, all_actions};
 use crate::grounds::PolicySource;
 use crate::ids::IdentityIx;
-use crate::session::Session;
 
 /// What one attacker may do to one resource.
 #[derive(Clone)]
@@ -46,9 +45,9 @@ impl Search<'_> {
             some: Vec::new(),
         };
         let source = PolicySource::ResourcePolicy(Arc::clone(resource));
-        for ix in &state.controlled {
-            let session = Session::of_identity(*ix);
-            let grounds = state.directory.grounds(&session, resource, false, self.at);
+        for actor in &state.controlled {
+            let session = &actor.session;
+            let grounds = state.directory.grounds(session, resource, false, self.at);
             let ways = Ways::of(&grounds, &source, OpenFacts::early(&grounds));
             for way in &ways.ways {
                 for action in way.actions.iter() {
@@ -151,16 +150,17 @@ impl Search<'_> {
         sample: Option<&[u8]>,
     ) -> Option<Gain> {
         let allowed = |state: &State| -> Option<IdentityIx> {
-            state.controlled.iter().copied().find(|ix| {
-                let session = Session::of_identity(*ix);
+            let mut actors = state.controlled.iter();
+            let found = actors.find(|actor| {
                 self.touches(sample, |touch| {
                     let touch = touch.unwrap_or(&Touch::None);
                     state
                         .directory
-                        .decide(&session, action, resource, touch, self.at)
+                        .decide(&actor.session, action, resource, touch, self.at)
                         .is_allow()
                 })
-            })
+            });
+            found.map(|actor| actor.ix)
         };
         if allowed(before).is_some() {
             return None;

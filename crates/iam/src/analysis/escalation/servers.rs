@@ -5,7 +5,6 @@ use std::sync::Arc;
 use keyward_policy::Touch;
 
 use super::{Escalation, EscalationStep, Means, Search, State};
-use crate::session::Session;
 
 impl Search<'_> {
     /// Scripts, and commands and changes that concern the server itself.
@@ -14,7 +13,7 @@ impl Search<'_> {
         let Some(ix) = state.controlled.first() else {
             return found;
         };
-        let session = Session::of_identity(*ix);
+        let (ix, session) = (&ix.ix, ix.session.clone());
         // Whoever owns the organisation gains nothing by it.
         if state
             .directory

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use keyward_policy::Touch;
 
-use super::{EscalationStep, Search, State};
+use super::{Actor, EscalationStep, Search, State};
 use crate::apply::{ChangeContext, ChangeError};
 use crate::change::Change;
 use crate::entities::KeyStatus;
-use crate::session::Session;
 
 impl Search<'_> {
     /// Makes one change as whoever of the controlled may; the state afterwards and the step.
@@ -20,12 +19,12 @@ impl Search<'_> {
         text: &str,
     ) -> Option<(State, Vec<EscalationStep>)> {
         self.tried += 1;
-        for by in &state.controlled {
-            let session = Session::of_identity(*by);
-            let Ok(approval) = state.directory.authorise_change(&session, change, self.at) else {
+        for actor in &state.controlled {
+            let session = &actor.session;
+            let Ok(approval) = state.directory.authorise_change(session, change, self.at) else {
                 continue;
             };
-            let path = Arc::clone(&state.directory.identity(*by)?.path);
+            let path = Arc::clone(&state.directory.identity(actor.ix)?.path);
             let context = ChangeContext {
                 at: self.at,
                 by: path.to_string(),
@@ -42,7 +41,7 @@ impl Search<'_> {
             for requirement in &approval.requirements {
                 if let Some(action) = keyward_commands::action(requirement.action) {
                     let decision = state.directory.decide(
-                        &session,
+                        session,
                         action,
                         &requirement.resource,
                         &Touch::None,
@@ -57,19 +56,21 @@ impl Search<'_> {
                 controlled: state.controlled.clone(),
             };
             if let Some(ix) = opens.and_then(|path| next.directory.identity_at(path))
-                && !next.controlled.contains(&ix)
+                && !next.owned().contains(&ix)
             {
-                next.controlled.push(ix);
+                next.controlled.push(Actor::of_credential(ix));
             }
+            self.assume_roles(&mut next);
             let needs = approval.requirements.into_iter();
-            let mut steps = vec![EscalationStep {
+            let mut steps = actor.assumed.clone();
+            steps.push(EscalationStep {
                 by: path,
                 needs: needs.map(|need| (need.action, need.resource)).collect(),
                 statements,
                 text: text.to_owned(),
                 change: Some(change.clone()),
                 opens: opens.cloned(),
-            }];
+            });
             // A trust may wait for its trustee: another controlled identity may accept it.
             if !approval.accepts
                 && let Change::CreateTrust { id, trustor, .. } = change
