@@ -513,7 +513,14 @@ fn fits(segment: &[Element], key: &[u8]) -> bool {
 /// is nearly always, and then goes on in a way that no pattern can slow down.
 fn find(segment: &[Element], key: &[u8], patience: &mut usize) -> Option<usize> {
     let last = key.len().checked_sub(segment.len())?;
-    for at in 0..=last {
+    let mut at = 0;
+    while at <= last {
+        if let Some(Element::Byte(first)) = segment.first() {
+            at += without(&key[at..=last], *first);
+            if at > last {
+                return None;
+            }
+        }
         let took = segment
             .iter()
             .zip(&key[at..])
@@ -526,8 +533,20 @@ fn find(segment: &[Element], key: &[u8], patience: &mut usize) -> Option<usize> 
             Some(left) => *patience = left,
             None => return find_by_bits(segment, &key[at..]).map(|found| at + found),
         }
+        at += 1;
     }
     None
+}
+
+/// How many bytes of blocks of `key` can be skipped, since a byte is not in them.
+fn without(key: &[u8], byte: u8) -> usize {
+    const BLOCK: usize = 256;
+    if key.len() < BLOCK {
+        return 0; // keys are short
+    }
+    let blocks = key.chunks(BLOCK);
+    let skipped = blocks.take_while(|block| !block.contains(&byte));
+    skipped.map(<[u8]>::len).sum()
 }
 
 /// All places at once, a bit per element of the segment: time is the key's length times the

@@ -12,6 +12,7 @@ pub(crate) fn nearest(found: &str, names: &[&'static str]) -> Vec<&'static str> 
     let worst = (folded.len() / 3).max(2);
     let mut scored: Vec<_> = names
         .iter()
+        .filter(|name| name.len().abs_diff(folded.len()) <= worst)
         .map(|name| {
             (
                 distance(folded.as_bytes(), name.to_ascii_lowercase().as_bytes()),

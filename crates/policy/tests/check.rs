@@ -426,6 +426,55 @@ fn large_documents() {
             ),
         ),
         (
+            "globs made to hurt",
+            repeat("[", "]", &|at| {
+                format!(
+                    r#"{{"Effect":"{}","Actions":["*"],"Resources":["kvdb/a"],"Keys":["{}b"]}}"#,
+                    ["Allow", "Deny"][at % 2],
+                    "*a".repeat(100 + at % 7)
+                )
+            }),
+        ),
+        (
+            "escaped globs beside each other",
+            repeat("[", "]", &|at| {
+                let keys: Vec<String> = (0..60).map(|n| format!(r#""[ab]\\{n}*{at}""#)).collect();
+                let keys = keys.join(",");
+                format!(
+                    r#"{{"Effect":"Allow","Actions":["*"],"Resources":["kvdb/a"],"Keys":[{keys}]}}"#
+                )
+            }),
+        ),
+        (
+            "condition keys",
+            repeat(
+                r#"[{"Effect":"Allow","Actions":["*"],"Resources":["**"],"Conditions":{"StringNotEquals":{"#,
+                "}}}]",
+                &|at| format!("\"keyward:PrincipalTag/t{at}\":\"x\""),
+            ),
+        ),
+        ("values of several conditions", {
+            let list = |word: &str| {
+                let values = (0..size.min(300_000) / 30).map(|n| format!("\"{word}{n}\""));
+                values.collect::<Vec<_>>().join(",")
+            };
+            format!(
+                r#"[{{"Effect":"Allow","Actions":["*"],"Resources":["**"],"Conditions":{{"StringEquals":{{"keyward:ClientName":[{}]}},"StringNotEquals":{{"keyward:ClientName":[{}]}},"StringLike":{{"keyward:ClientName":[{}]}},"StringEqualsIgnoreCase":{{"keyward:ClientName":[{}]}}}}}}]"#,
+                list("u"),
+                list("v"),
+                list("*a*a*a*"),
+                list("U")
+            )
+        }),
+        (
+            "unknown actions",
+            repeat(
+                r#"[{"Effect":"Allow","Resources":["**"],"Actions":["#,
+                "]}]",
+                &|at| format!("\"kvdb:ExecutGet{at}\""),
+            ),
+        ),
+        (
             "users of an ACL",
             repeat("", "", &|at| {
                 format!("user u{at} on nopass ~a* +@all -@admin\n")

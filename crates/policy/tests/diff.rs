@@ -469,7 +469,64 @@ fn large_documents() {
             r#","Keys":["x*"]"#,
         ),
     }));
+    // Made to hurt: many condition keys, many variables, long lists of patterns and of resources.
+    let size = if cfg!(debug_assertions) { 40 } else { size };
+    let list = |count: usize, one: &dyn Fn(usize) -> String| -> String {
+        (0..count).map(one).collect::<Vec<_>>().join(",")
+    };
+    let tags = |value: &str| {
+        let tags = list(size * 2, &|n| {
+            format!(r#""keyward:PrincipalTag/t{n}":"{value}""#)
+        });
+        let conditions = format!(r#","Conditions":{{"StringEquals":{{{tags}}}}}"#);
+        read(&format!("[{}]", statement("Allow", "*", "**", &conditions)))
+    };
+    let (tags_1, tags_2) = (tags("x"), tags("y"));
+    let variables = |default: &'static str| {
+        move |n: usize| {
+            let keys = format!(r#","Keys":["${{keyward:PrincipalTag/t{n}, '{default}'}}:*"]"#);
+            statement("Allow", "kvdb:@read", "kvdb/a", &keys)
+        }
+    };
+    let variables_1 = read(&format!("[{}]", list(size / 2, &variables("d"))));
+    let variables_2 = read(&format!("[{}]", list(size / 2, &variables("e"))));
+    let patterns = |one: &dyn Fn(usize) -> String| {
+        let keys = format!(r#","Keys":[{}]"#, list(size * 4, one));
+        read(&format!("[{}]", statement("Allow", "*", "kvdb/a", &keys)))
+    };
+    let sets_of_bytes = patterns(&|n| format!(r#""[a-z][^{n}]*[x{n}y]""#));
+    let inside = patterns(&|n| format!(r#""*{n}*""#));
+    let stars = patterns(&|n| format!(r#""{}b{n}""#, "*a".repeat(8)));
+    let resources = |prefix: &str| {
+        let all = list(size * 4, &|n| format!(r#""kvdb/{prefix}{n}""#));
+        read(&format!(
+            r#"[{{"Effect":"Allow","Actions":["*"],"Resources":[{all}]}}]"#
+        ))
+    };
+    let (resources_1, resources_2) = (resources("d"), resources("e"));
+    let beginnings = |byte: &'static str| {
+        move |n: usize| {
+            let keys = list(20, &|at| format!(r#""{}{n}*""#, byte.repeat(at * 2)));
+            statement(
+                "Allow",
+                "kvdb:@read",
+                "kvdb/a",
+                &format!(r#","Keys":[{keys}]"#),
+            )
+        }
+    };
+    let beginnings_1 = read(&format!("[{}]", list(size / 10, &beginnings("a"))));
+    let beginnings_2 = read(&format!(
+        "[{}]",
+        list(size / 10, &|n| beginnings("a")(n + 1))
+    ));
     for (what, old, new) in [
+        ("condition keys", &tags_1, &tags_2),
+        ("variables", &variables_1, &variables_2),
+        ("sets of bytes", &sets_of_bytes, &inside),
+        ("stars", &stars, &inside),
+        ("resources", &resources_1, &resources_2),
+        ("the same beginnings", &beginnings_1, &beginnings_2),
         ("order", &users, &turned),
         ("one more key", &users, &one_more),
         ("one wide statement", &users, &wide),

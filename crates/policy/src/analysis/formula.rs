@@ -159,8 +159,11 @@ impl Languages {
             used.iter().enumerate().map(|(n, old)| (*old, n)).collect();
         let formula = formula.renamed(&new);
         let languages: Vec<&Language> = used.iter().map(|old| &self.all[*old]).collect();
-        let size = languages.iter().map(|language| language.steps.len() + 8);
-        work.spend(4 * size.sum::<usize>() + 256)?;
+        // Numbering them, and telling apart the bytes of sets.
+        let size = languages.iter().map(|language| language.steps.len() + 32);
+        let all = languages.iter().flat_map(|language| &language.steps);
+        let sets = all.filter(|step| matches!(step, Step::Set(_))).count();
+        work.spend(4 * size.sum::<usize>() + 300 * sets + 256)?;
         let mut found = Vec::new();
         Product::new(&languages).strings(work, |string, seen| {
             if formula.holds(&|language| seen.accepts(language)) {

@@ -31,12 +31,12 @@ pub(crate) struct Grain<'a> {
     pub(crate) actions: ActionBits,
     pub(crate) statement: &'a Statement,
     /// The one pattern that this part of a Deny is about.
-    pub(crate) part: Option<KeyPatterns>,
+    pub(crate) part: Option<Box<KeyPatterns>>,
 }
 
 impl<'a> Grain<'a> {
     fn patterns(&self) -> Option<&KeyPatterns> {
-        self.part.as_ref().or(self.statement.keys.as_ref())
+        self.part.as_deref().or(self.statement.keys.as_ref())
     }
 
     fn lists(&self) -> [&[Glob]; 4] {
@@ -106,6 +106,8 @@ type Key = (Effect, usize, usize, usize);
 #[derive(Debug)]
 pub(crate) struct Grains<'a> {
     pub(crate) policy: &'a Policy,
+    /// Work to ask all of its statements.
+    pub(crate) weight: usize,
     pub(crate) all: Vec<Grain<'a>>,
     by_key: HashMap<Key, usize>,
     /// Allows and denies by place.
@@ -118,7 +120,7 @@ pub(crate) struct Grains<'a> {
 struct AtPlace {
     all: Vec<usize>,
     /// If they are many.
-    order: std::cell::OnceCell<Order>,
+    order: std::cell::OnceCell<Box<Order>>,
 }
 
 /// Many grains by what the keys and channels begin with that they are about.
@@ -250,6 +252,7 @@ impl<'a> Grains<'a> {
     ) -> Result<Self, Exhausted> {
         let mut grains = Self {
             policy,
+            weight: 0,
             all: Vec::new(),
             by_key: HashMap::new(),
             allows: HashMap::new(),
@@ -259,6 +262,7 @@ impl<'a> Grains<'a> {
             let fields = names.fields(statement.effect, statement);
             let guard = names.guard(statement.conditions.as_ref());
             let mut places = Vec::new();
+            grains.weight += 50 + 8 * (statement.resources.len() + statement.identities.len());
             for pattern in &statement.resources {
                 let key = format!("r{}", pattern.full());
                 places.push(names.place(key, Place::Resource(pattern)));
@@ -313,27 +317,34 @@ impl<'a> Grains<'a> {
             guard,
             actions: statement.actions.clone(),
             statement,
-            part: part.cloned(),
+            part: part.cloned().map(Box::new),
         });
     }
 
     /// Grains with that effect at a place that can matter for what a grain is about.
-    pub(crate) fn near(&self, effect: Effect, place: usize, of: &Grain<'_>) -> Vec<usize> {
+    pub(crate) fn near(
+        &self,
+        effect: Effect,
+        place: usize,
+        of: &Grain<'_>,
+        work: &mut Work,
+    ) -> Result<Vec<usize>, Exhausted> {
         let by_place = match effect {
             Effect::Allow => &self.allows,
             Effect::Deny => &self.denies,
         };
         let Some(at) = by_place.get(&place) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         if at.all.len() <= MANY || of.fields == NONE || of.has_key_templates() {
-            return at.all.clone();
+            return Ok(at.all.clone());
         }
-        let order = at.order.get_or_init(|| self.order(&at.all));
+        let order = at.order.get_or_init(|| Box::new(self.order(&at.all)));
         let mut near: Vec<usize> = Vec::new();
         for glob in of.globs() {
             let own = glob.literal_prefix();
             let list = &order.beginnings;
+            let before = near.len();
             let from = list.partition_point(|(other, _)| **other < *own);
             let longer = list[from..]
                 .iter()
@@ -346,12 +357,13 @@ impl<'a> Grains<'a> {
                     .take_while(|(other, _)| **other == own[..len]);
                 near.extend(same.map(|(_, grain)| *grain));
             }
+            work.spend(100 + 50 * own.len() + 20 * (near.len() - before))?;
         }
         near.extend(&order.everywhere);
         near.extend(&order.telling);
         near.sort_unstable();
         near.dedup();
-        near
+        Ok(near)
     }
 
     fn order(&self, all: &[usize]) -> Order {

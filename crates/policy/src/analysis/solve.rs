@@ -26,6 +26,26 @@ pub(crate) struct Part<'a> {
     pub(crate) clauses: Vec<Cow<'a, Clause>>,
 }
 
+impl Part<'_> {
+    /// Work to make languages of its patterns.
+    pub(crate) fn weight(&self) -> usize {
+        let of_globs = |globs: &[Glob]| -> usize {
+            globs.iter().map(|glob| 100 + 4 * glob.text().len()).sum()
+        };
+        let fields = self.fields.as_deref().map_or(0, |fields| {
+            let lists = [
+                &fields.keys,
+                &fields.read_keys,
+                &fields.write_keys,
+                &fields.channels,
+            ];
+            lists.into_iter().map(|list| of_globs(list)).sum::<usize>()
+        });
+        let values = self.clauses.iter().map(|clause| clause.values().len());
+        20 + fields + 150 * values.sum::<usize>()
+    }
+}
+
 /// What is looked for.
 pub(crate) struct Query<'q, 'a> {
     pub(crate) action: ActionId,

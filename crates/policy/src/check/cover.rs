@@ -20,6 +20,16 @@ pub(crate) fn glob_covers(outer: &str, inner: &str) -> bool {
     if is_plain(outer) || outer.contains("${") || inner.contains("${") {
         return false;
     }
+    // `a*b` covers only single keys here, and what has a star is none: nothing to compile.
+    let escapes = |text: &str| text.contains(['\\', '[']);
+    let before_stars = outer.trim_end_matches('*');
+    if !escapes(outer)
+        && !escapes(inner)
+        && before_stars.contains(['*', '?'])
+        && inner.contains(['*', '?'])
+    {
+        return false;
+    }
     let outer = Glob::new(outer.as_bytes());
     if outer.is_everything() {
         return true;
@@ -31,6 +41,17 @@ pub(crate) fn glob_covers(outer: &str, inner: &str) -> bool {
     outer
         .as_prefix()
         .is_some_and(|prefix| inner.literal_prefix().starts_with(prefix))
+}
+
+/// About what [`glob_covers`] costs, in nanoseconds.
+pub(crate) fn cost_of_glob_covers(outer: &str, inner: &str) -> usize {
+    let compiles = |text: &str| text.contains(['\\', '[']);
+    let bytes = outer.len() + inner.len();
+    if compiles(outer) || compiles(inner) || is_plain(inner) {
+        50 + 40 * bytes
+    } else {
+        20 + bytes
+    }
 }
 
 /// No character that means something in a glob, and no variable.

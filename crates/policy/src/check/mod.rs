@@ -11,7 +11,7 @@ use keyward_commands::{ActionBits, action_pattern};
 
 use crate::dialect::{is_acl, of_document};
 use crate::finding::Collector;
-use crate::{Dialect, Effect, Policy, PolicyKind, ResourcePattern, json};
+use crate::{Dialect, Effect, MAX_FINDINGS, Policy, PolicyKind, ResourcePattern, json};
 
 mod acl;
 mod conditions;
@@ -184,11 +184,12 @@ impl<'d> Document<'d> {
             applicable: RefCell::default(),
         };
         let mut known: HashMap<&str, Option<u32>> = HashMap::new();
+        let mut unknown = 0;
         let is_native = dialect == Dialect::Native;
         for draft in &document.drafts {
             let pool = &mut document.pool;
             document.meanings.push(if is_native {
-                Meaning::of(draft, options, pool, &mut known)
+                Meaning::of(draft, options, pool, &mut known, &mut unknown)
             } else {
                 Meaning::of_vendor(draft)
             });
@@ -240,12 +241,20 @@ impl Meaning {
         options: &Options<'_>,
         pool: &mut Vec<ActionBits>,
         known: &mut HashMap<&'d str, Option<u32>>,
+        unknown: &mut usize,
     ) -> Self {
         let mut actions = ActionBits::EMPTY;
         let mut patterns = Vec::with_capacity(draft.actions.items.len());
         for item in &draft.actions.items {
             let place = *known.entry(item.text).or_insert_with(|| {
-                let bits = action_pattern(item.text).ok()?;
+                // A name that means nothing is long looked for; the reader told of so many.
+                if *unknown > MAX_FINDINGS {
+                    return None;
+                }
+                let Ok(bits) = action_pattern(item.text) else {
+                    *unknown += 1;
+                    return None;
+                };
                 pool.push(bits);
                 u32::try_from(pool.len() - 1).ok()
             });

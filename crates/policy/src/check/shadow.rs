@@ -1,9 +1,13 @@
 //! Statements of one document beside each other: what another one covers, and a Deny that leaves
 //! another way to the same effect.
 
+use std::cell::Cell;
+
 use keyward_commands::{ActionBits, CommandScope};
 
-use crate::check::cover::{glob_covers, resource_covers, resources_may_overlap};
+use crate::check::cover::{
+    cost_of_glob_covers, glob_covers, resource_covers, resources_may_overlap,
+};
 use crate::check::draft::{Draft, token_end};
 use crate::check::effects::effects;
 use crate::check::native::names;
@@ -13,8 +17,11 @@ use crate::check::{Document, Meaning};
 use crate::finding::quoted;
 use crate::{Effect, PolicyKind};
 
-/// Pairs of statements that are compared, at most: what a second allows.
-const MAX_PAIRS: usize = 500_000;
+/// Work for comparing statements with each other, in nanoseconds about: what a second allows.
+const MAX_WORK: usize = 500_000_000;
+
+/// Work for one pair of statements, beside that for their parts.
+const WORK_OF_PAIR: usize = 1_000;
 
 /// All of it.
 pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {
@@ -34,7 +41,7 @@ pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {
             search.leaves_ways(at, out);
         }
     }
-    if search.pairs == 0 {
+    if search.work.get() == 0 {
         let message = "too many statements to compare every one with every other";
         let end = document.text.len();
         out.add_range(Kind::NotCompared, end, end, "", message);
@@ -50,8 +57,8 @@ struct Search<'s, 'd> {
     /// All statements that deny, and that allow.
     all_denies: Vec<u32>,
     all_allows: Vec<u32>,
-    /// How many comparisons are left.
-    pairs: usize,
+    /// How much work is left.
+    work: Cell<usize>,
     /// What all Allows name together.
     allowed: ActionBits,
 }
@@ -65,7 +72,7 @@ impl<'s, 'd> Search<'s, 'd> {
             denies: empty(),
             all_denies: Vec::new(),
             all_allows: Vec::new(),
-            pairs: MAX_PAIRS,
+            work: Cell::new(MAX_WORK),
             allowed: ActionBits::EMPTY,
         };
         for (at, (draft, meaning)) in document.drafts.iter().zip(&document.meanings).enumerate() {
@@ -108,9 +115,8 @@ impl<'s, 'd> Search<'s, 'd> {
     }
 
     /// One comparison less.
-    fn spend(&mut self) -> bool {
-        self.pairs = self.pairs.saturating_sub(1);
-        self.pairs > 0
+    fn spend(&self) -> bool {
+        spend(&self.work, WORK_OF_PAIR)
     }
 
     /// What Denies deny wherever a statement matches, and the last of them; `None` if it was not
@@ -129,7 +135,7 @@ impl<'s, 'd> Search<'s, 'd> {
             let actions = &document.meanings[other].actions;
             let news = actions.intersects(&document.meanings[at].actions)
                 || document.drafts[at].is(Effect::Deny);
-            if news && covers_all_but_actions(document, other, at) {
+            if news && covers_all_but_actions(document, &self.work, other, at) {
                 denied = denied.union(actions);
                 last = Some(other);
             }
@@ -200,14 +206,14 @@ impl<'s, 'd> Search<'s, 'd> {
             }
             let wider = &document.meanings[other];
             if !meaning.actions.is_subset_of(&wider.actions)
-                || !covers_all_but_actions(document, other, at)
+                || !covers_all_but_actions(document, &self.work, other, at)
             {
                 continue;
             }
             // Of two that cover each other the later one is told of.
             let equal = wider.actions == meaning.actions
                 && other > at
-                && covers_all_but_actions(document, at, other);
+                && covers_all_but_actions(document, &self.work, at, other);
             if equal {
                 continue;
             }
@@ -359,24 +365,37 @@ fn may_meet(document: &Document<'_>, a: &Meaning, b: &Meaning) -> bool {
     pairs.take(1000).any(|(x, y)| resources_may_overlap(x, y))
 }
 
+/// Takes so much work; `false` if none is left.
+fn spend(work: &Cell<usize>, cost: usize) -> bool {
+    work.set(work.get().saturating_sub(cost));
+    work.get() > 0
+}
+
 /// Does statement `outer` match every request that `inner` matches, if it speaks of its action?
-fn covers_all_but_actions(document: &Document<'_>, outer: usize, inner: usize) -> bool {
+/// `false` also where there is no work left to find out.
+fn covers_all_but_actions(
+    document: &Document<'_>,
+    work: &Cell<usize>,
+    outer: usize,
+    inner: usize,
+) -> bool {
     let (a, b) = (&document.meanings[outer], &document.meanings[inner]);
-    if !a.conditions.is_subset(&b.conditions) {
+    let may_be = a.conditions.len() <= b.conditions.len();
+    if !may_be || !spend(work, 50 * a.conditions.len()) || !a.conditions.is_subset(&b.conditions) {
         return false;
     }
     let (draft_a, draft_b) = (&document.drafts[outer], &document.drafts[inner]);
-    covers_keys(draft_a, draft_b, b) && covers_where(document, outer, inner)
+    covers_keys(work, draft_a, draft_b, b) && covers_where(document, work, outer, inner)
 }
 
-fn covers_where(document: &Document<'_>, outer: usize, inner: usize) -> bool {
+fn covers_where(document: &Document<'_>, work: &Cell<usize>, outer: usize, inner: usize) -> bool {
     let (a, b) = (&document.meanings[outer], &document.meanings[inner]);
     match document.kind {
         PolicyKind::Identity => b.resources.iter().flatten().all(|resource| {
             let wider = a.resources.iter().flatten();
-            wider
-                .take(1000)
-                .any(|wider| resource_covers(wider, resource))
+            wider.take(1000).any(|wider| {
+                spend(work, 20 + wider.full().len()) && resource_covers(wider, resource)
+            })
         }),
         PolicyKind::Resource => {
             let (x, y) = (&document.drafts[outer], &document.drafts[inner]);
@@ -402,18 +421,27 @@ fn globs<'a>(draft: &'a Draft<'_>, names: &'a [&str]) -> impl Iterator<Item = &'
 }
 
 /// Is each pattern of these fields of `inner` covered by one of those fields of `outer`?
-fn fields_cover(outer: &Draft<'_>, wider: &[&str], inner: &Draft<'_>, fields: &[&str]) -> bool {
+fn fields_cover(
+    work: &Cell<usize>,
+    (outer, wider): (&Draft<'_>, &[&str]),
+    (inner, fields): (&Draft<'_>, &[&str]),
+) -> bool {
     const MOST: usize = 64;
     globs(inner, fields).enumerate().all(|(at, text)| {
         at < MOST
             && globs(outer, wider)
                 .take(MOST)
-                .any(|wide| glob_covers(wide, text))
+                .any(|wide| spend(work, cost_of_glob_covers(wide, text)) && glob_covers(wide, text))
     })
 }
 
 /// Do the key fields of `outer` match wherever those of `inner` do?
-fn covers_keys(outer: &Draft<'_>, inner: &Draft<'_>, meaning: &Meaning) -> bool {
+fn covers_keys(
+    work: &Cell<usize>,
+    outer: &Draft<'_>,
+    inner: &Draft<'_>,
+    meaning: &Meaning,
+) -> bool {
     if outer.keys.is_empty() {
         return true;
     }
@@ -434,13 +462,15 @@ fn covers_keys(outer: &Draft<'_>, inner: &Draft<'_>, meaning: &Meaning) -> bool 
                 })
             };
             let fields = ["Keys", "ReadKeys", "WriteKeys"];
-            fields_cover(outer, &["Keys"], inner, &fields) && keyed()
+            fields_cover(work, (outer, &["Keys"]), (inner, &fields)) && keyed()
         }
         (Some(a), Some(b)) if a == b => {
-            fields_cover(outer, &["Keys"], inner, &["Keys"])
-                && fields_cover(outer, &["Keys", "ReadKeys"], inner, &["ReadKeys"])
-                && fields_cover(outer, &["Keys", "WriteKeys"], inner, &["WriteKeys"])
-                && fields_cover(outer, &["Channels"], inner, &["Channels"])
+            let cover =
+                |wider: &[&str], field: &str| fields_cover(work, (outer, wider), (inner, &[field]));
+            cover(&["Keys"], "Keys")
+                && cover(&["Keys", "ReadKeys"], "ReadKeys")
+                && cover(&["Keys", "WriteKeys"], "WriteKeys")
+                && cover(&["Channels"], "Channels")
         }
         _ => false,
     }

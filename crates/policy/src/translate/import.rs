@@ -384,7 +384,8 @@ fn actions(
     }
     if rules.is_empty() {
         report.lose(at, "none of its actions is Keyward's");
-        return None;
+        // Whether a Deny may be left out so is still to be asked.
+        return deny.then(Vec::new);
     }
     Some(rules)
 }

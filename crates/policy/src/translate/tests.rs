@@ -548,6 +548,21 @@ fn cases() -> u32 {
     set.and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
 
+/// What was once translated to something wider.
+#[test]
+fn widened_before() {
+    let texts = [
+        // Attaching is trusting, which is decided on the organisation.
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["iam:AttachUserPolicy"],"Resource":["arn:aws:iam::123456789012:user/*"]}]}"#,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":["iam:PutUserPolicy","s3:GetObject"],"Resource":"arn:aws:iam::123456789012:user/p"}]}"#,
+    ];
+    for text in texts {
+        if let Err(failure) = check(Dialect::Aws, text) {
+            panic!("{text}: {failure}");
+        }
+    }
+}
+
 /// A document that would take long is refused in part, not for long.
 #[test]
 fn large_documents_take_bounded_time() {

@@ -215,11 +215,16 @@ fn set_user(
 ) -> Option<(AclUser, Option<AclUser>)> {
     let number = db_index.to_string();
     let mut set: Vec<&[u8]> = vec![b"acl", b"setuser", b"u", b"reset"];
-    set.extend(rules.iter().map(String::as_bytes));
+    let text = rules.join(" ");
+    // A rule a word, or cut as a file is.
+    if text.len() % 2 == 0 {
+        set.extend(rules.iter().map(String::as_bytes));
+    } else {
+        set.extend(text.split(' ').map(str::as_bytes));
+    }
     let select = vec![&b"select"[..], number.as_bytes()];
     let list = vec![&b"acl"[..], b"list"];
     let replies = server.pipeline(vec![select, set, list]);
-    let text = rules.join(" ");
     let user = match (AclUser::parse(&text), &replies[1]) {
         (Ok(user), Reply::Simple(_)) => user,
         (Err(_), Reply::Error(_)) => return None,

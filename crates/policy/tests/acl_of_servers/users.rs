@@ -36,6 +36,68 @@ const PATTERNS: [&str; 22] = [
 /// Words before a pattern of keys.
 const ACCESS: [&str; 6] = ["~", "%R~", "%W~", "%RW~", "%wr~", "~"];
 
+/// Rules that are odd, wrong, or written as few people write them.
+const ODD: [&str; 44] = [
+    "~",
+    "&",
+    "+",
+    "-",
+    "+@",
+    "%",
+    "%~a",
+    "%R~",
+    "%RR~a",
+    "%R~*",
+    "%W~*",
+    "%RW~*",
+    "%R",
+    "%X~a",
+    "+@READ",
+    "-@Write",
+    "+@nope",
+    "+@ALL",
+    "NOCOMMANDS",
+    "nocommands",
+    "AllKeys",
+    "ALLCHANNELS",
+    "ResetKeys",
+    "RESETCHANNELS",
+    "+nope",
+    "-nope|x",
+    "+GET|",
+    "+get|",
+    "+config|",
+    "-config|",
+    "+config|get|x",
+    "-config|SET",
+    "+|get",
+    "+ get",
+    "+sort_RO",
+    "+select|1",
+    "+Select|0",
+    "+ping|",
+    "~a b",
+    "~\\",
+    "&[",
+    "~[^",
+    "db=",
+    "db=x",
+];
+
+/// A selector as somebody may have typed it.
+fn in_parentheses(random: &mut Random, rules: &[String]) -> String {
+    let joined = rules.join(random.pick(&[" ", " ", " ", "  "]));
+    match random.below(14) {
+        0 => format!("( {joined})"),
+        1 => format!("({joined} )"),
+        2 => format!("( {joined} )"),
+        3 if random.chance(30) => format!("({joined}"),
+        4 if random.chance(30) => format!("(({joined}))"),
+        5 if random.chance(30) => "()".to_owned(),
+        _ => format!("({joined})"),
+    }
+}
+
 /// The rules of a selector.
 fn selector(random: &mut Random, databases: bool) -> Vec<String> {
     let mut rules = Vec::new();
@@ -78,6 +140,10 @@ fn selector(random: &mut Random, databases: bool) -> Vec<String> {
             let other = random.below(at + 1);
             rules.swap(at, other);
         }
+    }
+    if random.chance(12) {
+        let at = random.below(rules.len() + 1);
+        rules.insert(at, random.pick(&ODD).to_owned());
     }
     if random.chance(10) {
         let resets = ["resetkeys", "resetchannels", "-@all", "+@all", "allkeys"];
@@ -151,10 +217,14 @@ pub(crate) fn user(random: &mut Random, databases: bool) -> Vec<String> {
     rules.extend(selector(random, databases));
     for _ in 0..[0, 0, 0, 1, 2, 3][random.below(6)] {
         let inner = selector(random, databases);
-        rules.push(format!("({})", inner.join(" ")));
+        rules.push(in_parentheses(random, &inner));
     }
     if random.chance(3) {
-        rules.push("clearselectors".to_owned());
+        rules.push(
+            random
+                .pick(&["clearselectors", "ClearSelectors"])
+                .to_owned(),
+        );
     }
     rules
 }

@@ -1,5 +1,7 @@
 //! The values of condition keys that are tried.
 
+use std::collections::HashMap;
+
 use keyward_commands::ActionId;
 
 use super::actions::can_have;
@@ -13,6 +15,9 @@ use crate::{ConditionKey, Touch};
 /// Most combinations of values of condition keys that are tried for one group of requests.
 const MAX_ASSIGNMENTS: usize = 4_096;
 
+/// Most condition keys that the statements with a say in one group of requests may speak of.
+const MAX_DOMAINS: usize = 256;
+
 impl<'d, 'a> Direction<'d, 'a> {
     /// What the condition keys in these grains can be.
     pub(super) fn domains(
@@ -22,7 +27,11 @@ impl<'d, 'a> Direction<'d, 'a> {
         own_holds: bool,
     ) -> Result<Vec<Domain>, Exhausted> {
         let mut keys: Vec<(Variable, &'a ConditionKey, Vec<Use<'a>>, bool)> = Vec::new();
+        let mut places: HashMap<Variable, usize> = HashMap::new();
         for grain in here.all() {
+            if keys.len() > MAX_DOMAINS {
+                return Err(Exhausted);
+            }
             let statement = grain.statement;
             let conditions = statement.conditions.as_ref();
             let clauses = conditions.map_or(&[][..], |conditions| conditions.clauses());
@@ -31,18 +40,19 @@ impl<'d, 'a> Direction<'d, 'a> {
                     return;
                 }
                 let variable = Variable::of(key);
-                let known = keys.iter_mut().find(|(own, ..)| *own == variable);
-                match known {
-                    Some((_, _, uses, templated)) => {
-                        *templated |= used.is_none();
-                        uses.extend(used);
+                let templated = used.is_none();
+                match places.get(&variable) {
+                    Some(place) => {
+                        keys[*place].3 |= templated;
+                        keys[*place].2.extend(used);
                     }
                     None => {
-                        let templated = used.is_none();
+                        places.insert(variable.clone(), keys.len());
                         keys.push((variable, key, used.into_iter().collect(), templated));
                     }
                 }
             };
+            self.work.spend(50 + 200 * clauses.len())?;
             for clause in clauses {
                 add(&clause.key, Some((clause, grain.effect)));
                 for variable in clause.values().iter().flat_map(|value| value.variables()) {
@@ -54,6 +64,9 @@ impl<'d, 'a> Direction<'d, 'a> {
                     add(variable, None);
                 }
             }
+        }
+        if keys.len() > MAX_DOMAINS {
+            return Err(Exhausted);
         }
         let mut domains = Vec::new();
         for (_, key, uses, templated) in &keys {

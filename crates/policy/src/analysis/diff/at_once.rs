@@ -118,7 +118,7 @@ impl<'d, 'a> Direction<'d, 'a> {
         at: &Where,
         actions: &[(ActionId, Option<Call>)],
     ) -> Result<(), Exhausted> {
-        let statements = self.from.policy.statements().len() + self.to.policy.statements().len();
+        let weight = self.from.weight + self.to.weight;
         let Some((first, _)) = actions.first() else {
             return Ok(());
         };
@@ -134,7 +134,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             return Ok(());
         };
         while let Some(assignment) = assignments.next() {
-            self.work.spend(100 * statements + 1000)?;
+            self.work.spend(2 * weight + 1000)?;
             let differs = |action: ActionId, call: &Option<Call>| {
                 let request = self.request(action, call.clone(), at, &assignment);
                 let differs =

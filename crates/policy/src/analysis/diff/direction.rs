@@ -122,7 +122,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             if !overlap(own, &self.names.places[place]) {
                 continue;
             }
-            let numbers = grains.near(effect, place, grain);
+            let numbers = grains.near(effect, place, grain, self.work)?;
             self.work.spend(50 + 20 * numbers.len())?;
             let all = numbers.iter().map(|number| &grains.all[*number]);
             found.extend(all.filter(|other| other.actions.intersects(actions)));
@@ -299,8 +299,7 @@ impl<'d, 'a> Direction<'d, 'a> {
 
     /// Whether `to` allows a request and `from` does not, all their statements asked.
     pub(super) fn differ(&mut self, request: &Request) -> Result<bool, Exhausted> {
-        let statements = self.from.policy.statements().len() + self.to.policy.statements().len();
-        self.work.spend(50 * statements + 500)?;
+        self.work.spend(self.from.weight + self.to.weight + 500)?;
         Ok(allows(self.to.policy, request) && !allows(self.from.policy, request))
     }
 }

@@ -248,6 +248,9 @@ impl<'d, 'a> Direction<'d, 'a> {
         };
         let denies: Vec<&Part<'a>> = sides.denies.iter().collect();
         let others: Vec<&Part<'a>> = sides.others.iter().collect();
+        let beside = meet.iter().chain(&denies).chain(&others);
+        let weight = 100 + beside.map(|part| part.weight()).sum::<usize>();
+        self.work.spend(weight / 8)?; // what the sum costs
         let mut found = Vec::new();
         let mut unsure = false;
         for allow in allows {
@@ -260,7 +263,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                 others: &others,
                 hot,
             };
-            self.work.spend(100 + 10 * (denies.len() + others.len()))?;
+            self.work.spend(weight + allow.weight())?;
             let Some(command) = action.command() else {
                 let says = |part: &Part<'_>| part.matches(action, assignment, &Touch::None);
                 let right = says(allow)

@@ -89,7 +89,7 @@ pub(super) fn part<'a>(
         }
     }
     let fields = match &grain.part {
-        Some(part) => Some(Cow::Owned(part.clone())),
+        Some(part) => Some(Cow::Owned(KeyPatterns::clone(part))),
         None if grain.fields == NONE => None,
         None => {
             let templates = statement.templates.as_deref();

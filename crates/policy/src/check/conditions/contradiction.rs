@@ -1,6 +1,6 @@
 //! Conditions of one statement that exclude each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::addresses::Network;
 use super::presence::has_several;
@@ -12,6 +12,9 @@ use crate::check::rules::Kind;
 use crate::condition::{Fact, Operator, SetOperator};
 use crate::number::Number;
 use crate::{Dialect, Effect, Glob, time};
+
+/// Work for comparing the values of two conditions: a few hundredths of a second.
+const MAX_COMPARED: usize = 20_000_000;
 
 /// What a value of one key must satisfy.
 #[derive(Default)]
@@ -114,6 +117,10 @@ fn contradiction<'t, 'w, 'd>(
     let mut left: Option<Vec<Network>> = None;
     for term in terms.iter().filter(|term| term.operator == O::IpAddress) {
         let wanted = networks(term)?;
+        let before = left.as_ref().map_or(0, Vec::len);
+        if before.saturating_mul(wanted.len()) > MAX_COMPARED / 4 {
+            return None;
+        }
         left = Some(match left {
             None => wanted,
             Some(before) => {
@@ -135,6 +142,9 @@ fn contradiction<'t, 'w, 'd>(
     for term in terms.iter().filter(|term| term.operator == O::NotIpAddress) {
         let without = networks(term)?;
         if let Some(left) = &mut left {
+            if left.len().saturating_mul(without.len()) > MAX_COMPARED / 4 {
+                return None;
+            }
             left.retain(|network| !without.iter().any(|outer| outer.covers(*network)));
             last = Some(*term);
         }
@@ -248,15 +258,12 @@ fn texts<'t, 'w, 'd>(
             continue;
         }
         let values = term.fixed()?;
-        let fits = |text: &String| {
-            values.iter().any(|value| {
-                if folds {
-                    value.eq_ignore_ascii_case(text)
-                } else {
-                    *value == text
-                }
-            })
+        let folded = |text: &str| match folds {
+            true => text.to_ascii_lowercase(),
+            false => text.to_owned(),
         };
+        let known: HashSet<String> = values.iter().map(|value| folded(value)).collect();
+        let fits = |text: &String| known.contains(&folded(text));
         match &mut wanted {
             None if !folds => {
                 wanted = Some(values.iter().map(|value| (*value).to_owned()).collect());
@@ -289,9 +296,13 @@ fn texts<'t, 'w, 'd>(
             continue;
         };
         if unequal {
-            let values = term.fixed()?;
-            wanted.retain(|text| !values.contains(&text.as_str()));
+            let values: HashSet<&str> = term.fixed()?.into_iter().collect();
+            wanted.retain(|text| !values.contains(text.as_str()));
         } else if positive || negative {
+            let bytes = wanted.iter().map(|text| text.len() + 32).sum::<usize>();
+            if bytes.saturating_mul(term.wanted.values.len()) > MAX_COMPARED {
+                continue;
+            }
             let globs = patterns(term)?;
             let matches = |text: &String| globs.iter().any(|glob| glob.matches(text.as_bytes()));
             wanted.retain(|text| matches(text) == positive);

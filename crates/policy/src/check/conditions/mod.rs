@@ -13,7 +13,7 @@ use addresses::addresses;
 use contradiction::unsatisfiable;
 use never::never_has;
 use presence::{missing, sets};
-use term::Term;
+use term::{Beside, Term};
 use values::{dates, restricts_nothing, types, values};
 
 use crate::Effect;
@@ -33,15 +33,16 @@ pub(crate) fn check(document: &Document<'_>, out: &mut Reporter<'_>) {
             .iter()
             .filter_map(|wanted| Term::of(document.dialect, draft, wanted))
             .collect();
+        let beside = Beside::new(draft, &terms);
         for term in &terms {
-            values(document, draft, term, out);
+            values(document, draft, &beside, term, out);
             addresses(document, draft, term, out);
             dates(document, draft, term, out);
             types(document, term, out);
             if let Some(effect) = draft.effect {
                 let actions = &document.meanings[at].actions;
-                sets(document, (effect, actions), draft, &terms, term, out);
-                missing(document, effect, draft, &terms, term, out);
+                sets(document, (effect, actions), &beside, term, out);
+                missing(document, effect, &beside, term, out);
                 caller_chosen(effect, term, out);
                 restricts_nothing(effect, term, out);
             }

@@ -3,9 +3,9 @@
 
 use keyward_commands::{ActionBits, ChannelRule, FindKeys};
 
-use super::term::{Term, operator_name};
+use super::term::{Beside, Term, operator_name};
 use crate::check::Document;
-use crate::check::draft::{Draft, WantedValue, token_end};
+use crate::check::draft::{WantedValue, token_end};
 use crate::check::report::Reporter;
 use crate::check::rules::Kind;
 use crate::condition::{ConditionKey, Fact, Operator, SetOperator};
@@ -15,8 +15,7 @@ use crate::{Dialect, Effect};
 pub(super) fn sets(
     document: &Document<'_>,
     (effect, actions): (Effect, &ActionBits),
-    draft: &Draft<'_>,
-    terms: &[Term<'_, '_>],
+    beside: &Beside<'_>,
     term: &Term<'_, '_>,
     out: &mut Reporter<'_>,
 ) {
@@ -32,7 +31,7 @@ pub(super) fn sets(
         .rsplit_once(':')
         .map_or(term.wanted.operator, |(_, plain)| plain);
     let end = token_end(document.text, at);
-    let alone = is_alone(draft, term, plain);
+    let alone = beside.is_alone(term, plain);
     match (term.set, effect) {
         (Some(SetOperator::ForAnyValue), Effect::Allow) if of_touch => {
             let message = format!(
@@ -54,7 +53,7 @@ pub(super) fn sets(
                 added.fix("deny any key", at, end, format!("\"{plain}\""));
             }
         }
-        (Some(SetOperator::ForAllValues), Effect::Allow) if !is_guarded(terms, term) => {
+        (Some(SetOperator::ForAllValues), Effect::Allow) if !beside.is_guarded(term) => {
             let what = if of_touch {
                 "commands without keys pass"
             } else {
@@ -102,29 +101,6 @@ fn several_keys(actions: &ActionBits) -> bool {
     })
 }
 
-/// Is there one key under the operator, and no other entry with the name it would get?
-pub(super) fn is_alone(draft: &Draft<'_>, term: &Term<'_, '_>, name: &str) -> bool {
-    let under = draft
-        .wanted
-        .iter()
-        .filter(|wanted| wanted.operator_at == term.wanted.operator_at);
-    let taken = draft.wanted.iter().any(|wanted| wanted.operator == name);
-    under.count() == 1 && !taken
-}
-
-/// Does `Null` ask for the key to be there?
-fn is_guarded(terms: &[Term<'_, '_>], term: &Term<'_, '_>) -> bool {
-    terms.iter().any(|other| {
-        other.operator == Operator::Null
-            && other.key.folded() == term.key.folded()
-            && other
-                .wanted
-                .values
-                .iter()
-                .all(|value| value.text == "false")
-    })
-}
-
 /// Can one request have several values of it?
 pub(super) fn has_several(key: &ConditionKey) -> bool {
     const OTHERS: [&str; 6] = [
@@ -163,8 +139,7 @@ fn is_always_there(fact: &Fact) -> bool {
 pub(super) fn missing(
     document: &Document<'_>,
     effect: Effect,
-    draft: &Draft<'_>,
-    terms: &[Term<'_, '_>],
+    beside: &Beside<'_>,
     term: &Term<'_, '_>,
     out: &mut Reporter<'_>,
 ) {
@@ -184,13 +159,13 @@ pub(super) fn missing(
         );
         let plain = term.wanted.operator.strip_suffix("IfExists");
         let added = out.add(Kind::NegatedIfExists, at, path, message);
-        if let Some(plain) = plain.filter(|plain| is_alone(draft, term, plain)) {
+        if let Some(plain) = plain.filter(|plain| beside.is_alone(term, plain)) {
             added.fix("leave it out", at, end, format!("\"{plain}\""));
         }
     }
     let holds_without = negated && (aws_like || term.if_exists);
     let may_miss = !is_always_there(fact) && !fact.is_of_touch();
-    if effect == Effect::Allow && holds_without && may_miss && !is_guarded(terms, term) {
+    if effect == Effect::Allow && holds_without && may_miss && !beside.is_guarded(term) {
         let message = format!("the Allow also holds for requests that have no {key}");
         out.add(Kind::NegatedAllow, at, path, message);
     }
@@ -213,7 +188,7 @@ pub(super) fn missing(
         };
         let wanted = format!("{}{suffix}", term.wanted.operator);
         let added = out.add(Kind::VanishingDeny, at, path, message);
-        if document.dialect != Dialect::Alibaba && is_alone(draft, term, &wanted) {
+        if document.dialect != Dialect::Alibaba && beside.is_alone(term, &wanted) {
             added.fix("deny without it, too", at, end, format!("\"{wanted}\""));
         }
     }

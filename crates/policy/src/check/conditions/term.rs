@@ -1,5 +1,7 @@
 //! An operator on a condition key, understood.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::Dialect;
 use crate::check::draft::{Draft, Wanted};
 use crate::condition::{ConditionKey, Operator, SetOperator};
@@ -136,6 +138,44 @@ impl<'w, 'd> Term<'w, 'd> {
 /// Whether a term compares text, for vendors' checks.
 pub(crate) fn takes_variables(dialect: Dialect, operator: &str) -> bool {
     parse_operator(dialect, operator).is_some_and(|(_, operator, _)| operator.takes_variables())
+}
+
+/// What else a statement's conditions name, so that no term has to look through them all.
+pub(super) struct Beside<'d> {
+    /// How many keys there are under the operator at each place.
+    under: HashMap<usize, usize>,
+    operators: HashSet<&'d str>,
+    /// Keys that `Null` asks to be there.
+    guarded: HashSet<Box<str>>,
+}
+
+impl<'d> Beside<'d> {
+    pub(super) fn new(draft: &Draft<'d>, terms: &[Term<'_, 'd>]) -> Self {
+        let mut under = HashMap::new();
+        for wanted in &draft.wanted {
+            *under.entry(wanted.operator_at).or_insert(0) += 1;
+        }
+        let is_guard = |term: &&Term<'_, '_>| {
+            let values = &term.wanted.values;
+            term.operator == Operator::Null && values.iter().all(|value| value.text == "false")
+        };
+        let guarded = terms.iter().filter(is_guard);
+        Self {
+            under,
+            operators: draft.wanted.iter().map(|wanted| wanted.operator).collect(),
+            guarded: guarded.map(|term| term.key.folded().into()).collect(),
+        }
+    }
+
+    /// Is there one key under the operator, and no other entry with the name it would get?
+    pub(super) fn is_alone(&self, term: &Term<'_, '_>, name: &str) -> bool {
+        self.under.get(&term.wanted.operator_at) == Some(&1) && !self.operators.contains(name)
+    }
+
+    /// Does `Null` ask for the key to be there?
+    pub(super) fn is_guarded(&self, term: &Term<'_, '_>) -> bool {
+        self.guarded.contains(term.key.folded())
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::presence::is_alone;
+use super::term::Beside;
 use super::term::{Term, operator_name};
 use crate::check::Document;
 use crate::check::cover::covered_globs;
@@ -54,6 +54,7 @@ pub(super) fn restricts_nothing(effect: Effect, term: &Term<'_, '_>, out: &mut R
 pub(super) fn values(
     document: &Document<'_>,
     draft: &Draft<'_>,
+    beside: &Beside<'_>,
     term: &Term<'_, '_>,
     out: &mut Reporter<'_>,
 ) {
@@ -99,7 +100,7 @@ pub(super) fn values(
             let renamed = term.wanted.operator.replace(plain, name);
             let simple = term.is(&[O::StringEquals, O::StringNotEquals]);
             let added = out.add(Kind::WildcardWithoutLike, item.at, path(), message);
-            if simple && is_alone(draft, term, &renamed) {
+            if simple && beside.is_alone(term, &renamed) {
                 let at = term.wanted.operator_at;
                 let end = token_end(document.text, at);
                 added.fix("compare as a pattern", at, end, format!("\"{renamed}\""));
