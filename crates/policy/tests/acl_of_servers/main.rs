@@ -217,7 +217,7 @@ fn set_user(
     let mut set: Vec<&[u8]> = vec![b"acl", b"setuser", b"u", b"reset"];
     let text = rules.join(" ");
     // A rule a word, or cut as a file is.
-    if text.len() % 2 == 0 {
+    if text.len().is_multiple_of(2) {
         set.extend(rules.iter().map(String::as_bytes));
     } else {
         set.extend(text.split(' ').map(str::as_bytes));
