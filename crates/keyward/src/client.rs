@@ -13,7 +13,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
-use crate::profile::Profile;
+use crate::profile::{Credential, Profile};
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
@@ -30,7 +30,7 @@ pub(crate) struct Client {
 }
 
 /// Whom the client trusts: the authorities in a file, else the public ones.
-fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Failure> {
+pub(crate) fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Failure> {
     let config = TlsConfig::builder();
     let Some(path) = ca_file else {
         return Ok(config.build());
@@ -51,6 +51,20 @@ fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Failure> {
     Ok(config
         .root_certs(RootCerts::Specific(Arc::new(certificates)))
         .build())
+}
+
+/// What proves who asks, as a header.
+fn authorization(credential: &Credential) -> Option<Zeroizing<String>> {
+    let text = match credential {
+        Credential::Nobody => return None,
+        Credential::Key { id, secret } => {
+            let login = Zeroizing::new(format!("{id}:{}", &**secret));
+            format!("Basic {}", STANDARD.encode(login.as_bytes()))
+        }
+        Credential::Session { key, .. } => format!("Bearer {}", &**key),
+        Credential::Login(token) => format!("Bearer {}", &**token),
+    };
+    Some(Zeroizing::new(text))
 }
 
 impl Client {
@@ -110,16 +124,13 @@ impl Client {
         body: Option<&str>,
     ) -> Result<Value, Failure> {
         let base = self.profile.url.trim_end_matches('/');
-        let login = Zeroizing::new(format!(
-            "{}:{}",
-            self.profile.access_key_id, &*self.profile.secret
-        ));
-        let login = Zeroizing::new(format!("Basic {}", STANDARD.encode(login.as_bytes())));
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{base}{path}"))
-            .header("content-type", "application/json")
-            .header("authorization", &*login);
+            .header("content-type", "application/json");
+        if let Some(login) = authorization(&self.profile.credential) {
+            request = request.header("authorization", &*login);
+        }
         let unreachable = |error: &dyn std::fmt::Display| {
             let text = format!("cannot reach {base}: {error} (is `keyward dev` running?)");
             Failure::new(Exit::Unreachable, text)

@@ -83,6 +83,11 @@ impl Failure {
         Self { text, ..self }
     }
 
+    /// The server's code of the error, if it answered.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.problem.as_ref()?.get("code")?.as_str()
+    }
+
     /// Its class.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

@@ -43,23 +43,63 @@ pub(crate) struct ProfileArguments {
     pub(crate) data_dir: PathBuf,
 }
 
-/// An access key and the server that it is for.
+/// What proves who asks.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// Nothing: for signing in.
+    Nobody,
+    /// An access key.
+    Key {
+        id: String,
+        secret: Zeroizing<String>,
+    },
+    /// Temporary credentials: the key of a session, with its id.
+    Session { id: String, key: Zeroizing<String> },
+    /// A person's login session.
+    Login(Zeroizing<String>),
+}
+
+/// A credential and the server that it is for.
 #[derive(Clone)]
 pub(crate) struct Profile {
     pub(crate) url: String,
-    pub(crate) access_key_id: String,
-    pub(crate) secret: Zeroizing<String>,
+    pub(crate) credential: Credential,
     pub(crate) organisation: Option<String>,
     /// The authorities that vouch for the server, in PEM form; the public ones without.
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// What `keyward dev` keeps, and a profile in `profiles.json`.
+/// A profile in `profiles.json`.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct StoredProfile {
+#[serde(untagged)]
+pub(crate) enum StoredProfile {
+    Key(StoredKeyProfile),
+    Login(StoredLogin),
+}
+
+/// An access key in a profile, and what `keyward dev` keeps.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct StoredKeyProfile {
     pub(crate) url: String,
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: Zeroizing<String>,
+    #[serde(default)]
+    pub(crate) organisation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The session of a person in a profile.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct StoredLogin {
+    pub(crate) url: String,
+    pub(crate) login_token: Zeroizing<String>,
+    /// Path of the user.
+    pub(crate) user: String,
+    #[serde(default)]
+    pub(crate) session: Option<String>,
+    #[serde(default)]
+    pub(crate) expires_at: Option<String>,
     #[serde(default)]
     pub(crate) organisation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +111,7 @@ pub(crate) struct StoredProfile {
 pub(crate) struct CliFile {
     /// The administrator's, which client commands use.
     #[serde(flatten)]
-    pub(crate) admin: StoredProfile,
+    pub(crate) admin: StoredKeyProfile,
     /// The application's, to be printed again.
     pub(crate) app: StoredKey,
 }
@@ -83,30 +123,50 @@ pub(crate) struct StoredKey {
     pub(crate) secret_access_key: Zeroizing<String>,
 }
 
-impl From<StoredProfile> for Profile {
-    fn from(stored: StoredProfile) -> Self {
+impl From<StoredKeyProfile> for Profile {
+    fn from(stored: StoredKeyProfile) -> Self {
         Self {
             url: stored.url,
-            access_key_id: stored.access_key_id,
-            secret: stored.secret_access_key,
+            credential: Credential::Key {
+                id: stored.access_key_id,
+                secret: stored.secret_access_key,
+            },
             organisation: stored.organisation,
             ca_file: stored.ca_file,
         }
     }
 }
 
+impl From<StoredProfile> for Profile {
+    fn from(stored: StoredProfile) -> Self {
+        match stored {
+            StoredProfile::Key(key) => key.into(),
+            StoredProfile::Login(login) => Self {
+                url: login.url,
+                credential: Credential::Login(login.login_token),
+                organisation: login.organisation,
+                ca_file: login.ca_file,
+            },
+        }
+    }
+}
+
 impl ProfileArguments {
-    /// The profile that was named, else that of the environment, else that of `keyward dev`.
+    /// The profile that was named, else that of the environment, else the session of whoever signed
+    /// in, else the administrator of `keyward dev`. In a directory of `keyward dev` a session at
+    /// another server is passed over.
     pub(crate) fn resolve(&self) -> Result<Profile, Failure> {
-        let mut profile = match &self.profile {
-            Some(name) => named(name)?,
-            None => match from_environment()? {
-                Some(profile) => profile,
-                None => self.of_dev()?,
+        let mut profile = match (&self.profile, from_environment()?) {
+            (Some(name), _) => named(name)?,
+            (None, Some(profile)) => profile,
+            (None, None) => match (login(DEFAULT)?, self.of_dev()) {
+                (Some(login), Ok(dev)) if login.url != dev.url => dev,
+                (Some(login), _) => login,
+                (None, dev) => dev?,
             },
         };
-        if let Some(file) = variable("KEYWARD_CA_FILE") {
-            profile.ca_file = Some(file.into());
+        if let Some(file) = ca_file() {
+            profile.ca_file = Some(file);
         }
         if let Some(organisation) = &self.organisation {
             profile.organisation = Some(organisation.clone());
@@ -114,11 +174,22 @@ impl ProfileArguments {
         Ok(profile)
     }
 
+    /// Address of the API for somebody who has no credential yet.
+    pub(crate) fn url(&self) -> String {
+        let stored = self.profile.as_deref().and_then(|name| named(name).ok());
+        let dev = || self.of_dev().ok().map(|profile| profile.url);
+        match (variable("KEYWARD_URL"), stored) {
+            (Some(url), _) => url,
+            (None, Some(profile)) => profile.url,
+            (None, None) => dev().unwrap_or_else(|| DEFAULT_URL.to_owned()),
+        }
+    }
+
     fn of_dev(&self) -> Result<Profile, Failure> {
         let path = self.data_dir.join(CLI_FILE);
         let Some(text) = read_private(&path)? else {
             let text = format!(
-                "no credential: start `keyward dev` in this directory, or set \
+                "no credential: `keyward login`, start `keyward dev` in this directory, or set \
                  KEYWARD_ACCESS_KEY_ID and KEYWARD_SECRET_ACCESS_KEY (no `{}`)",
                 path.display()
             );
@@ -137,22 +208,60 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The file of authorities that the environment names.
+pub(crate) fn ca_file() -> Option<PathBuf> {
+    variable("KEYWARD_CA_FILE").map(PathBuf::from)
+}
+
 fn from_environment() -> Result<Option<Profile>, Failure> {
     let secret = variable("KEYWARD_SECRET_ACCESS_KEY").map(Zeroizing::new);
-    match (variable("KEYWARD_ACCESS_KEY_ID"), secret) {
-        (Some(access_key_id), Some(secret)) => Ok(Some(Profile {
-            url: variable("KEYWARD_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()),
-            access_key_id,
-            secret,
-            organisation: None,
-            ca_file: None,
-        })),
-        (None, None) => Ok(None),
-        _ => Err(Failure::new(
-            Exit::Usage,
-            "KEYWARD_ACCESS_KEY_ID and KEYWARD_SECRET_ACCESS_KEY belong together: one is missing",
-        )),
+    let session = variable("KEYWARD_SESSION_KEY").map(Zeroizing::new);
+    let credential = match (variable("KEYWARD_ACCESS_KEY_ID"), secret, session) {
+        (Some(id), _, Some(key)) => Credential::Session { id, key },
+        (Some(id), Some(secret), None) => Credential::Key { id, secret },
+        (None, None, None) => return Ok(None),
+        _ => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "KEYWARD_ACCESS_KEY_ID and KEYWARD_SECRET_ACCESS_KEY (or KEYWARD_SESSION_KEY) belong \
+                 together: one is missing",
+            ));
+        }
+    };
+    Ok(Some(Profile {
+        url: variable("KEYWARD_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()),
+        credential,
+        organisation: None,
+        ca_file: None,
+    }))
+}
+
+/// Name of the profile of `keyward login` without a name.
+pub(crate) const DEFAULT: &str = "default";
+
+/// The session that a profile keeps; none if it is none, or an access key.
+pub(crate) fn login(name: &str) -> Result<Option<Profile>, Failure> {
+    let path = profiles_file();
+    let Some(text) = read_private(&path)? else {
+        return Ok(None);
+    };
+    let mut profiles: Profiles = parse(&path, &text)?;
+    let found = profiles.remove(name);
+    Ok(found
+        .filter(|found| matches!(found, StoredProfile::Login(_)))
+        .map(Profile::from))
+}
+
+/// Forgets a profile.
+pub(crate) fn forget(name: &str) -> Result<(), Failure> {
+    let path = profiles_file();
+    if let Some(text) = read_private(&path)? {
+        let mut profiles: Profiles = parse(&path, &text)?;
+        if profiles.remove(name).is_some() {
+            write(&path, &profiles)?;
+        }
     }
+    Ok(())
 }
 
 /// Profiles by name.
@@ -186,10 +295,15 @@ pub(crate) fn save(name: &str, profile: StoredProfile) -> Result<PathBuf, Failur
         None => Profiles::new(),
     };
     profiles.insert(name.to_owned(), profile);
+    write(&path, &profiles)?;
+    Ok(path)
+}
+
+fn write(path: &Path, profiles: &Profiles) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Failed, format!("`{}`: {error}", path.display()))
     };
-    let text = serde_json::to_vec_pretty(&profiles).map(Zeroizing::new);
+    let text = serde_json::to_vec_pretty(profiles).map(Zeroizing::new);
     let text = text.map_err(|error| failed(error.into()))?;
     if let Some(parent) = path.parent() {
         DirBuilder::new()
@@ -205,12 +319,12 @@ pub(crate) fn save(name: &str, profile: StoredProfile) -> Result<PathBuf, Failur
         .mode(0o600)
         .open(&fresh)
         .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&fresh, &path));
+        .and_then(|()| std::fs::rename(&fresh, path));
     if let Err(error) = written {
         let _ = std::fs::remove_file(&fresh);
         return Err(failed(error));
     }
-    Ok(path)
+    Ok(())
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Failure> {
@@ -223,7 +337,7 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Fa
 }
 
 /// Reads a file that has secrets in it; `None` if there is none.
-fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+pub(crate) fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Failed, format!("`{}`: {error}", path.display()))
     };

@@ -1,23 +1,35 @@
 //! `keyward db`.
 
-use serde_json::json;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Context, DryRun};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::output::note;
 
 const KIND: &str = "kvdb";
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  keyward db create second")]
 pub(crate) enum Command {
-    /// Create a database on the embedded engine.
-    #[command(after_help = "Example:\n  keyward db create second")]
+    /// Create a database: on the embedded engine, or on a server that the operator permits.
+    #[command(after_help = "Examples:
+  keyward db create second
+  keyward db create sessions --backend redis://keyward@10.0.0.7:6379 --password-stdin < password.txt")]
     Create {
         /// Its id, for ever: a-z, 0-9 and -.
         id: String,
         /// What people call it.
         #[arg(long)]
         name: Option<String>,
+        /// `embedded`, or `redis://[user@]host:port`.
+        #[arg(long, value_name = "BACKEND")]
+        backend: Option<String>,
+        /// Read the server's password from standard input.
+        #[arg(long, requires = "backend")]
+        password_stdin: bool,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -52,33 +64,119 @@ pub(crate) enum Command {
         dry_run: DryRun,
     },
     /// Put a database on another backend. Its data stays where it was.
-    #[command(after_help = "Example:\n  keyward db set-backend second embedded")]
+    #[command(after_help = "Examples:
+  keyward db set-backend second embedded
+  keyward db set-backend second redis://keyward@10.0.0.7:6379 --password-stdin < password.txt")]
     SetBackend {
         /// Its id.
         id: String,
-        /// `embedded`.
-        backend: String,
+        #[command(flatten)]
+        backend: BackendArguments,
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Delete a database and its data.
+    /// Delete a database and its data, after asking.
     #[command(
         visible_alias = "rm",
-        after_help = "Example:\n  keyward db delete second"
+        after_help = "Examples:\n  keyward db delete second\n  keyward db delete second --yes\n  keyward db delete second --confirm second"
     )]
     Delete {
         /// Its id.
         id: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+        /// The id again, in place of an answer.
+        #[arg(long, value_name = "ID", conflicts_with = "yes")]
+        confirm: Option<String>,
         #[command(flatten)]
         dry_run: DryRun,
     },
 }
 
+/// A backend on the command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackendArguments {
+    /// `embedded`, or `redis://[user@]host:port`.
+    backend: String,
+    /// Read the server's password from standard input.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// A backend in a call. Its password is never an argument, which everybody sees.
+fn backend_of(text: &str, password_stdin: bool) -> Result<Value, Failure> {
+    if text == "embedded" {
+        return Ok(json!({ "type": "embedded" }));
+    }
+    let Some(server) = text.strip_prefix("redis://") else {
+        let text = "a backend is `embedded` or `redis://[user@]host:port`";
+        return Err(Failure::new(Exit::Usage, text));
+    };
+    let (user, address) = match server.rsplit_once('@') {
+        Some((user, address)) => (Some(user), address),
+        None => (None, server),
+    };
+    if user.is_some_and(|user| user.contains(':')) {
+        let text = "no password in a backend's address: --password-stdin reads it";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let mut backend = json!({ "type": "server", "address": address.trim_end_matches('/') });
+    if let Some(user) = user.filter(|user| !user.is_empty()) {
+        backend["user"] = user.into();
+    }
+    if password_stdin {
+        let mut line = Zeroizing::new(String::new());
+        io::stdin().lock().take(8192).read_line(&mut line)?;
+        backend["password"] = line.trim_end_matches(['\r', '\n']).into();
+    }
+    Ok(backend)
+}
+
+/// Asks before data is deleted.
+fn confirm_deletion(id: &str, yes: bool, confirm: Option<&str>) -> Result<(), Failure> {
+    match confirm {
+        Some(said) if said == id => return Ok(()),
+        Some(_) => {
+            let text = format!("--confirm says another id than `{id}`: nothing was done");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        None if yes => return Ok(()),
+        None => {}
+    }
+    if !io::stdin().is_terminal() {
+        let text = format!("deletes `{id}` and its data: give --yes or --confirm {id}");
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    note(&format!(
+        "Delete `{id}` and its data? Type `{id}` to go on:"
+    ));
+    let mut answer = String::new();
+    io::stdin().lock().take(8192).read_line(&mut answer)?;
+    match answer.trim() == id {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Failed, "nothing was done")),
+    }
+}
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        Command::Create { id, name, dry_run } => {
-            dry_run.create(&client.collection(KIND)?, &id, name.as_deref(), context)
+        Command::Create {
+            id,
+            name,
+            backend,
+            password_stdin,
+            dry_run,
+        } => {
+            let mut body = json!({ "id": id, "name": name });
+            if let Some(backend) = backend {
+                body["backend"] = backend_of(&backend, password_stdin)?;
+            }
+            let body = Zeroizing::new(body.to_string());
+            let url = dry_run.url(&client.collection(KIND)?);
+            let made = client.send("POST", &url, Some(&body))?;
+            dry_run.done(output, &made, "created")
         }
         Command::List => {
             let columns = [
@@ -105,15 +203,22 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run,
         } => {
             let url = dry_run.url(&format!("{}/backend", client.url(KIND, &id)?));
-            let changed = client.put(&url, &json!({ "type": backend }))?;
+            let body = backend_of(&backend.backend, backend.password_stdin)?;
+            let body = Zeroizing::new(body.to_string());
+            let changed = client.send("PUT", &url, Some(&body))?;
             dry_run.done(output, &changed, "set the backend of")
         }
-        Command::Delete { id, dry_run } => {
+        Command::Delete {
+            id,
+            yes,
+            confirm,
+            dry_run,
+        } => {
             let url = client.url(KIND, &id)?;
-            let confirm = url.rsplit('/').next().unwrap_or_default();
-            let url = dry_run.url(&format!("{url}?confirm={confirm}"));
-            let gone = client.delete(&url)?;
-            dry_run.done(output, &gone, "deleted")
+            let own = url.rsplit('/').next().unwrap_or_default().to_owned();
+            confirm_deletion(&own, yes || dry_run.dry_run, confirm.as_deref())?;
+            let url = dry_run.url(&format!("{url}?confirm={own}"));
+            dry_run.done(output, &client.delete(&url)?, "deleted")
         }
     }
 }

@@ -11,17 +11,23 @@ mod groups;
 mod identities;
 mod keys;
 mod limits;
+mod login;
 mod manual;
+mod org_users;
 mod organisations;
 mod policies;
 mod policy_check;
 mod policy_diff;
 mod policy_translate;
+mod providers;
 mod questions;
 mod resource_policies;
+mod roles;
 mod sarif;
+mod sessions;
 mod simulate;
 mod status;
+mod sts;
 mod tags;
 mod tail;
 mod trusts;
@@ -54,6 +60,21 @@ pub(crate) enum Command {
     /// Programmatic identities: programs that connect.
     #[command(subcommand)]
     Identity(identities::Command),
+    /// Organisation users: people in an organisation.
+    #[command(subcommand, visible_alias = "member")]
+    OrgUser(org_users::Command),
+    /// Roles: identities that are assumed for a limited time.
+    #[command(subcommand)]
+    Role(roles::Command),
+    /// Identity providers: issuers of tokens and certificates that an organisation trusts.
+    #[command(subcommand, visible_alias = "identity-provider")]
+    Provider(providers::Command),
+    /// Sessions of roles, of identities and of people.
+    #[command(subcommand)]
+    Session(sessions::Command),
+    /// Temporary credentials, as the AWS command line spells it.
+    #[command(subcommand)]
+    Sts(sts::Command),
     /// Groups: identities that trust their members.
     #[command(subcommand)]
     Group(groups::Command),
@@ -84,6 +105,10 @@ pub(crate) enum Command {
     /// Tags of identities, groups, databases and organisations, for conditions of policies.
     #[command(subcommand)]
     Tag(tags::Command),
+    Login(login::Login),
+    Logout(login::Logout),
+    Env(sts::Env),
+    CredentialProcess(sts::CredentialProcess),
     Whoami(status::Whoami),
     Status(status::Status),
     Can(decisions::Can),
@@ -215,6 +240,19 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::User(command) => users::run(command, &context()?)?,
         Command::Identity(command) => identities::run(command, &context()?)?,
         Command::Group(command) => groups::run(command, &context()?)?,
+        Command::OrgUser(command) => org_users::run(command, &context()?)?,
+        Command::Role(command) => roles::run(command, &context()?)?,
+        Command::Provider(command) => providers::run(command, &context()?)?,
+        Command::Session(command) => sessions::run(command, &context()?)?,
+        Command::Sts(command @ sts::Command::AssumeRoleWithWebIdentity { .. }) => {
+            let client = login::anonymous(None, global)?;
+            sts::run(command, &Context { client, output })?;
+        }
+        Command::Sts(command) => sts::run(command, &context()?)?,
+        Command::Login(arguments) => login::login(&arguments, global, output)?,
+        Command::Logout(_) => login::logout(global, output)?,
+        Command::Env(arguments) => sts::env(&arguments, &context()?)?,
+        Command::CredentialProcess(arguments) => sts::credential_process(&arguments, &context()?)?,
         Command::Key(command) => keys::run(command, &context()?)?,
         Command::Db(command) => databases::run(command, &context()?)?,
         Command::Trust(command) => trusts::run(command, &context()?)?,

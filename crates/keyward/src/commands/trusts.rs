@@ -18,7 +18,8 @@ pub(crate) enum Command {
   keyward trust create worker --policy '[{\"Effect\":\"Allow\",\"Actions\":[\"kvdb:Execute*\"],\"Resources\":[\"kvdb/main\"]}]'
   keyward trust create worker --policy policy/read-only
   keyward trust create org/partner/programmatic_identity/reader --id partner-reader --policy read.json
-  keyward trust create worker --trustor group/readers")]
+  keyward trust create worker --trustor group/readers
+  keyward trust create org/partner/programmatic_identity/reader --id partner --trustor role/reader --conditions '{\"StringEquals\":{\"keyward:ExternalId\":\"4711\"}}'")]
     Create {
         /// The identity that is trusted.
         trustee: String,
@@ -34,6 +35,15 @@ pub(crate) enum Command {
         /// When it ends, such as 2030-01-01T00:00:00Z.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        /// Only by assuming the trustor; of a role every trust of this kind is.
+        #[arg(long)]
+        assumable: bool,
+        /// Always on, also of a role.
+        #[arg(long, conflicts_with = "assumable")]
+        standing: bool,
+        /// What must hold for it to count: a file, or a `Conditions` object in JSON.
+        #[arg(long, value_name = "CONDITIONS")]
+        conditions: Option<String>,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -52,6 +62,10 @@ pub(crate) enum Command {
         /// When it ends; `never` takes the end away.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        /// What must hold for it to count: a file, or a `Conditions` object in JSON; `none` takes
+        /// conditions away.
+        #[arg(long, value_name = "CONDITIONS")]
+        conditions: Option<String>,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -61,6 +75,20 @@ pub(crate) enum Command {
         /// Those instead that trust identities of the organisation, also from others.
         #[arg(long)]
         incoming: bool,
+        /// Only those that wait for their trustee.
+        #[arg(long)]
+        pending: bool,
+    },
+    /// List the trusts in your organisation's identities that wait for you to accept.
+    #[command(after_help = "Example:\n  keyward trust pending")]
+    Pending,
+    /// Decline a trust that waits for its trustee, or leave an organisation.
+    #[command(after_help = "Example:\n  keyward trust decline org/dev/trust/partner-reader")]
+    Decline {
+        /// Its id, or full path.
+        id: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Show a trust.
     #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward trust describe worker")]
@@ -105,6 +133,22 @@ pub(super) fn done(
     dry_run.done(output, trust, what)
 }
 
+fn list(incoming: bool, pending: bool, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let url = format!("{}?incoming={incoming}", client.collection(KIND)?);
+    let mut found = client.items(&url)?;
+    found.retain(|trust| !pending || trust["accepted"] == false);
+    let columns = [
+        ("path", "/path"),
+        ("trustor", "/trustor"),
+        ("trustee", "/trustee"),
+        ("kind", "/trust_kind"),
+        ("accepted", "/accepted"),
+        ("expires", "/expires_at"),
+    ];
+    Ok(output.list(&found, &columns)?)
+}
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -114,6 +158,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             id,
             trustor,
             expires_at,
+            assumable,
+            standing,
+            conditions,
             dry_run,
         } => {
             let trustee = client.path("programmatic_identity", &trustee)?;
@@ -127,6 +174,13 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 "id": id, "trustor": trustor, "trustee": trustee,
                 "policies": policy_argument::list(&policies)?, "expires_at": expires_at,
             });
+            let mut body = body;
+            if assumable || standing {
+                body["kind"] = if assumable { "assumable" } else { "standing" }.into();
+            }
+            if let Some(conditions) = conditions {
+                body["conditions"] = policy_argument::document(&conditions)?.into();
+            }
             let url = dry_run.url(&format!("/v1/org/{organisation}/trust"));
             let made = client.post(&url, &body);
             let full = format!("org/{organisation}/trust/{id}");
@@ -137,6 +191,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             id,
             policies,
             expires_at,
+            conditions,
             dry_run,
         } => {
             let mut body = Map::new();
@@ -147,8 +202,15 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 let end = (end != "never").then_some(end.as_str());
                 body.insert("expires_at".to_owned(), end.into());
             }
+            if let Some(conditions) = conditions {
+                let conditions = match conditions.as_str() {
+                    "none" => Value::Null,
+                    text => policy_argument::document(text)?.into(),
+                };
+                body.insert("conditions".to_owned(), conditions);
+            }
             if body.is_empty() {
-                let text = "nothing to change: give --policy or --expires-at";
+                let text = "nothing to change: give --policy, --conditions or --expires-at";
                 return Err(Failure::new(Exit::Usage, text));
             }
             // A path of anything but a trust is that of the trustee.
@@ -175,16 +237,12 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.put(&dry_run.url(&url), &Value::Object(body))?;
             done(output, &changed, dry_run, "changed")
         }
-        Command::List { incoming } => {
-            let url = format!("{}?incoming={incoming}", client.collection(KIND)?);
-            let columns = [
-                ("id", "/id"),
-                ("trustor", "/trustor"),
-                ("trustee", "/trustee"),
-                ("accepted", "/accepted"),
-                ("expires", "/expires_at"),
-            ];
-            Ok(output.list(&client.items(&url)?, &columns)?)
+        Command::List { incoming, pending } => list(incoming, pending, context),
+        Command::Pending => list(true, true, context),
+        Command::Decline { id, dry_run } => {
+            let url = dry_run.url(&format!("{}/decline", client.url(KIND, &id)?));
+            let gone = client.post(&url, &json!({}))?;
+            dry_run.done(output, &gone, "declined")
         }
         Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
         Command::Accept { id, dry_run } => {

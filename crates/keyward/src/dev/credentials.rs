@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::ApiAddress;
 use super::setup::{ADMIN, APP, ORGANISATION};
 use crate::failure::Failure;
-use crate::profile::{CLI_FILE, CliFile, StoredKey, StoredProfile};
+use crate::profile::{CLI_FILE, CliFile, StoredKey, StoredKeyProfile};
 
 /// The keys; `None` for an identity that was deleted.
 pub(super) struct Keys {
@@ -86,7 +86,7 @@ impl Keeper {
         };
         let admin = stored(&keys.admin);
         let file = CliFile {
-            admin: StoredProfile {
+            admin: StoredKeyProfile {
                 url: api.url.clone(),
                 ca_file: api.ca_file.clone(),
                 access_key_id: admin.access_key_id,

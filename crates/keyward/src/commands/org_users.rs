@@ -1,0 +1,183 @@
+//! `keyward org-user`: people in an organisation.
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{Context, DryRun};
+use crate::failure::Failure;
+use crate::output::printable;
+
+const KIND: &str = "org_user";
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  keyward org-user invite bob --email bob@example.com
+  keyward group member add developers org_user/bob")]
+pub(crate) enum Command {
+    /// Invite somebody: shows a link, once, that whoever has it can accept.
+    #[command(after_help = "Examples:
+  keyward org-user invite bob --email bob@example.com --name Bob
+  keyward org-user invite bob --again")]
+    Invite {
+        /// Id of the organisation user, for ever: a-z, 0-9 and -.
+        id: String,
+        /// What people call the member.
+        #[arg(long, conflicts_with = "again")]
+        name: Option<String>,
+        /// Where you will send the link; proves nothing.
+        #[arg(long)]
+        email: Option<String>,
+        /// How long it can be accepted: 60 to 2592000; seven days if left out.
+        #[arg(long, value_name = "SECONDS")]
+        valid_seconds: Option<u64>,
+        /// Make a new link for an organisation user that nobody has accepted, or who left.
+        #[arg(long)]
+        again: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Make a user a member, who then has to accept.
+    #[command(
+        visible_alias = "add",
+        after_help = "Example:\n  keyward org-user create alice --user user/abc"
+    )]
+    Create {
+        /// Id of the organisation user, for ever: a-z, 0-9 and -.
+        id: String,
+        /// Path of the user.
+        #[arg(long)]
+        user: String,
+        /// What people call the member.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Accept an invitation, as whoever has signed in.
+    #[command(after_help = "Example:\n  keyward org-user accept - < token.txt")]
+    Accept {
+        /// The token or the link of the invitation; `-` reads it from standard input, so that it
+        /// is in no process list.
+        token: String,
+    },
+    /// List the people of an organisation.
+    #[command(visible_alias = "ls", after_help = "Example:\n  keyward org-user list")]
+    List,
+    /// Show an organisation user.
+    #[command(visible_aliases = ["get", "info"], after_help = "Example:\n  keyward org-user describe bob")]
+    Describe {
+        /// Its id.
+        id: String,
+    },
+    /// Rename an organisation user.
+    #[command(after_help = "Example:\n  keyward org-user rename bob \"Bob Smith\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name; without one the name is taken away.
+        name: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Delete an organisation user: the person is no member any more.
+    #[command(
+        visible_aliases = ["rm", "delete"],
+        after_help = "Example:\n  keyward org-user remove bob --cascade"
+    )]
+    Remove {
+        /// Its id.
+        id: String,
+        /// Delete its trusts, too: memberships of groups and the like.
+        #[arg(long)]
+        cascade: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+/// Shows an invitation, once.
+fn invited(made: &Value, dry_run: DryRun, context: &Context<'_>) -> Result<(), Failure> {
+    let link = ["invitation_link", "invitation_url"]
+        .iter()
+        .find_map(|field| made.get(*field).and_then(Value::as_str));
+    match link {
+        None => dry_run.done(context.output, made, "invited"),
+        Some(link) => Ok(context.output.document(made, |made| {
+            let path = made["path"].as_str().unwrap_or_default();
+            printable(&format!(
+                "invited {path}; whoever has this link can accept:\n{link}\n\nIt is not shown again."
+            ))
+        })?),
+    }
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    match command {
+        Command::Invite {
+            id,
+            name,
+            email,
+            valid_seconds,
+            again,
+            dry_run,
+        } => {
+            let mut body = json!({ "email": email, "valid_seconds": valid_seconds });
+            let url = match again {
+                true => format!("{}/invite", client.url(KIND, &id)?),
+                false => {
+                    body["id"] = id.into();
+                    body["name"] = name.into();
+                    client.collection(KIND)?
+                }
+            };
+            invited(&client.post(&dry_run.url(&url), &body)?, dry_run, context)
+        }
+        Command::Create {
+            id,
+            user,
+            name,
+            dry_run,
+        } => {
+            let body = json!({ "id": id, "name": name, "user": user });
+            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            dry_run.done(output, &made, "created")
+        }
+        Command::Accept { token } => {
+            let mut text = Zeroizing::new(token);
+            if *text == "-" {
+                text.clear();
+                std::io::stdin().read_line(&mut text)?;
+            }
+            let token = text.trim().rsplit('/').next().unwrap_or_default();
+            let body = Zeroizing::new(json!({ "token": token }).to_string());
+            let accepted = client.send("POST", "/v1/invitation/accept", Some(&body))?;
+            Ok(output.document(&accepted, |accepted| {
+                let path = accepted["path"].as_str().unwrap_or_default();
+                printable(&format!("accepted {path}"))
+            })?)
+        }
+        Command::List => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("user", "/user"),
+                ("created", "/created/at"),
+            ];
+            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+        }
+        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Rename { id, name, dry_run } => {
+            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
+        }
+        Command::Remove {
+            id,
+            cascade,
+            dry_run,
+        } => {
+            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
+            let gone = client.delete(&dry_run.url(&url))?;
+            dry_run.done(output, &gone, "deleted")
+        }
+    }
+}
