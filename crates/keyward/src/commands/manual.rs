@@ -112,9 +112,10 @@ mod tests {
         if !lines.any(begins) {
             return Vec::new();
         }
-        lines
-            .filter_map(|line| line.find("keyward ").map(|at| line[at..].to_owned()))
-            .collect()
+        let plain = |line: &&str| !line.contains("$(");
+        let run = |line: &str| line.find("keyward ").map(|at| line[at..].to_owned());
+        let found: Vec<String> = lines.filter(plain).filter_map(run).collect();
+        found
     }
 
     #[test]
@@ -122,13 +123,10 @@ mod tests {
         for (words, command) in commands() {
             let examples = examples(&command);
             assert!(
-                examples.iter().any(|line| !line.contains("ZZZ")),
+                !examples.is_empty(),
                 "`keyward {words}` shows no example: after_help = \"Example:\\n  keyward {words} …\""
             );
             for line in examples {
-                if line.contains("$(") {
-                    continue;
-                }
                 let parsed = crate::Arguments::command().try_get_matches_from(shell_words(&line));
                 assert!(parsed.is_ok(), "{line}\n{}", parsed.unwrap_err());
             }

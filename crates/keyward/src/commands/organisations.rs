@@ -1,9 +1,9 @@
 //! `keyward org`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, DryRun, limits};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  keyward org create partner")]
@@ -56,6 +56,22 @@ pub(crate) enum Command {
         id: String,
         /// Path of the user.
         owner: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Set what holds for the access keys of an organisation; what is left out stays.
+    #[command(after_help = "Examples:
+  keyward org settings --max-key-lifetime-seconds 7776000
+  keyward org settings --max-active-keys 3 --max-key-lifetime-seconds none")]
+    Settings {
+        /// Id of the organisation; yours if left out.
+        id: Option<String>,
+        /// Seconds after which a key opens nothing; `none`: no limit.
+        #[arg(long, value_name = "SECONDS")]
+        max_key_lifetime_seconds: Option<String>,
+        /// Active keys of one identity: 1 to 5.
+        #[arg(long, value_name = "NUMBER")]
+        max_active_keys: Option<u8>,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -156,6 +172,33 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let url = dry_run.url(&format!("{}/owner", client.url("org", &id)?));
             let changed = client.put(&url, &json!({ "owner": owner }))?;
             dry_run.done(output, &changed, "transferred")
+        }
+        Command::Settings {
+            id,
+            max_key_lifetime_seconds,
+            max_active_keys,
+            dry_run,
+        } => {
+            let url = client.url("org", &own(id, context)?)?;
+            let known = client.get(&url)?;
+            let lifetime = match max_key_lifetime_seconds.as_deref() {
+                None => known["max_key_lifetime_seconds"].clone(),
+                Some("none") => Value::Null,
+                Some(text) => match text.parse::<u64>() {
+                    Ok(seconds) => seconds.into(),
+                    Err(_) => {
+                        let text = "--max-key-lifetime-seconds is a number, or `none`";
+                        return Err(Failure::new(Exit::Usage, text));
+                    }
+                },
+            };
+            let active = match max_active_keys {
+                Some(number) => number.into(),
+                None => known["max_active_keys"].clone(),
+            };
+            let body = json!({ "max_key_lifetime_seconds": lifetime, "max_active_keys": active });
+            let changed = client.put(&dry_run.url(&format!("{url}/key_limits")), &body)?;
+            dry_run.done(output, &changed, "set what holds for keys of")
         }
         Command::Alias(command) => alias(command, context),
         Command::Guardrails(command) => limits::guardrail(command, context),

@@ -13,6 +13,7 @@ pub(super) enum Phase {
     Organisation,
     Databases,
     Identities,
+    Providers,
     Policies,
     Names,
     Limits,
@@ -24,6 +25,20 @@ pub(super) enum Phase {
     DeletePolicies,
     DeleteDatabases,
 }
+
+/// What a provider is, besides what every identity has.
+const PROVIDER_FIELDS: [&str; 10] = [
+    "type",
+    "issuer",
+    "audiences",
+    "algorithms",
+    "jwks",
+    "shared",
+    "max_token_age_seconds",
+    "sign_in",
+    "pem",
+    "mappings",
+];
 
 /// One call.
 #[derive(Debug)]
@@ -139,13 +154,51 @@ fn creation(entity: &Entity) -> (Call, &'static [&'static str]) {
             (Phase::Policies, &["name", "document"])
         }
         "trust" => {
-            for name in ["trustor", "trustee", "expires_at"] {
+            for name in ["trustor", "trustee", "expires_at", "conditions"] {
                 set(name, of(name).cloned());
             }
+            set("kind", of("trust_kind").cloned());
             set("policies", Some(policies(of("policies"))));
             (
                 Phase::Trusts,
-                &["trustor", "trustee", "expires_at", "policies"],
+                &[
+                    "trustor",
+                    "trustee",
+                    "trust_kind",
+                    "expires_at",
+                    "conditions",
+                    "policies",
+                ],
+            )
+        }
+        "role" => {
+            for name in ["description", "max_session_seconds"] {
+                set(name, of(name).cloned());
+            }
+            (
+                Phase::Identities,
+                &["name", "description", "max_session_seconds"],
+            )
+        }
+        "identity_provider" => {
+            for field in PROVIDER_FIELDS {
+                set(field, of(field).cloned());
+            }
+            (
+                Phase::Providers,
+                &[
+                    "name",
+                    "type",
+                    "issuer",
+                    "audiences",
+                    "algorithms",
+                    "jwks",
+                    "shared",
+                    "max_token_age_seconds",
+                    "sign_in",
+                    "pem",
+                    "mappings",
+                ],
             )
         }
         _ => (Phase::Identities, &["name"]),
@@ -218,6 +271,14 @@ fn of_field(entity: &Entity, change: &FieldChange) -> Call {
             let body = json!({ "tags": tags });
             (Phase::Names, "PATCH", below("tags"), Some(body))
         }
+        "max_key_lifetime_seconds" | "max_active_keys" => {
+            // One call sets both.
+            let body = json!({
+                "max_key_lifetime_seconds": entity.fields.get("max_key_lifetime_seconds"),
+                "max_active_keys": entity.fields.get("max_active_keys"),
+            });
+            (Phase::Names, "PUT", below("key_limits"), Some(body))
+        }
         "aliases" => {
             let body = after.cloned().unwrap_or_else(|| json!({}));
             (Phase::Names, "PUT", below("aliases"), Some(body))
@@ -249,6 +310,10 @@ fn of_field(entity: &Entity, change: &FieldChange) -> Call {
         "document" => {
             let body = after.map(document).unwrap_or_default();
             (Phase::Policies, "PUT", base, Some(Value::Object(body)))
+        }
+        "shared" => {
+            let body = json!({ "shared": after.is_some() });
+            (Phase::Names, "PATCH", base, Some(body))
         }
         _ => {
             let body = json!({ name: after });

@@ -48,6 +48,7 @@ pub(super) enum Rule {
 pub(super) enum Form {
     Text,
     Flag,
+    Number,
     Time,
     /// A path; short ones are of this kind, or with a `/` of the organisation.
     Path(&'static str),
@@ -56,6 +57,8 @@ pub(super) enum Form {
     Document(PolicyKind),
     /// Any object; entries of nothing count as left out.
     Object,
+    /// Any list.
+    List,
 }
 
 const fn field(name: &'static str, form: Form) -> Field {
@@ -77,7 +80,7 @@ const RESOURCE_POLICY: Field = field("resource_policy", Form::Document(PolicyKin
 const ACCESS_KEYS: Field = ruled("access_keys", Form::Object, Rule::Shown);
 
 /// Every kind, in the order in which things are made.
-pub(super) static KINDS: [Kind; 6] = [
+pub(super) static KINDS: [Kind; 9] = [
     Kind {
         word: "org",
         aliases: &["organisation"],
@@ -85,6 +88,8 @@ pub(super) static KINDS: [Kind; 6] = [
             NAME,
             TAGS,
             field("aliases", Form::Object),
+            field("max_key_lifetime_seconds", Form::Number),
+            field("max_active_keys", Form::Number),
             BOUNDARY,
             field("guardrails", Form::Policies),
             RESOURCE_POLICY,
@@ -95,6 +100,7 @@ pub(super) static KINDS: [Kind; 6] = [
         aliases: &["database", "db"],
         fields: &[
             NAME,
+            field("description", Form::Text),
             TAGS,
             ruled("backend", Form::Object, Rule::Stays),
             field("administration", Form::Flag),
@@ -111,6 +117,42 @@ pub(super) static KINDS: [Kind; 6] = [
             BOUNDARY,
             RESOURCE_POLICY,
             ACCESS_KEYS,
+        ],
+    },
+    Kind {
+        word: "identity_provider",
+        aliases: &["provider"],
+        fields: &[
+            NAME,
+            ruled("type", Form::Text, Rule::Fixed),
+            ruled("issuer", Form::Text, Rule::Fixed),
+            field("audiences", Form::List),
+            ruled("algorithms", Form::List, Rule::Stays),
+            field("jwks", Form::Object),
+            field("shared", Form::Flag),
+            field("max_token_age_seconds", Form::Number),
+            field("sign_in", Form::Text),
+            field("pem", Form::Text),
+            field("mappings", Form::List),
+            TAGS,
+            RESOURCE_POLICY,
+        ],
+    },
+    Kind {
+        word: "org_user",
+        aliases: &[],
+        fields: &[NAME, TAGS, BOUNDARY, RESOURCE_POLICY],
+    },
+    Kind {
+        word: "role",
+        aliases: &[],
+        fields: &[
+            NAME,
+            field("description", Form::Text),
+            ruled("max_session_seconds", Form::Number, Rule::Stays),
+            TAGS,
+            BOUNDARY,
+            RESOURCE_POLICY,
         ],
     },
     Kind {
@@ -132,7 +174,9 @@ pub(super) static KINDS: [Kind; 6] = [
         fields: &[
             ruled("trustor", Form::Path("group"), Rule::Fixed),
             ruled("trustee", Form::Path("programmatic_identity"), Rule::Fixed),
+            ruled("trust_kind", Form::Text, Rule::Fixed),
             field("expires_at", Form::Time),
+            field("conditions", Form::Object),
             field("policies", Form::Policies),
         ],
     },
@@ -254,7 +298,7 @@ fn of_server(field: &Field, value: &Value, organisation: &str) -> Option<Value> 
     match (field.form, value) {
         (_, Value::Null) | (Form::Flag, Value::Bool(false)) => None,
         (Form::Path(_), Value::String(path)) => Some(full_path(path, organisation).into()),
-        (Form::Policies, Value::Array(list)) if list.is_empty() => None,
+        (Form::Policies | Form::List, Value::Array(list)) if list.is_empty() => None,
         (Form::Tags | Form::Object, value) => pruned(value),
         (Form::Time, Value::String(text)) => time(text),
         (_, value) => Some(value.clone()),
@@ -265,8 +309,10 @@ fn of_server(field: &Field, value: &Value, organisation: &str) -> Option<Value> 
 pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
     let of = |name: &str| shown.get(name).and_then(Value::as_str);
     let kind = Kind::named(of("kind")?)?;
-    // Comes and goes with the organisation.
-    if of("trust_kind") == Some("ownership") {
+    // Comes and goes with the organisation, or with a person who accepts an invitation.
+    let is_membership = of("trustor").is_some_and(|path| path.contains("/org_user/"))
+        && of("trustee").is_some_and(|path| path.starts_with("user/"));
+    if of("trust_kind") == Some("ownership") || is_membership {
         return None;
     }
     let mut fields = BTreeMap::new();
@@ -284,6 +330,7 @@ pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
             None => {}
         }
     }
+    forget_usual_trust_kind(&mut fields);
     Some(Entity {
         kind,
         id: of("id")?.to_owned(),
@@ -292,6 +339,19 @@ pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
         unseen,
         place: String::new(),
     })
+}
+
+/// Takes away the kind of a trust that its trustor tells.
+fn forget_usual_trust_kind(fields: &mut BTreeMap<&'static str, Value>) {
+    let trustor = fields.get("trustor").and_then(Value::as_str);
+    let usual = match trustor.and_then(|path| path.split('/').nth(2)) {
+        Some("role") => "assumable",
+        Some("group") => "membership",
+        _ => "standing",
+    };
+    if fields.get("trust_kind").and_then(Value::as_str) == Some(usual) {
+        fields.remove("trust_kind");
+    }
 }
 
 /// Whether a text is a document, and no reference to one.
@@ -390,6 +450,10 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
             Value::Bool(flag) => flag.then_some(true.into()),
             _ => return wrong("true or false"),
         },
+        Form::Number => match json {
+            Value::Number(_) => Some(json),
+            _ => return wrong("a number"),
+        },
         Form::Time => match time(node.text(name)?) {
             None => return wrong("a time such as 2030-01-01T00:00:00Z"),
             time => time,
@@ -423,6 +487,10 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
         Form::Object => match &json {
             Value::Object(_) => pruned(&json),
             _ => return wrong("`name: value` entries"),
+        },
+        Form::List => match json {
+            Value::Array(list) => (!list.is_empty()).then(|| list.into()),
+            _ => return wrong("a list"),
         },
     };
     Ok(value)
@@ -492,7 +560,8 @@ pub(super) fn from_file(
             .entry("trustor")
             .or_insert_with(|| format!("org/{organisation}").into());
     }
-    for name in ["document", "trustee"] {
+    forget_usual_trust_kind(&mut fields);
+    for name in ["document", "trustee", "type"] {
         if kind.field(name).is_some() && !fields.contains_key(name) {
             let text = format!("a {} needs `{name}`", kind.word);
             let line = node.line;

@@ -444,10 +444,25 @@ impl Run<'_> {
         }
     }
 
+    /// Makes a call. Who was invited is told at once, since the link is shown only now.
     fn make(&self, call: &Call) -> Result<(), Failure> {
-        self.client
-            .send(call.method, &call.url, call.body.as_deref())
-            .map(|_| ())
+        let answer = self
+            .client
+            .send(call.method, &call.url, call.body.as_deref())?;
+        let link = ["invitation_link", "invitation_url"]
+            .iter()
+            .find_map(|field| answer.get(*field).and_then(Value::as_str));
+        if let Some(link) = link {
+            let path = answer["path"].as_str().unwrap_or_default();
+            match self.output.format() {
+                Format::Json => {
+                    let invited = json!({ "invited": path, "invitation_link": link });
+                    self.output.line(&invited.to_string())?;
+                }
+                _ => self.output.line(&printable(&format!("invited {path}: {link}")))?,
+            }
+        }
+        Ok(())
     }
 
     /// A step that was done.

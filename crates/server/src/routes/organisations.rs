@@ -54,6 +54,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("tencent", "object?", "uin, region"),
                 ("alibaba", "object?", "account, region"),
             ]),
+        put("/v1/org/{organisation}/key_limits", set_key_limits)
+            .tells(
+                "Sets how long access keys open anything, and how many an identity may have.",
+                "org:Update on it",
+            )
+            .takes(&[
+                (
+                    "max_key_lifetime_seconds",
+                    "integer?",
+                    "seconds after which a key opens nothing; left out or null: no limit",
+                ),
+                (
+                    "max_active_keys",
+                    "integer?",
+                    "active keys of one identity, 1 to 5; left out or null: two",
+                ),
+            ]),
         put("/v1/org/{organisation}/owner", transfer)
             .tells(
                 "Moves an organisation to another user.",
@@ -135,6 +152,27 @@ async fn transfer(
     let change = Change::TransferOwnership {
         owner: full_path(&body.owner, target.organisation()),
         organisation: path.clone(),
+    };
+    call.change_and_show(change, &path, StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyLimits {
+    max_key_lifetime_seconds: Option<u64>,
+    max_active_keys: Option<u8>,
+}
+
+async fn set_key_limits(
+    call: Call,
+    target: Target,
+    Body(body): Body<KeyLimits>,
+) -> Result<Response, Problem> {
+    let path = target.of("key_limits").to_owned();
+    let change = Change::SetKeyLimits {
+        organisation: path.clone(),
+        max_key_lifetime_seconds: body.max_key_lifetime_seconds,
+        max_active_keys: body.max_active_keys,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

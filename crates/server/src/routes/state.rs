@@ -18,9 +18,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The kinds of things that an organisation lists, each with the action that lists it.
-const LISTS: [(Kind, &str); 5] = [
+const LISTS: [(Kind, &str); 8] = [
     (Kind::Database, "kvdb:List"),
     (Kind::ProgrammaticIdentity, "iam:ListProgrammaticIdentity"),
+    (Kind::Role, "iam:ListRole"),
+    (Kind::OrganisationUser, "iam:ListOrgUser"),
+    (Kind::IdentityProvider, "iam:ListIdentityProvider"),
     (Kind::Group, "iam:ListGroup"),
     (Kind::Policy, "iam:ListPolicy"),
     (Kind::Trust, "iam:ListTrust"),
@@ -65,7 +68,9 @@ fn whole(call: &Call, path: &str) -> Option<Value> {
 /// Paths of everything of one kind in an organisation, in order.
 fn paths_of(directory: &Directory, organisation: IdentityIx, kind: Kind) -> Vec<String> {
     if kind != Kind::Trust {
-        return super::entities::paths_of(directory, organisation, kind);
+        let mut paths = super::entities::paths_of(directory, organisation, kind);
+        paths.sort_unstable();
+        return paths;
     }
     let is_own = |ix| {
         let identity = directory.identity(ix);
