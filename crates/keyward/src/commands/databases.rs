@@ -52,6 +52,25 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// Change what a database is for.
+    #[command(
+        after_help = "Example:\n  keyward db update second --description \"Sessions of the shop\""
+    )]
+    Update {
+        /// Its id.
+        id: String,
+        /// What it is for; an empty one is taken away.
+        #[arg(long)]
+        description: String,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Show whether the server behind a database answers.
+    #[command(after_help = "Example:\n  keyward db health second")]
+    Health {
+        /// Its id.
+        id: String,
+    },
     /// Turn commands that administer the server on or off; the operator must permit them, too.
     #[command(after_help = "Example:\n  keyward db set-administration main on")]
     SetAdministration {
@@ -191,6 +210,20 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
         Command::Rename { id, name, dry_run } => {
             dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
+        }
+        Command::Update {
+            id,
+            description,
+            dry_run,
+        } => {
+            let text = Some(description).filter(|text| !text.is_empty());
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let changed = client.patch(&url, &json!({ "description": text }))?;
+            dry_run.done(output, &changed, "changed")
+        }
+        Command::Health { id } => {
+            let url = format!("{}/health", client.url(KIND, &id)?);
+            Ok(output.entity(&client.get(&url)?)?)
         }
         Command::SetAdministration { id, state, dry_run } => {
             let url = dry_run.url(&format!("{}/administration", client.url(KIND, &id)?));

@@ -1,6 +1,6 @@
 //! `keyward group`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
@@ -103,13 +103,6 @@ pub(crate) enum Member {
     },
 }
 
-/// The trusts of a group in its members.
-fn memberships(group: &str, context: &Context<'_>) -> Result<Vec<Value>, Failure> {
-    let mut trusts = context.client.items(&context.client.collection("trust")?)?;
-    trusts.retain(|trust| trust["trustor"] == group);
-    Ok(trusts)
-}
-
 fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -119,11 +112,9 @@ fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
             expires_at,
             dry_run,
         } => {
-            let group = client.path(KIND, &group)?;
+            let url = dry_run.url(&format!("{}/member", client.url(KIND, &group)?));
             let member = client.path("programmatic_identity", &member)?;
-            let organisation = group.split('/').nth(1).unwrap_or_default();
-            let url = dry_run.url(&format!("/v1/org/{organisation}/trust"));
-            let body = json!({ "trustor": group, "trustee": member, "expires_at": expires_at });
+            let body = json!({ "member": member, "expires_at": expires_at });
             let made = client.post(&url, &body)?;
             super::trusts::done(output, &made, dry_run, "created")
         }
@@ -132,33 +123,26 @@ fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
             member,
             dry_run,
         } => {
-            let group = client.path(KIND, &group)?;
+            let url = client.url(KIND, &group)?;
             let member = client.path("programmatic_identity", &member)?;
-            let trusts = memberships(&group, context)?;
-            let ends: Vec<&str> = trusts
-                .iter()
-                .filter(|trust| trust["trustee"] == member.as_str())
-                .filter_map(|trust| trust["path"].as_str())
-                .collect();
-            if ends.is_empty() {
-                let text = format!("{member} is no member of {group}");
-                return Err(Failure::new(Exit::NotFound, text));
-            }
-            for path in ends {
-                let gone = client.delete(&dry_run.url(&format!("/v1/{path}")))?;
-                dry_run.done(output, &gone, "deleted")?;
-            }
-            Ok(())
+            let same = format!("{}/", client.path("org", client.organisation()?)?);
+            let Some(below) = member.strip_prefix(&same) else {
+                let text =
+                    "a member of another organisation goes with its trust: keyward trust delete";
+                return Err(Failure::new(Exit::Usage, text));
+            };
+            let gone = client.delete(&dry_run.url(&format!("{url}/member/{below}")))?;
+            dry_run.done(output, &gone, "deleted")
         }
         Member::List { group } => {
             let columns = [
-                ("member", "/trustee"),
-                ("trust", "/id"),
+                ("member", "/member"),
+                ("trust", "/trust"),
                 ("accepted", "/accepted"),
                 ("expires", "/expires_at"),
             ];
-            let members = memberships(&client.path(KIND, &group)?, context)?;
-            Ok(output.list(&members, &columns)?)
+            let url = format!("{}/member", client.url(KIND, &group)?);
+            Ok(output.list(&client.items(&url)?, &columns)?)
         }
     }
 }

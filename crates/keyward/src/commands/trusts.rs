@@ -134,9 +134,12 @@ pub(super) fn done(
 }
 
 fn list(incoming: bool, pending: bool, context: &Context<'_>) -> Result<(), Failure> {
-    let (client, output) = (&context.client, context.output);
+    let client = &context.client;
     let url = format!("{}?incoming={incoming}", client.collection(KIND)?);
-    let mut found = client.items(&url)?;
+    show(client.items(&url)?, pending, context)
+}
+
+fn show(mut found: Vec<Value>, pending: bool, context: &Context<'_>) -> Result<(), Failure> {
     found.retain(|trust| !pending || trust["accepted"] == false);
     let columns = [
         ("path", "/path"),
@@ -146,7 +149,7 @@ fn list(incoming: bool, pending: bool, context: &Context<'_>) -> Result<(), Fail
         ("accepted", "/accepted"),
         ("expires", "/expires_at"),
     ];
-    Ok(output.list(&found, &columns)?)
+    Ok(context.output.list(&found, &columns)?)
 }
 
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
@@ -238,7 +241,16 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             done(output, &changed, dry_run, "changed")
         }
         Command::List { incoming, pending } => list(incoming, pending, context),
-        Command::Pending => list(true, true, context),
+        Command::Pending => {
+            // A person's wait for the person, an organisation's identities' for the organisation.
+            let me = client.get("/v1/whoami")?;
+            match me["principal"].as_str() {
+                Some(user) if user.starts_with("user/") => {
+                    show(client.items(&format!("/v1/{user}/trust"))?, true, context)
+                }
+                _ => list(true, true, context),
+            }
+        }
         Command::Decline { id, dry_run } => {
             let url = dry_run.url(&format!("{}/decline", client.url(KIND, &id)?));
             let gone = client.post(&url, &json!({}))?;

@@ -459,7 +459,9 @@ impl Run<'_> {
                     let invited = json!({ "invited": path, "invitation_link": link });
                     self.output.line(&invited.to_string())?;
                 }
-                _ => self.output.line(&printable(&format!("invited {path}: {link}")))?,
+                _ => self
+                    .output
+                    .line(&printable(&format!("invited {path}: {link}")))?,
             }
         }
         Ok(())
