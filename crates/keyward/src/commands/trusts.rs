@@ -205,7 +205,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 let end = (end != "never").then_some(end.as_str());
                 body.insert("expires_at".to_owned(), end.into());
             }
-            if let Some(conditions) = conditions {
+            if let Some(conditions) = &conditions {
                 let conditions = match conditions.as_str() {
                     "none" => Value::Null,
                     text => policy_argument::document(text)?.into(),
@@ -233,6 +233,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                     id: Some(last),
                     trustor: None,
                     expires_at: expires_at.filter(|end| end != "never"),
+                    assumable: false,
+                    standing: false,
+                    conditions: conditions.filter(|text| text != "none"),
                     dry_run,
                 };
                 return run(create, context);
