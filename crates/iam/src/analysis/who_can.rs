@@ -286,6 +286,10 @@ impl Asked {
                 holder.always = wanted.is_some() && only.is_none();
                 holder.only = *only;
                 holder.ways = found.take(most).map(|way| ways.shown(way)).collect();
+                if wanted.is_some() {
+                    // They hold for these keys.
+                    holder.ways.iter_mut().for_each(|way| way.conditions.clear());
+                }
                 return Some(holder);
             }
         }
