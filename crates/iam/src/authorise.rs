@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::entities::{Backend, Identity, TrustKind};
 use crate::graph::PolicyCarrier;
 use crate::ids::{Kind, PathParts, UnixMillis};
+use crate::people::{AskedBy, FRESH_LOGIN, PersonChange};
 use crate::providers::Provider;
 use crate::session::{Principal, Session};
 use crate::tags::Tags;
@@ -176,9 +177,14 @@ impl Directory {
         let organisation = |id: &str| format!("org/{id}");
         match change {
             // Decided on a resource that nobody owns: only the operator makes people.
-            Change::CreateUser { id, .. } => {
+            Change::CreateUser { id, .. } | Change::RegisterUser { id, .. } => {
                 vec![needs("iam:CreateUser", format!("deployment/{id}"))]
             }
+            // As above: a person does not delete itself by mistake, nor do organisations.
+            Change::DeleteUser { path, .. } => {
+                vec![needs("iam:DeleteUser", format!("deployment/{path}"))]
+            }
+            Change::Person { user, .. } => vec![needs("iam:UpdateUser", user)],
             Change::CreateOrganisation { administrator, .. } => {
                 let mut all = vec![needs("org:Create", caller)];
                 all.extend(
@@ -212,6 +218,8 @@ impl Directory {
             // Who holds the token accepts, for itself and nobody else: what is asked of it is what
             // only a user has over itself.
             Change::AcceptInvitation { user, .. } => vec![needs("iam:AcceptTrust", user)],
+            // Whoever has the token needs no session; by any other way it is a change like others.
+            Change::DeclineInvitation { path, .. } => vec![needs("iam:UpdateOrgUser", path)],
             Change::RevokeSessions { identity, .. } | Change::RevokeSession { identity, .. } => {
                 vec![needs("iam:RevokeSession", identity)]
             }
@@ -364,6 +372,9 @@ impl Directory {
             let text = "an invitation is accepted by the user itself";
             return Err(Box::new(refuse(&requirements[0], text)));
         }
+        if let Change::Person { user, change } = change {
+            self.may_change_person(session, user, change, &requirements[0], at)?;
+        }
         if let Change::SetTags { path, .. } = change {
             self.may_tag(session, path, &requirements, at)?;
         }
@@ -387,6 +398,43 @@ impl Directory {
             accepts,
             requirements,
         })
+    }
+
+    /// How a person signs in is for the person alone, who has signed in directly; the operator does
+    /// not come here.
+    fn may_change_person(
+        &self,
+        session: &Session,
+        user: &str,
+        change: &PersonChange,
+        requirement: &Requirement,
+        at: UnixMillis,
+    ) -> Result<(), Box<Decision>> {
+        let itself = self.identity_at(user).map(Principal::Identity);
+        let login = match (session.principal, &session.login, &session.temporary) {
+            (Principal::Identity(ix), Some(id), None) if itself == Some(session.principal) => {
+                self.login_session(ix, id, at)
+            }
+            _ => None,
+        };
+        let refused = match (change.asked_by(), login) {
+            (AskedBy::User, Some(_)) => return Ok(()),
+            (AskedBy::FreshUser, Some(login))
+                if login
+                    .authenticated
+                    .is_some_and(|then| at.0.saturating_sub(then.0) <= FRESH_LOGIN) =>
+            {
+                return Ok(());
+            }
+            (AskedBy::FreshUser, Some(_)) => {
+                "your sign-in here is not of the last 15 minutes: sign in again to change how you sign in"
+            }
+            (AskedBy::Operator, _) => "only the operator does this",
+            (_, None) => {
+                "how a person signs in is changed by that person alone, signed in directly"
+            }
+        };
+        Err(Box::new(refuse(requirement, refused)))
     }
 
     /// Tagging is never granted on oneself by one's own tags: what an identity's tags give it does

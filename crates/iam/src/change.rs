@@ -6,6 +6,7 @@ use crate::aliases::VendorAliases;
 use crate::documents::PolicyText;
 use crate::entities::{Backend, Invitation, KeyStatus, TrustKind};
 use crate::ids::UnixMillis;
+use crate::people::PersonChange;
 use crate::providers::Provider;
 
 /// A policy as it is handed in.
@@ -28,6 +29,32 @@ pub enum Change {
         id: String,
         /// What people call the user.
         name: Option<String>,
+    },
+    /// A person with a way to sign in; made by the operator, or for whoever has an invitation.
+    RegisterUser {
+        /// Generated id.
+        id: String,
+        /// What people call the user.
+        name: Option<String>,
+        /// What is typed at the sign-in page.
+        sign_in_name: String,
+        /// Hash of the password, as a PHC string.
+        password: Option<String>,
+    },
+    /// Deletes a person; the operator's alone.
+    DeleteUser {
+        /// Path of the user.
+        path: String,
+        /// Whether memberships go with it; otherwise they are named in a refusal. Organisations
+        /// that the user owns are named in any case.
+        cascade: bool,
+    },
+    /// How a person signs in, or where she is signed in.
+    Person {
+        /// Path of the user.
+        user: String,
+        /// What changes.
+        change: PersonChange,
     },
     /// An organisation, with the ownership trust from it to its owner.
     CreateOrganisation {
@@ -123,6 +150,13 @@ pub enum Change {
         /// Path of the user who accepts.
         user: String,
         /// SHA-256 of the token.
+        token_hash: [u8; 32],
+    },
+    /// Turns down an organisation user that was offered: whoever has the token may, nobody else.
+    DeclineInvitation {
+        /// Path of the organisation user.
+        path: String,
+        /// Hash of the token.
         token_hash: [u8; 32],
     },
     /// Ends all sessions of an identity that were issued before a moment.

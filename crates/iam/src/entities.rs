@@ -6,6 +6,7 @@ use keyward_policy::Policy;
 
 use crate::aliases::VendorAliases;
 use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+use crate::people::Person;
 use crate::providers::Provider;
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
@@ -66,6 +67,8 @@ pub struct Identity {
     pub invitation: Option<Box<Invitation>>,
     /// Which of its sessions were ended early.
     pub revocations: Option<Box<Revocations>>,
+    /// How a user signs in.
+    pub person: Option<Box<Person>>,
     /// By whom and when.
     pub created: Stamp,
 }
@@ -141,6 +144,7 @@ impl Identity {
             role: None,
             invitation: None,
             revocations: None,
+            person: None,
             created,
         }
     }

@@ -30,6 +30,7 @@ mod ids;
 mod miss;
 mod origins;
 mod paged;
+mod people;
 mod providers;
 mod row;
 mod session;
@@ -73,6 +74,10 @@ pub use grounds::PolicySource;
 pub use ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, MAX_ID_LEN, PathParts, PolicyIx, RESERVED_IDS, Slug,
     SlugError, TrustIx, UnixMillis, full_path,
+};
+pub use people::{
+    FRESH_LOGIN, Hash, LONGEST_LOGIN, LinkedLogin, LoginSession, MAX_LINKED, MAX_LOGINS,
+    MAX_PASSKEYS, MAX_SIGN_IN_NAME, Passkey, Person, PersonChange, SetupLink, Totp, UsedFactor,
 };
 pub use providers::{
     CertificateAuthority, CertificateMapping, CertificateNameKind, CertificateOpens,

@@ -20,6 +20,7 @@ use crate::entities::{
 use crate::ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
 };
+use crate::people::{Person, linked_key, passkey_key, sign_in_key};
 use crate::providers::Provider;
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
@@ -91,6 +92,8 @@ struct StoredIdentity {
     invitation: Option<StoredInvitation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revocations: Option<StoredRevocations>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<Box<Person>>,
     created: Stamp,
 }
 
@@ -233,7 +236,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()
@@ -267,7 +270,7 @@ pub(crate) mod sealed {
     }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| match pair {
         [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
@@ -279,7 +282,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A hash of 32 bytes.
-fn unhex_hash(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex_hash(text: &str) -> Option<[u8; 32]> {
     unhex(text)?.try_into().ok()
 }
 
@@ -352,6 +355,7 @@ impl Directory {
                             .map(|(id, end)| (id.to_string(), *end))
                             .collect(),
                     }),
+                    person: identity.person.clone(),
                     created: identity.created.clone(),
                 })
             }
@@ -447,6 +451,7 @@ impl Directory {
         if let Some(Value::Object(invitation)) = object.get_mut("invitation") {
             invitation.remove("token_hash");
         }
+        object.remove("person"); // shown to the person alone, and never whole
         let mut shown = serde_json::Map::new();
         shown.insert("id".to_owned(), parts.id.into());
         shown.insert("path".to_owned(), path.into());
@@ -561,6 +566,16 @@ fn parse<T: for<'a> Deserialize<'a>>(path: &str, body: &Value) -> Loaded<T> {
     T::deserialize(body).map_err(|error| bad(path, error))
 }
 
+/// What the index of paths has of a person.
+fn person_keys(person: &Person) -> Vec<String> {
+    let names = person.sign_in_name.iter().map(|name| sign_in_key(name));
+    let linked = person.linked.iter();
+    let linked = linked.map(|login| linked_key(&login.issuer, &login.subject));
+    let passkeys = person.passkeys.iter();
+    let passkeys = passkeys.map(|passkey| passkey_key(&passkey.credential));
+    names.chain(linked).chain(passkeys).collect()
+}
+
 fn organisation_id(path: &str) -> &str {
     PathParts::of(path)
         .and_then(|parts| parts.organisation)
@@ -671,7 +686,9 @@ impl Loader {
         }
         self.directory
             .index_provider(ix, None, stored.provider.as_deref());
-        self.place(path, stored.name.as_deref(), Entity::Identity(ix));
+        // Two people may be called the same.
+        let name = stored.name.as_deref().filter(|_| kind != Kind::User);
+        self.place(path, name, Entity::Identity(ix));
         Ok(())
     }
 
@@ -783,6 +800,13 @@ impl Loader {
         identity.resource_policy = resource_policy;
         identity.default_database = default_database;
         identity.details = details;
+        identity.person = stored.person;
+        let keys = identity.person.as_deref().map(person_keys);
+        for key in keys.unwrap_or_default() {
+            self.directory
+                .paths
+                .insert(key.into(), Entity::Identity(ix));
+        }
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use keyward_iam::{
-    Backend, Change, Invitation, PolicyInput, PolicyText, Requirement, UnixMillis, full_path,
+    Backend, Change, Invitation, PersonChange, PolicyInput, PolicyText, Requirement, UnixMillis,
+    UsedFactor, full_path,
 };
 use keyward_policy::Dialect;
 use keyward_store::AuditRecord;
@@ -62,9 +63,8 @@ fn document(written: &PolicyText) -> Value {
     }
 }
 
-/// An invitation without its token.
-fn offered(invitation: &Invitation) -> Value {
-    json!({ "email": invitation.email, "expires_at": invitation.expires_at })
+    Change, Invitation, PersonChange, PolicyInput, PolicyText, Requirement, UnixMillis, UsedFactor,
+    full_path,
 }
 
 /// The path of what is changed, and the change in the words of the API.
@@ -76,6 +76,23 @@ fn describe(change: &Change) -> (String, Value) {
             format!("user/{id}"),
             json!({ "change": "create_user", "name": name }),
         ),
+        Change::RegisterUser {
+            id,
+            name,
+            sign_in_name,
+            ..
+        } => (
+            format!("user/{id}"),
+            json!({ "change": "register_user", "name": name, "sign_in_name": sign_in_name }),
+        ),
+        Change::DeleteUser { path, cascade } => (
+            path.clone(),
+            json!({ "change": "delete_user", "cascade": cascade }),
+        ),
+        Change::DeclineInvitation { path, .. } => {
+            (path.clone(), json!({ "change": "decline_invitation" }))
+        }
+        Change::Person { user, change } => (user.clone(), person(change)),
         Change::CreateOrganisation {
             id,
             name,

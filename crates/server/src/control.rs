@@ -1,5 +1,6 @@
 //! The one place that changes the directory of a running process.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -221,6 +222,30 @@ impl ControlPlane {
     /// They could not be written.
     pub fn put_last_used(&self, rows: &[(String, u64, String)]) -> Result<(), StoreError> {
         self.store().put_last_used(rows)
+    }
+
+    /// Makes a change for a person whose credentials were verified a moment ago, or whose invitation
+    /// was: she has no session yet that could ask for it.
+    ///
+    /// # Errors
+    /// The rule that it would break, or why it could not be stored.
+    pub(crate) fn change_for_person(
+        &self,
+        person: &str,
+        source: Option<IpAddr>,
+        change: &Change,
+        now: UnixMillis,
+    ) -> Result<Arc<Directory>, Refusal> {
+        let mut store = self.store();
+        let context = ChangeContext {
+            at: now,
+            by: person.to_owned(),
+            accepts: false,
+        };
+        let applied = self.directory().apply(change, &context)?;
+        let record = audit::record(person, source, change, &[], now);
+        self.commit(&mut store, applied, &record)?;
+        Ok(self.directory())
     }
 
     fn commit(

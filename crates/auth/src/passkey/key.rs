@@ -17,20 +17,39 @@ pub enum PasskeyKey {
     /// ECDSA on P-256 with SHA-256: the uncompressed point.
     Es256 {
         /// 65 bytes.
+        #[serde(with = "base64url")]
         point: Vec<u8>,
     },
     /// Ed25519.
     EdDsa {
         /// 32 bytes.
+        #[serde(with = "base64url")]
         key: Vec<u8>,
     },
     /// RSA PKCS#1 1.5 with SHA-256, of 2048 bits or more.
     Rs256 {
         /// Modulus, big-endian.
+        #[serde(with = "base64url")]
         n: Vec<u8>,
         /// Exponent, big-endian.
+        #[serde(with = "base64url")]
         e: Vec<u8>,
     },
+}
+
+mod base64url {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)
+    }
 }
 
 impl PasskeyKey {

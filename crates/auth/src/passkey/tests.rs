@@ -121,6 +121,11 @@ fn registered_then_used() {
                 )),
             )
             .unwrap();
+        let written = serde_json::to_value(&made.key).unwrap();
+        assert_eq!(
+            serde_json::from_value::<PasskeyKey>(written).unwrap(),
+            made.key
+        );
         assert_eq!(
             (&*made.id, made.count, made.backed_up),
             (&b"cred"[..], 0, true)

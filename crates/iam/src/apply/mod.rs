@@ -6,6 +6,7 @@ mod databases;
 mod identities;
 mod limits;
 mod members;
+mod people;
 mod policies;
 mod providers;
 mod roles;
@@ -229,6 +230,17 @@ impl Editor<'_> {
     fn make(&mut self, change: &Change) -> Outcome {
         match change {
             Change::CreateUser { id, name } => self.create_user(id, name.as_deref()),
+            Change::RegisterUser {
+                id,
+                name,
+                sign_in_name,
+                password,
+            } => self.register_user(id, name.as_deref(), sign_in_name, password.as_deref()),
+            Change::DeleteUser { path, cascade } => self.delete_user(path, *cascade),
+            Change::DeclineInvitation { path, token_hash } => {
+                self.decline_invitation(path, *token_hash)
+            }
+            Change::Person { user, change } => self.change_person(user, change),
             Change::CreateOrganisation {
                 id,
                 name,
@@ -496,6 +508,9 @@ impl Editor<'_> {
             if new.is_empty() || new.len() > 128 || new.chars().any(char::is_control) {
                 let reason = "a name has 1 to 128 bytes and no control characters".to_owned();
                 return Err(ChangeError::Invalid { reason });
+            }
+            if PathParts::of(path).is_some_and(|parts| parts.kind == Kind::User) {
+                return Ok(()); // two people may be called the same
             }
             let same = old.is_some_and(|old| key(old) == key(new));
             let taken = !matches!(
