@@ -99,11 +99,12 @@ impl Directory {
     /// Whether a login session of a person holds.
     pub(crate) fn check_login(
         &self,
-        _user: IdentityIx,
-        _login: &str,
-        _at: UnixMillis,
+        user: IdentityIx,
+        login: &str,
+        at: UnixMillis,
     ) -> Result<(), SessionEnded> {
-        Err(SessionEnded::LoginEnded) // no login session can be open yet
+        let open = self.login_session(user, login, at);
+        open.map(drop).ok_or(SessionEnded::LoginEnded)
     }
 
     /// Whether the trust through which a role was assumed is there, under the conditions of then,

@@ -22,6 +22,7 @@ use crate::conditional::AnsweredFrom;
 use crate::control::{Changed, Circumstances, ControlPlane, Refusal};
 use crate::etag::{EntityTag, Precondition};
 use crate::paging::Page;
+use crate::people::People;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::routes::databases::HealthSource;
@@ -61,6 +62,8 @@ pub struct Api {
     pub redis_tls: bool,
     /// Where browsers and other machines reach the API: scheme, host and port, nothing behind.
     pub public_url: String,
+    /// How people sign in.
+    pub people: Arc<People>,
     /// What others add to `/metrics`.
     pub metrics: Option<Exposition>,
 }

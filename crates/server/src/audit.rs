@@ -63,8 +63,44 @@ fn document(written: &PolicyText) -> Value {
     }
 }
 
-    Change, Invitation, PersonChange, PolicyInput, PolicyText, Requirement, UnixMillis, UsedFactor,
-    full_path,
+/// An invitation without its token.
+fn offered(invitation: &Invitation) -> Value {
+    json!({ "email": invitation.email, "expires_at": invitation.expires_at })
+}
+
+/// A change of a person, without any hash, secret or key.
+fn person(change: &PersonChange) -> Value {
+    let mut shown = json!({ "change": change.name() });
+    let more = match change {
+        PersonChange::SetSignInName(name) => json!({ "sign_in_name": name }),
+        PersonChange::AddPasskey(passkey) => json!({ "passkey": passkey.id, "name": passkey.name }),
+        PersonChange::RemovePasskey(id) => json!({ "passkey": id }),
+        PersonChange::Link(login) => json!({ "issuer": login.issuer, "subject": login.subject }),
+        PersonChange::Unlink { issuer, subject } => {
+            json!({ "issuer": issuer, "subject": subject })
+        }
+        PersonChange::BeginLogin { session, factor } => {
+            let factor = match factor {
+                UsedFactor::None => "none",
+                UsedFactor::Totp { .. } => "totp",
+                UsedFactor::RecoveryCode(_) => "recovery_code",
+                UsedFactor::Passkey { .. } => "passkey",
+            };
+            json!({ "session": session.id, "client": session.client, "source": session.source,
+                    "provider": session.provider, "factor": factor,
+                    "expires_at": session.expires_at })
+        }
+        PersonChange::EndLogin(id) => json!({ "session": id }),
+        PersonChange::EndLogins { except } => json!({ "except": except }),
+        PersonChange::SetSetupLink(link) => {
+            json!({ "expires_at": link.as_ref().map(|link| link.expires_at) })
+        }
+        _ => Value::Null,
+    };
+    if let (Some(shown), Value::Object(more)) = (shown.as_object_mut(), more) {
+        shown.extend(more);
+    }
+    shown
 }
 
 /// The path of what is changed, and the change in the words of the API.

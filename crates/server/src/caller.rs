@@ -11,14 +11,15 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_auth::{
-    ClientCertificate, LoginError, SECRET_PREFIX, SESSION_KEY_PREFIX, SignedRequest, body_hash,
-    certificate_login,
+    ClientCertificate, LOGIN_TOKEN_PREFIX, LoginError, SECRET_PREFIX, SESSION_KEY_PREFIX,
+    SignedRequest, body_hash, certificate_login,
 };
 use keyward_iam::{Directory, Session, UnixMillis};
 use keyward_net::{Transport, is_loopback};
 
 use crate::api::Api;
 use crate::body;
+use crate::people::person_of_token;
 use crate::problem::Problem;
 
 /// The direct peer; the listener puts it into every request.
@@ -55,7 +56,10 @@ impl Caller {
     pub(crate) fn idempotency_name(&self) -> String {
         match &self.session.temporary {
             Some(session) => format!("{} {}", self.path, session.id),
-            None => self.path.clone(),
+            None => match &self.session.login {
+                Some(login) => format!("{} {login}", self.path),
+                None => self.path.clone(),
+            },
         }
     }
 }
@@ -190,6 +194,11 @@ fn log_in(
             .get(b"bearer ".len()..)
             .unwrap_or_default()
             .trim_ascii();
+        if token.starts_with(LOGIN_TOKEN_PREFIX.as_bytes()) {
+            let token = std::str::from_utf8(token).map_err(|_| LoginError::WrongPass)?;
+            let person = person_of_token(api, directory, token, Some(peer), secure, now);
+            return person.map(|p| p.session).ok_or(LoginError::WrongPass);
+        }
         return verifier.bearer(directory, token, Some(peer), now);
     }
     if scheme_is(given, SIGNED) {
@@ -226,6 +235,12 @@ fn log_in(
     }
 }
 
+/// The token of `Bearer <token>`; the scheme in any letter case.
+pub(crate) fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_ascii())
+}
+
 /// User and password of `Basic <base64>`; the scheme in any letter case.
 fn credentials(header: &[u8]) -> Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)> {
     let at = header.iter().position(|byte| *byte == b' ')?;
@@ -240,7 +255,7 @@ fn credentials(header: &[u8]) -> Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)> 
 }
 
 /// A browser that remembers a password sends it along with what any page asks it to send.
-fn refuse_other_sites(parts: &Parts) -> Result<(), Problem> {
+pub(crate) fn refuse_other_sites(parts: &Parts) -> Result<(), Problem> {
     match parts.headers.get("sec-fetch-site").map(|v| v.as_bytes()) {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => Err(Problem::new(

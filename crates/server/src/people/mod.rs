@@ -2,6 +2,7 @@
 
 pub(crate) mod device;
 pub(crate) mod factors;
+pub(crate) mod invitations;
 mod passkeys;
 mod pending;
 mod pool;
@@ -48,9 +49,6 @@ pub struct SignInButton {
 /// What the operator decides about people.
 #[derive(Clone, Debug, Default)]
 pub struct PeopleSettings {
-    /// Where browsers reach the pages: `https://keyward.example.com`. Without it, the API's own
-    /// port at `localhost`.
-    pub public_url: Option<String>,
     /// Token of the operator on this machine; without it nobody makes users but by invitations.
     pub operator_token: Option<String>,
     /// Buttons of the sign-in page.
@@ -91,12 +89,17 @@ fn host(origin: &str) -> &str {
 }
 
 impl People {
-    /// Nobody is signing in yet. `port`: where the API listens.
+    /// Nobody is signing in yet. `public_url`: where browsers reach the API, as
+    /// `https://keyward.example.com`. A loopback address is taken as `localhost`, since passkeys
+    /// belong to names.
     #[must_use]
-    pub fn new(settings: PeopleSettings, port: u16, now: UnixMillis) -> Self {
-        let local = || format!("http://localhost:{port}");
-        let origin = settings.public_url.unwrap_or_else(local);
-        let origin = origin.trim_end_matches('/').to_owned();
+    pub fn new(settings: PeopleSettings, public_url: &str, now: UnixMillis) -> Self {
+        let origin = public_url.trim_end_matches('/');
+        let origin = ["://127.0.0.1", "://[::1]"]
+            .iter()
+            .fold(origin.to_owned(), |url, address| {
+                url.replacen(address, "://localhost", 1)
+            });
         Self {
             party: RelyingParty {
                 id: host(&origin).to_owned(),
@@ -164,6 +167,23 @@ pub(crate) struct SignedInPerson {
     /// Path of the user.
     pub(crate) path: String,
     pub(crate) session: Session,
+}
+
+impl SignedInPerson {
+    /// The person who makes a call, if it is one.
+    pub(crate) fn of_caller(call: &crate::api::Call) -> Option<Self> {
+        let session = &call.caller.session;
+        let (Principal::Identity(user), Some(id)) = (session.principal, &session.login) else {
+            return None;
+        };
+        let login = call.directory.login_session(user, id, call.now)?;
+        Some(Self {
+            user,
+            login: login.clone(),
+            path: call.caller.path.clone(),
+            session: session.clone(),
+        })
+    }
 }
 
 /// Who has a login token, if it opens anything.

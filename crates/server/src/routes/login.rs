@@ -8,7 +8,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{Change, PersonChange};
-use keyward_net::is_loopback;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -16,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{Endpoint, post};
 use crate::api::{Api, Call};
 use crate::body::{Body, Text};
-use crate::basic::Peer;
+use crate::caller::Peer;
 use crate::people::device::{self, TokenError};
 use crate::people::factors;
 use crate::people::sign_in::{self, Client, NewLogin, NotSignedIn, Progress};
@@ -85,13 +84,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 /// Where somebody who has no credential yet comes from. As with credentials, only encrypted or local
 /// connections are taken.
-struct From {
-    source: IpAddr,
+pub(crate) struct From {
+    pub(crate) source: IpAddr,
+    /// Whether nobody on the way can read or change what is sent.
+    pub(crate) secure: bool,
     agent: Option<String>,
 }
 
 impl From {
-    fn client(&self, said: Option<&str>) -> Client {
+    /// The program that asks, as it calls itself.
+    pub(crate) fn client(&self, said: Option<&str>) -> Client {
         Client::new(self.source, said.or(self.agent.as_deref()))
     }
 }
@@ -100,19 +102,21 @@ impl FromRequestParts<Arc<Api>> for From {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        crate::basic::refuse_other_sites(parts)?;
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        crate::caller::refuse_other_sites(parts)?;
+        let peer = parts.extensions.get::<Peer>();
         let peer = peer.ok_or_else(|| Problem::unauthenticated("the peer is not known"))?;
-        if !is_loopback(peer) && !api.allow_remote {
+        if !peer.is_secure() && !api.allow_remote {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "insecure",
                 "credentials are taken only on encrypted or local connections",
             ));
         }
+        let (source, secure) = (peer.address.ip(), peer.is_secure());
         let agent = parts.headers.get(header::USER_AGENT);
         Ok(Self {
-            source: peer,
+            source,
+            secure,
             agent: agent.and_then(|agent| agent.to_str().ok()).map(str::to_owned),
         })
     }
@@ -127,7 +131,7 @@ fn no_store(value: Value) -> Response {
     response
 }
 
-fn session(login: &NewLogin) -> Response {
+pub(super) fn session(login: &NewLogin) -> Response {
     no_store(json!({
         "token": *login.token, "user": login.user, "session": login.id,
         "expires_at": login.expires_at, "mfa": login.mfa,

@@ -18,10 +18,14 @@ pub(crate) mod databases;
 mod decisions;
 mod entities;
 mod keys;
+mod invitations;
 mod limits;
+mod login;
 mod members;
 mod operations;
+mod operator;
 mod organisations;
+mod people;
 mod policies;
 mod questions;
 mod roles;
@@ -157,6 +161,10 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(state::endpoints());
     all.extend(decisions::endpoints());
     all.extend(questions::endpoints());
+    all.extend(login::endpoints());
+    all.extend(people::endpoints());
+    all.extend(invitations::endpoints());
+    all.extend(operator::endpoints());
     all.extend(operations::endpoints());
     all
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{Endpoint, Target, delete, get, patch, post, put};
-use crate::api::{Api, Call, items};
+use crate::api::{Api, Call};
 use crate::body::Body;
 use crate::people::factors;
 use crate::problem::Problem;
@@ -41,7 +41,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Asks for a new passkey: options of navigator.credentials.create in JSON.",
             SEES,
         ),
-        get("/v1/user/{id}/passkey", passkeys).tells("Lists the passkeys of a person.", SEES),
+        get("/v1/user/{id}/passkey", passkeys).tells("Lists the passkeys of a person.", SEES).lists(),
         post("/v1/user/{id}/passkey", add_passkey)
             .tells("Adds a passkey.", OWN)
             .takes(&[
@@ -51,7 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .creates(),
         delete("/v1/user/{id}/passkey/{passkey}", remove_passkey)
             .tells("Takes a passkey away.", OWN),
-        get("/v1/user/{id}/session", sessions).tells("Lists where a person is signed in.", SEES),
+        get("/v1/user/{id}/session", sessions).tells("Lists where a person is signed in.", SEES).lists(),
         delete("/v1/user/{id}/session", end_others)
             .tells("Ends all sessions of a person but the one that asks.", ITSELF),
         delete("/v1/user/{id}/session/{session}", end_session)
@@ -218,7 +218,9 @@ async fn passkey_challenge(call: Call, target: Target) -> Result<Response, Probl
 
 async fn passkeys(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    Ok(items(itself.person.passkeys.iter().map(shown_passkey).collect()))
+    let passkeys = itself.person.passkeys.iter();
+    let passkeys = passkeys.map(|passkey| (passkey.id.to_string(), passkey));
+    Ok(call.list_of(passkeys, |_, passkey| Some(shown_passkey(passkey))))
 }
 
 #[derive(Deserialize)]
@@ -256,8 +258,10 @@ async fn sessions(call: Call, target: Target) -> Result<Response, Problem> {
     let own = call.caller.session.login.as_deref();
     let open = itself.person.logins.iter();
     let open = open.filter(|login| call.now < login.expires_at);
-    let shown = open.map(|login| shown_session(&call.api, login, own == Some(&*login.id)));
-    Ok(items(shown.collect()))
+    let open = open.map(|login| (login.id.to_string(), login));
+    Ok(call.list_of(open, |id, login| {
+        Some(shown_session(&call.api, login, own == Some(id)))
+    }))
 }
 
 async fn end_others(call: Call, target: Target) -> Result<Response, Problem> {

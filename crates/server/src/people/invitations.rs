@@ -1,0 +1,224 @@
+//! Invitations to organisations: what they offer, and taking or declining them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyward_auth::{PersonSecret, PersonToken};
+use keyward_iam::{Attachment, Change, Directory, Invitation, UnixMillis, UsedFactor};
+use keyward_policy::Policy;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::factors;
+use super::sign_in::{self, Came, Client, NewLogin, after};
+use super::{SignedInPerson, person_of_token};
+use crate::api::Api;
+use crate::problem::Problem;
+
+/// How long an invitation may be taken.
+pub(crate) const INVITATION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A new invitation: the link that is shown once, and what is kept of it.
+pub(crate) fn new_invitation(
+    api: &Api,
+    organisation: &str,
+    id: &str,
+    email: Option<String>,
+) -> (Zeroizing<String>, Invitation) {
+    let token = PersonToken::invitation(organisation, id);
+    let invitation = Invitation {
+        token_hash: token.hash(&api.hash_key),
+        expires_at: after((api.clock)(), INVITATION_TIME),
+        email: email.map(Into::into),
+    };
+    (token.expose(), invitation)
+}
+
+/// Where an invitation is taken.
+pub(crate) fn link(api: &Api, token: &str) -> String {
+    format!("{}/ui/invitation/{token}", api.people.origin())
+}
+
+/// What an invitation offers.
+pub(crate) struct Offer {
+    /// Path of the organisation user.
+    pub(crate) path: String,
+    pub(crate) organisation: String,
+    /// What people call the organisation.
+    pub(crate) organisation_name: Option<String>,
+    /// Path of whoever made the organisation user.
+    pub(crate) invited_by: String,
+    pub(crate) email: Option<String>,
+    pub(crate) expires_at: UnixMillis,
+    /// What the member will be trusted with: path of the trustor, and texts or paths of policies.
+    pub(crate) trusts: Vec<(String, Vec<String>)>,
+    token_hash: [u8; 32],
+}
+
+impl Offer {
+    pub(crate) fn shown(&self) -> Value {
+        let trusts: Vec<Value> = self
+            .trusts
+            .iter()
+            .map(|(trustor, policies)| json!({ "trustor": trustor, "policies": policies }))
+            .collect();
+        json!({
+            "path": self.path, "organisation": self.organisation,
+            "organisation_name": self.organisation_name, "invited_by": self.invited_by,
+            "email": self.email, "expires_at": self.expires_at, "trusts": trusts,
+        })
+    }
+}
+
+fn gone() -> Problem {
+    Problem::not_found("the invitation")
+}
+
+/// What a token offers, while it does.
+pub(crate) fn offer(api: &Api, directory: &Directory, token: &str) -> Result<Offer, Problem> {
+    let token = PersonToken::parse(PersonSecret::Invitation, token).ok_or_else(gone)?;
+    let path = token.path();
+    let ix = directory.identity_at(&path).ok_or_else(gone)?;
+    let member = directory.identity(ix).ok_or_else(gone)?;
+    let invitation = member.invitation.as_deref().ok_or_else(gone)?;
+    let token_hash = token.hash(&api.hash_key);
+    let fits = bool::from(token_hash.ct_eq(&invitation.token_hash));
+    if !fits || (api.clock)() >= invitation.expires_at {
+        return Err(gone());
+    }
+    let organisation = member.organisation.and_then(|ix| directory.identity(ix));
+    let organisation = organisation.ok_or_else(gone)?;
+    let trusts = directory.trusts().filter(|(_, trust)| trust.trustee == ix);
+    let trusts = trusts.filter_map(|(_, trust)| {
+        let trustor = directory.identity(trust.trustor)?.path.to_string();
+        let policies = trust.policies.iter();
+        Some((trustor, policies.map(|p| policy_text(directory, p)).collect()))
+    });
+    Ok(Offer {
+        organisation: organisation.path.to_string(),
+        organisation_name: organisation.name.as_deref().map(str::to_owned),
+        invited_by: member.created.by.to_string(),
+        email: invitation.email.as_deref().map(str::to_owned),
+        expires_at: invitation.expires_at,
+        trusts: trusts.collect(),
+        path,
+        token_hash,
+    })
+}
+
+fn policy_text(directory: &Directory, attachment: &Attachment) -> String {
+    let text = |policy: &Arc<Policy>| policy.text().to_owned();
+    match attachment {
+        Attachment::Inline(policy) => text(policy),
+        Attachment::Named(ix) => directory
+            .policy(*ix)
+            .map_or_else(|| "deleted".to_owned(), |policy| policy.path.to_string()),
+        Attachment::System(policy, _) => policy.path(),
+    }
+}
+
+/// Takes an invitation for a person who is signed in.
+pub(crate) async fn accept(
+    api: &Arc<Api>,
+    person: &SignedInPerson,
+    token: &str,
+) -> Result<Offer, Problem> {
+    let offer = offer(api, &api.control.directory(), token)?;
+    let change = Change::AcceptInvitation {
+        path: offer.path.clone(),
+        user: person.path.clone(),
+        token_hash: offer.token_hash,
+    };
+    let (control, session, now) = (
+        Arc::clone(&api.control),
+        person.session.clone(),
+        (api.clock)(),
+    );
+    let made = tokio::task::spawn_blocking(move || control.change(&session, &change, now));
+    match made.await {
+        Ok(Ok(_)) => Ok(offer),
+        Ok(Err(refusal)) => Err(refusal.into()),
+        Err(_) => Err(failed()),
+    }
+}
+
+fn failed() -> Problem {
+    use axum::http::StatusCode;
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the change failed inside Keyward, and has no effect",
+    )
+}
+
+/// Declines an invitation: whoever has it may.
+pub(crate) async fn decline(
+    api: &Arc<Api>,
+    client: &Client,
+    token: &str,
+) -> Result<Offer, Problem> {
+    let offer = offer(api, &api.control.directory(), token)?;
+    let change = Change::DeclineInvitation {
+        path: offer.path.clone(),
+        token_hash: offer.token_hash,
+    };
+    for_person(api, "invited", client, change).await?;
+    Ok(offer)
+}
+
+/// Makes an account for whoever has an invitation, signs in and takes it: an invitation makes one
+/// account.
+pub(crate) async fn register(
+    api: &Arc<Api>,
+    client: &Client,
+    secure: bool,
+    token: &str,
+    new: NewPerson,
+) -> Result<NewLogin, Problem> {
+    offer(api, &api.control.directory(), token)?;
+    let names = [new.sign_in_name.as_str(), new.name.as_str()];
+    let hash = factors::new_password(api, new.password, &names).await?;
+    let id = keyward_auth::random_slug();
+    let path = format!("user/{id}");
+    let change = Change::RegisterUser {
+        id,
+        name: (!new.name.is_empty()).then_some(new.name),
+        sign_in_name: new.sign_in_name,
+        password: Some(hash),
+    };
+    for_person(api, &path, client, change).await?;
+    let login = sign_in::begin(api, &path, client, UsedFactor::None, false, Came::Password).await?;
+    let directory = api.control.directory();
+    let (source, now) = (Some(client.source), (api.clock)());
+    let person = person_of_token(api, &directory, &login.token, source, secure, now);
+    accept(api, &person.ok_or_else(gone)?, token).await?;
+    Ok(login)
+}
+
+/// Somebody who makes an account.
+pub(crate) struct NewPerson {
+    pub(crate) name: String,
+    pub(crate) sign_in_name: String,
+    pub(crate) password: Zeroizing<String>,
+}
+
+pub(crate) async fn for_person(
+    api: &Arc<Api>,
+    by: &str,
+    client: &Client,
+    change: Change,
+) -> Result<Arc<Directory>, Problem> {
+    let (control, by, source) = (
+        Arc::clone(&api.control),
+        by.to_owned(),
+        Some(client.source),
+    );
+    let now = (api.clock)();
+    let made =
+        tokio::task::spawn_blocking(move || control.change_for_person(&by, source, &change, now));
+    match made.await {
+        Ok(made) => made.map_err(Problem::from),
+        Err(_) => Err(failed()),
+    }
+}
