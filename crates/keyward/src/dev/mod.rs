@@ -3,6 +3,7 @@
 mod announce;
 mod credentials;
 mod master_key;
+pub(crate) mod operator;
 mod setup;
 mod signing_keys;
 mod tls;
@@ -21,7 +22,9 @@ use keyward_gateway::{
 };
 use keyward_iam::DecisionLog;
 use keyward_net::{ListenError, ListenOptions, check_exposure, listen};
-use keyward_server::{Api, ApiSettings, ControlPlane, Health, HealthSource, Server, now};
+use keyward_server::{
+    Api, ApiSettings, ControlPlane, Health, HealthSource, People, PeopleSettings, Server, now,
+};
 use keyward_store::{DataDir, DataDirError, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -289,6 +292,16 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let counted = Arc::clone(&gateway);
     let looked_at = Arc::clone(&board);
     tokio::spawn(watch_backends(shared, Arc::clone(&board)));
+    let public_url = config.public_url.clone();
+    let public_url = public_url.unwrap_or_else(|| address.url.clone());
+    let people = PeopleSettings {
+        operator_token: match state.keeper.directory() {
+            Some(directory) => Some(operator::token(directory, &address)?),
+            None => None,
+        },
+        ..PeopleSettings::default()
+    };
+    let people = Arc::new(People::new(people, &public_url, now()));
     let api = Arc::new(Api {
         control: Arc::clone(&state.control),
         hash_key: Arc::clone(&state.hash_key),
@@ -303,10 +316,8 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         health: Some(health(&state.control, &board)),
         redis_address: Some(redis_address),
         redis_tls: tls.is_some(),
-        public_url: config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| address.url.clone()),
+        public_url,
+        people,
         metrics: Some(Arc::new(move |text| {
             if let Some(gateway) = &*lock(&counted) {
                 announce::metrics(gateway, text);

@@ -229,14 +229,19 @@ impl Devices {
     }
 
     fn poll(&self, device_code: &str, now: UnixMillis) -> Result<Approval, TokenError> {
-        let (user_code, _) = device_code.split_once('.').ok_or(TokenError::InvalidGrant)?;
+        let (user_code, _) = device_code
+            .split_once('.')
+            .ok_or(TokenError::InvalidGrant)?;
         let hash: [u8; 32] = Sha256::digest(device_code.as_bytes()).into();
         let state = self.waiting.with(user_code, now, |device| {
             if !bool::from(device.code.ct_eq(&hash)) {
                 return Err(TokenError::InvalidGrant);
             }
             let early = now < device.next;
-            device.next = after(now, Duration::from_secs(INTERVAL) - Duration::from_millis(500));
+            device.next = after(
+                now,
+                Duration::from_secs(INTERVAL) - Duration::from_millis(500),
+            );
             if early {
                 return Err(TokenError::SlowDown);
             }
@@ -253,7 +258,12 @@ impl Devices {
         }
     }
 
-    fn exchange(&self, code: &str, verifier: &str, now: UnixMillis) -> Result<Approval, TokenError> {
+    fn exchange(
+        &self,
+        code: &str,
+        verifier: &str,
+        now: UnixMillis,
+    ) -> Result<Approval, TokenError> {
         let code = self.codes.take(code, now).ok_or(TokenError::InvalidGrant)?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
         let right = bool::from(challenge.as_bytes().ct_eq(code.challenge.as_bytes()));
@@ -271,11 +281,7 @@ pub(crate) fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(fits)
 }
 
-async fn let_in(
-    api: &Api,
-    approval: Approval,
-    client: &Client,
-) -> Result<NewLogin, TokenError> {
+async fn let_in(api: &Api, approval: Approval, client: &Client) -> Result<NewLogin, TokenError> {
     if !approval.holds(&api.control.directory(), (api.clock)()) {
         return Err(TokenError::AccessDenied);
     }
@@ -316,7 +322,11 @@ mod tests {
         let code = user_code();
         assert_eq!(code.len(), 9);
         assert!(code.bytes().all(|b| b == b'-' || LETTERS.contains(&b)));
-        let typed = [code.to_lowercase(), code.replace('-', ""), format!(" {code} ")];
+        let typed = [
+            code.to_lowercase(),
+            code.replace('-', ""),
+            format!(" {code} "),
+        ];
         for typed in typed {
             assert_eq!(normal_user_code(&typed), code, "{typed}");
         }
@@ -333,8 +343,15 @@ mod tests {
             assert!(devices.ask(&client, now).is_ok());
         }
         assert!(devices.ask(&client, now).is_err());
-        assert!(devices.ask(&Client::new([192, 0, 2, 2].into(), None), now).is_ok());
-        assert!(devices.ask(&client, after(now, DEVICE_TIME)).is_ok(), "later");
+        assert!(
+            devices
+                .ask(&Client::new([192, 0, 2, 2].into(), None), now)
+                .is_ok()
+        );
+        assert!(
+            devices.ask(&client, after(now, DEVICE_TIME)).is_ok(),
+            "later"
+        );
     }
 
     #[test]
@@ -344,13 +361,28 @@ mod tests {
         let code = devices.ask(&client, UnixMillis(0)).unwrap();
         let at = |seconds: u64| UnixMillis(seconds * 1000);
         let poll = |code: &str, seconds| devices.poll(code, at(seconds)).map(drop);
-        assert!(matches!(poll(&code.device_code, 1), Err(TokenError::AuthorizationPending)));
-        assert!(matches!(poll(&code.device_code, 2), Err(TokenError::SlowDown)));
-        assert!(matches!(poll(&code.user_code, 3), Err(TokenError::InvalidGrant)));
+        assert!(matches!(
+            poll(&code.device_code, 1),
+            Err(TokenError::AuthorizationPending)
+        ));
+        assert!(matches!(
+            poll(&code.device_code, 2),
+            Err(TokenError::SlowDown)
+        ));
+        assert!(matches!(
+            poll(&code.user_code, 3),
+            Err(TokenError::InvalidGrant)
+        ));
         let wrong = format!("{}.x", code.user_code);
         assert!(matches!(poll(&wrong, 9), Err(TokenError::InvalidGrant)));
-        assert!(matches!(poll(&code.device_code, 600), Err(TokenError::ExpiredToken)));
-        assert_eq!(devices.asking(&code.user_code, at(9)).unwrap().client, "cli");
+        assert!(matches!(
+            poll(&code.device_code, 600),
+            Err(TokenError::ExpiredToken)
+        ));
+        assert_eq!(
+            devices.asking(&code.user_code, at(9)).unwrap().client,
+            "cli"
+        );
         assert!(devices.asking(&code.user_code, at(600)).is_none());
     }
 

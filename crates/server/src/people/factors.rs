@@ -66,7 +66,10 @@ pub(crate) fn offered_totp(
 
 fn opened_enrolment(api: &Api, user: &str, enrolment: &str) -> Option<TotpSecret> {
     let sealed = URL_SAFE_NO_PAD.decode(enrolment).ok()?;
-    let plain = api.master_key.open(&enrolment_purpose(user), &sealed).ok()?;
+    let plain = api
+        .master_key
+        .open(&enrolment_purpose(user), &sealed)
+        .ok()?;
     let (until, secret) = plain.split_at_checked(8)?;
     let until = u64::from_be_bytes(until.try_into().ok()?);
     ((api.clock)().0 < until).then(|| TotpSecret::new(secret))?
@@ -117,7 +120,9 @@ pub(crate) async fn new_password(
 
 /// What a user is called: a password must not consist of it.
 pub(crate) fn names(directory: &Directory, user: IdentityIx) -> Vec<String> {
-    let name = directory.identity(user).and_then(|user| user.name.as_deref());
+    let name = directory
+        .identity(user)
+        .and_then(|user| user.name.as_deref());
     let sign_in_name = directory
         .person(user)
         .and_then(|person| person.sign_in_name.as_deref());

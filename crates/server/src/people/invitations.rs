@@ -93,7 +93,10 @@ pub(crate) fn offer(api: &Api, directory: &Directory, token: &str) -> Result<Off
     let trusts = trusts.filter_map(|(_, trust)| {
         let trustor = directory.identity(trust.trustor)?.path.to_string();
         let policies = trust.policies.iter();
-        Some((trustor, policies.map(|p| policy_text(directory, p)).collect()))
+        Some((
+            trustor,
+            policies.map(|p| policy_text(directory, p)).collect(),
+        ))
     });
     Ok(Offer {
         organisation: organisation.path.to_string(),
@@ -209,11 +212,7 @@ pub(crate) async fn for_person(
     client: &Client,
     change: Change,
 ) -> Result<Arc<Directory>, Problem> {
-    let (control, by, source) = (
-        Arc::clone(&api.control),
-        by.to_owned(),
-        Some(client.source),
-    );
+    let (control, by, source) = (Arc::clone(&api.control), by.to_owned(), Some(client.source));
     let now = (api.clock)();
     let made =
         tokio::task::spawn_blocking(move || control.change_for_person(&by, source, &change, now));

@@ -74,7 +74,11 @@ fn ask(api: &Api, question: Question) -> Result<Zeroizing<String>, NotSignedIn> 
     let challenge = random_text();
     let now = (api.clock)();
     let until = after(now, STEP_TIME);
-    match api.people.questions.insert(&challenge, until, question, now) {
+    match api
+        .people
+        .questions
+        .insert(&challenge, until, question, now)
+    {
         true => Ok(challenge),
         false => Err(NotSignedIn::Busy),
     }
@@ -141,7 +145,9 @@ pub(crate) async fn sign_in(
     let (question, challenge) =
         take_question(api, &response.client_data.0).ok_or(NotSignedIn::StepOver)?;
     let directory = api.control.directory();
-    let user = directory.user_by_passkey(&answer.id.0).ok_or_else(unknown)?;
+    let user = directory
+        .user_by_passkey(&answer.id.0)
+        .ok_or_else(unknown)?;
     let path = directory.identity(user).map(|user| user.path.to_string());
     let path = path.ok_or_else(unknown)?;
     let needs_verification = match (&question, step) {

@@ -31,7 +31,13 @@ impl<T> Pending<T> {
     }
 
     /// Keeps a thing; `false` if there are too many, after those that are over were dropped.
-    pub(crate) fn insert(&self, secret: &str, until: UnixMillis, thing: T, now: UnixMillis) -> bool {
+    pub(crate) fn insert(
+        &self,
+        secret: &str,
+        until: UnixMillis,
+        thing: T,
+        now: UnixMillis,
+    ) -> bool {
         let mut waiting = self.lock();
         if waiting.len() >= self.most {
             waiting.retain(|_, (until, _)| now < *until);

@@ -124,11 +124,11 @@ impl From<NotSignedIn> for Problem {
             | NotSignedIn::Code
             | NotSignedIn::Passkey(_)
             | NotSignedIn::StepOver => Self::unauthenticated(text),
-            NotSignedIn::ComeAgain(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", text),
-            NotSignedIn::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text),
-            NotSignedIn::Failed => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+            NotSignedIn::ComeAgain(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", text)
             }
+            NotSignedIn::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text),
+            NotSignedIn::Failed => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text),
         }
     }
 }
@@ -196,10 +196,14 @@ pub(crate) async fn with_password(
     let directory = api.control.directory();
     let user = directory.user_by_sign_in_name(&name);
     let person = user.map(|user| person_of(&directory, user));
-    let known = person.as_ref().is_some_and(|person| person.sources.contains(&client.source));
+    let known = person
+        .as_ref()
+        .is_some_and(|person| person.sources.contains(&client.source));
     let known = known.then_some(client.source);
     take_turn(api, Guessed::Password, &name, known).await?;
-    let stored = person.as_ref().and_then(|person| person.password.as_deref());
+    let stored = person
+        .as_ref()
+        .and_then(|person| person.password.as_deref());
     let fits = password.len() <= keyward_auth::MAX_PASSWORD_LEN;
     let password = if fits { password } else { Zeroizing::default() };
     let right = api
@@ -264,7 +268,10 @@ pub(crate) async fn with_code(
     let directory = api.control.directory();
     let user = directory.identity_at(&path).ok_or(NotSignedIn::StepOver)?;
     let person = person_of(&directory, user);
-    let known = person.sources.contains(&client.source).then_some(client.source);
+    let known = person
+        .sources
+        .contains(&client.source)
+        .then_some(client.source);
     take_turn(api, Guessed::Code, &path, known).await?;
     // Attempts of one step at the same time count, too.
     let left = api.people.steps.with(step, (api.clock)(), |step| {
@@ -306,7 +313,10 @@ fn factor_of_code(
     let opened = api.master_key.open(&totp_purpose(path), &totp.sealed);
     let secret = opened.ok().and_then(|bytes| TotpSecret::new(&bytes));
     let Some(secret) = secret else {
-        tracing::error!(user = path, "the secret of an authenticator app cannot be opened");
+        tracing::error!(
+            user = path,
+            "the secret of an authenticator app cannot be opened"
+        );
         return Err(NotSignedIn::Failed);
     };
     let seconds = (api.clock)().0 / 1000;
@@ -381,7 +391,10 @@ pub(crate) async fn begin(
         // What was right a moment ago was used up meanwhile.
         Ok(Err(Refusal::Change(ChangeError::Invalid { .. }))) => Err(NotSignedIn::Code),
         Ok(Err(error)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "login session not begun");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "login session not begun"
+            );
             Err(NotSignedIn::Failed)
         }
         Err(_) => Err(NotSignedIn::Failed),

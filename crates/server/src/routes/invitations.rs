@@ -14,8 +14,8 @@ use super::login::From;
 use super::{Endpoint, Target, post};
 use crate::api::{Api, Call};
 use crate::body::Body;
-use crate::people::invitations::{self, NewPerson};
 use crate::people::SignedInPerson;
+use crate::people::invitations::{self, NewPerson};
 use crate::problem::Problem;
 use crate::show;
 
@@ -31,7 +31,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(&[
                 super::entities::ID,
                 super::entities::NAME,
-                ("user", "string?", "path of a user who is known; without it somebody is invited"),
+                (
+                    "user",
+                    "string?",
+                    "path of a user who is known; without it somebody is invited",
+                ),
                 ("email", "string?", "where the invitation goes; only noted"),
             ])
             .creates(),

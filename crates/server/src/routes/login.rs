@@ -117,7 +117,9 @@ impl FromRequestParts<Arc<Api>> for From {
         Ok(Self {
             source,
             secure,
-            agent: agent.and_then(|agent| agent.to_str().ok()).map(str::to_owned),
+            agent: agent
+                .and_then(|agent| agent.to_str().ok())
+                .map(str::to_owned),
         })
     }
 }
@@ -177,9 +179,7 @@ async fn second_factor(
     let client = from.client(body.client.as_deref());
     let login = match (&body.code, &body.passkey) {
         (Some(code), None) => sign_in::with_code(&api, &body.step, code, &client).await?,
-        (None, Some(answer)) => {
-            factors::sign_in(&api, Some(&body.step), answer, &client).await?
-        }
+        (None, Some(answer)) => factors::sign_in(&api, Some(&body.step), answer, &client).await?,
         _ => return Err(Problem::invalid("give `code` or `passkey`, one of them")),
     };
     Ok(session(&login))
@@ -196,7 +196,10 @@ async fn challenge(
     _: From,
     Body(body): Body<Challenge>,
 ) -> Result<Response, Problem> {
-    Ok(no_store(factors::ask_to_sign_in(&api, body.step.as_deref())?))
+    Ok(no_store(factors::ask_to_sign_in(
+        &api,
+        body.step.as_deref(),
+    )?))
 }
 
 #[derive(Deserialize)]
@@ -227,7 +230,9 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Api>> for EitherBody<T> {
         let kind = request.headers().get(header::CONTENT_TYPE);
         let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(form.as_bytes()));
         if !is_form {
-            return Body::from_request(request, api).await.map(|Body(body)| Self(body));
+            return Body::from_request(request, api)
+                .await
+                .map(|Body(body)| Self(body));
         }
         let Text(text) = Text::from_request(request, api).await?;
         let read = serde_urlencoded::from_str(&text);
@@ -248,10 +253,7 @@ async fn ask_for_device(
     EitherBody(body): EitherBody<AskForDevice>,
 ) -> Result<Response, Problem> {
     let said = body.client.as_deref().or(body.client_id.as_deref());
-    let code = api
-        .people
-        .devices
-        .ask(&from.client(said), (api.clock)())?;
+    let code = api.people.devices.ask(&from.client(said), (api.clock)())?;
     let page = format!("{}/ui/device", api.people.origin());
     Ok(no_store(json!({
         "device_code": *code.device_code, "user_code": code.user_code,
@@ -276,7 +278,12 @@ async fn token(
     EitherBody(body): EitherBody<Token>,
 ) -> Response {
     let client = from.client(body.client.as_deref());
-    let given = (&*body.grant_type, &body.device_code, &body.code, &body.code_verifier);
+    let given = (
+        &*body.grant_type,
+        &body.device_code,
+        &body.code,
+        &body.code_verifier,
+    );
     let redeemed = match given {
         (DEVICE_GRANT, Some(code), _, _) => device::redeem_device(&api, code, &client).await,
         ("authorization_code", _, Some(code), Some(verifier)) => {

@@ -44,8 +44,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         put("/v1/operator/user/{id}/password", set_password)
             .tells("Sets a person's password; all sessions end.", OPERATOR)
             .takes(&[("password", "string", "the new password")]),
-        post("/v1/operator/user/{id}/setup_link", setup_link)
-            .tells("Makes a link with which a person sets a password, once.", OPERATOR),
+        post("/v1/operator/user/{id}/setup_link", setup_link).tells(
+            "Makes a link with which a person sets a password, once.",
+            OPERATOR,
+        ),
         post("/v1/operator/user/{id}/reset_factors", reset_factors).tells(
             "Takes all second factors of a person away; all sessions end.",
             OPERATOR,

@@ -25,35 +25,49 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         put("/v1/user/{id}/password", set_password)
             .tells("Sets the password; all sessions end.", OWN)
             .takes(&[("password", "string", "the new password")]),
-        post("/v1/user/{id}/totp", offer_totp)
-            .tells("Offers a secret for an authenticator app; nothing is changed yet.", SEES),
+        post("/v1/user/{id}/totp", offer_totp).tells(
+            "Offers a secret for an authenticator app; nothing is changed yet.",
+            SEES,
+        ),
         put("/v1/user/{id}/totp", set_totp)
-            .tells("Sets an authenticator app up; answers with new recovery codes.", OWN)
+            .tells(
+                "Sets an authenticator app up; answers with new recovery codes.",
+                OWN,
+            )
             .takes(&[
                 ("enrolment", "string", "what the offer gave"),
                 ("code", "string", "what the app shows"),
             ]),
-        delete("/v1/user/{id}/totp", remove_totp)
-            .tells("Takes the authenticator app away.", OWN),
+        delete("/v1/user/{id}/totp", remove_totp).tells("Takes the authenticator app away.", OWN),
         post("/v1/user/{id}/recovery_codes", recovery_codes)
             .tells("Makes new recovery codes; the old ones are void.", OWN),
         post("/v1/user/{id}/passkey/challenge", passkey_challenge).tells(
             "Asks for a new passkey: options of navigator.credentials.create in JSON.",
             SEES,
         ),
-        get("/v1/user/{id}/passkey", passkeys).tells("Lists the passkeys of a person.", SEES).lists(),
+        get("/v1/user/{id}/passkey", passkeys)
+            .tells("Lists the passkeys of a person.", SEES)
+            .lists(),
         post("/v1/user/{id}/passkey", add_passkey)
             .tells("Adds a passkey.", OWN)
             .takes(&[
                 ("name", "string", "what the person calls it"),
-                ("passkey", "object", "PublicKeyCredential.toJSON() of the answer"),
+                (
+                    "passkey",
+                    "object",
+                    "PublicKeyCredential.toJSON() of the answer",
+                ),
             ])
             .creates(),
         delete("/v1/user/{id}/passkey/{passkey}", remove_passkey)
             .tells("Takes a passkey away.", OWN),
-        get("/v1/user/{id}/session", sessions).tells("Lists where a person is signed in.", SEES).lists(),
-        delete("/v1/user/{id}/session", end_others)
-            .tells("Ends all sessions of a person but the one that asks.", ITSELF),
+        get("/v1/user/{id}/session", sessions)
+            .tells("Lists where a person is signed in.", SEES)
+            .lists(),
+        delete("/v1/user/{id}/session", end_others).tells(
+            "Ends all sessions of a person but the one that asks.",
+            ITSELF,
+        ),
         delete("/v1/user/{id}/session/{session}", end_session)
             .tells("Ends a session of a person.", ITSELF),
     ]
@@ -77,7 +91,10 @@ fn itself(call: &Call, target: &Target) -> Result<Itself, Problem> {
         return Err(missing());
     }
     let person = call.directory.person(user).cloned().unwrap_or_default();
-    let name = call.directory.identity(user).and_then(|u| u.name.as_deref());
+    let name = call
+        .directory
+        .identity(user)
+        .and_then(|u| u.name.as_deref());
     let name = name.or(person.sign_in_name.as_deref()).unwrap_or(id);
     Ok(Itself {
         name: name.to_owned(),
@@ -172,7 +189,11 @@ async fn set_password(
 
 async fn offer_totp(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    let account = itself.person.sign_in_name.as_deref().unwrap_or(&itself.name);
+    let account = itself
+        .person
+        .sign_in_name
+        .as_deref()
+        .unwrap_or(&itself.name);
     let offer = factors::offer_totp(&call.api, &itself.path, account);
     Ok(no_store(
         StatusCode::OK,
@@ -187,7 +208,11 @@ struct SetTotp {
     code: Zeroizing<String>,
 }
 
-async fn set_totp(call: Call, target: Target, Body(body): Body<SetTotp>) -> Result<Response, Problem> {
+async fn set_totp(
+    call: Call,
+    target: Target,
+    Body(body): Body<SetTotp>,
+) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
     let (change, codes) =
         factors::accept_totp(&call.api, &itself.path, &body.enrolment, &body.code)?;

@@ -13,7 +13,7 @@ use keyward_auth::{
 };
 use keyward_iam::{Backend, Change, DecisionLog, PolicyInput, UnixMillis};
 use keyward_net::{BackendPermission, BackendRules};
-use keyward_server::{Api, ApiSettings, ControlPlane, Server, now};
+use keyward_server::{Api, ApiSettings, ControlPlane, People, PeopleSettings, Server, now};
 use keyward_store::Store;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -129,6 +129,14 @@ impl World {
             redis_address: None,
             redis_tls: false,
             public_url: "http://127.0.0.1".to_owned(),
+            people: Arc::new(People::new(
+                PeopleSettings {
+                    operator_token: Some("kwo_test".to_owned()),
+                    ..PeopleSettings::default()
+                },
+                "http://127.0.0.1",
+                now(),
+            )),
             metrics: None,
         });
         let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();
