@@ -18,6 +18,7 @@ mod etag;
 mod explain;
 mod idempotency;
 mod openapi;
+mod pages;
 mod paging;
 mod people;
 mod policies;

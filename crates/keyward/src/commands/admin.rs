@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::admin_user;
 use crate::Global;
 use crate::dev::{self, MasterKeyArguments, MasterKeyKeeper};
 use crate::failure::Failure;
@@ -22,10 +23,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         master_key: MasterKeyArguments,
     },
+    /// The people of the deployment.
+    #[command(subcommand)]
+    User(admin_user::Command),
 }
 
 pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result<(), Failure> {
-    let Command::RotateMasterKey { to, master_key } = command;
+    let (to, master_key) = match command {
+        Command::RotateMasterKey { to, master_key } => (to, master_key),
+        Command::User(command) => return admin_user::run(command, global, output),
+    };
     let rotated = dev::rotate_master_key(master_key, *to, global)?;
     let answer = json!({ "key_id": rotated.key_id, "secrets": rotated.secrets });
     output.document(&answer, |_| {

@@ -2,6 +2,7 @@
 
 mod acl;
 mod admin;
+mod admin_user;
 mod bench;
 mod catalogue;
 mod connect;

@@ -133,17 +133,8 @@ pub(crate) async fn accept(
         user: person.path.clone(),
         token_hash: offer.token_hash,
     };
-    let (control, session, now) = (
-        Arc::clone(&api.control),
-        person.session.clone(),
-        (api.clock)(),
-    );
-    let made = tokio::task::spawn_blocking(move || control.change(&session, &change, now));
-    match made.await {
-        Ok(Ok(_)) => Ok(offer),
-        Ok(Err(refusal)) => Err(refusal.into()),
-        Err(_) => Err(failed()),
-    }
+    for_session(api, person, change).await?;
+    Ok(offer)
 }
 
 fn failed() -> Problem {
@@ -206,6 +197,25 @@ pub(crate) struct NewPerson {
     pub(crate) password: Zeroizing<String>,
 }
 
+/// Makes a change that a person asks for in a session.
+pub(crate) async fn for_session(
+    api: &Arc<Api>,
+    person: &SignedInPerson,
+    change: Change,
+) -> Result<(), Problem> {
+    let (control, session, now) = (
+        Arc::clone(&api.control),
+        person.session.clone(),
+        (api.clock)(),
+    );
+    let made = tokio::task::spawn_blocking(move || control.change(&session, &change, now));
+    match made.await {
+        Ok(made) => made.map(drop).map_err(Problem::from),
+        Err(_) => Err(failed()),
+    }
+}
+
+/// Makes a change for somebody who has no session that could ask for it.
 pub(crate) async fn for_person(
     api: &Arc<Api>,
     by: &str,

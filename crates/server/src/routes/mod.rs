@@ -177,6 +177,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             router.route(endpoint.path, endpoint.handler)
         });
     routes
+        .merge(crate::pages::routes())
         .fallback(async || {
             Problem::new(
                 StatusCode::NOT_FOUND,
