@@ -238,7 +238,9 @@ fn log_in(
 /// The token of `Bearer <token>`; the scheme in any letter case.
 pub(crate) fn bearer(header: &[u8]) -> Option<&str> {
     let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_ascii())
 }
 
 /// User and password of `Basic <base64>`; the scheme in any letter case.

@@ -144,11 +144,15 @@ impl Operator {
             value.unwrap_or_default().to_owned()
         };
         let found = people.iter().find(|person| {
-            field(person, "path") == path || field(person, "sign_in_name").eq_ignore_ascii_case(named)
+            field(person, "path") == path
+                || field(person, "sign_in_name").eq_ignore_ascii_case(named)
         });
         match found {
             Some(person) => Ok(field(person, "path").replacen("user", "", 1)),
-            None => Err(Failure::new(Exit::NotFound, format!("there is no user `{named}`"))),
+            None => Err(Failure::new(
+                Exit::NotFound,
+                format!("there is no user `{named}`"),
+            )),
         }
     }
 }
@@ -181,7 +185,11 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
             name,
             password_stdin,
         } => {
-            let password = if *password_stdin { Some(password()?) } else { None };
+            let password = if *password_stdin {
+                Some(password()?)
+            } else {
+                None
+            };
             let password = password.as_ref().map(|password| password.as_str());
             let body = json!({ "sign_in_name": sign_in_name, "name": name, "password": password });
             operator.send("POST", "", &body)?

@@ -63,7 +63,10 @@ fn account(visit: &Visit, status: StatusCode, told: &Told<'_>) -> Response {
     };
     // What was changed just now is newer than the visit.
     let directory = visit.api.control.directory();
-    let person = directory.person(signed_in.user).cloned().unwrap_or_default();
+    let person = directory
+        .person(signed_in.user)
+        .cloned()
+        .unwrap_or_default();
     let identity = directory.identity(signed_in.user);
     let name = identity.and_then(|identity| identity.name.as_deref());
     let body = html! {
@@ -254,8 +257,15 @@ async fn password(form: Submitted) -> Response {
     // The session that changed it has ended, too; the browser gets another one.
     let came = Came::Approved { mfa };
     let client = visit.client();
-    let begun =
-        sign_in::begin(&visit.api, &person.path, &client, UsedFactor::None, false, came).await;
+    let begun = sign_in::begin(
+        &visit.api,
+        &person.path,
+        &client,
+        UsedFactor::None,
+        false,
+        came,
+    )
+    .await;
     match begun {
         Ok(login) => visit.signed_in(&login, HERE),
         Err(_) => visit.signed_out("/ui/sign-in"),
@@ -292,7 +302,12 @@ fn picture(text: &str) -> Markup {
     }
 }
 
-fn totp_page(visit: &Visit, status: StatusCode, offer: &TotpOffer, error: Option<&str>) -> Response {
+fn totp_page(
+    visit: &Visit,
+    status: StatusCode,
+    offer: &TotpOffer,
+    error: Option<&str>,
+) -> Response {
     let body = html! {
         (notice("error", error))
         p { "Take a picture of this with your authenticator app, then type the code that it shows." }
@@ -321,7 +336,11 @@ async fn offer_totp(form: Submitted) -> Response {
         Err(response) => return response,
     };
     if !visit.is_fresh() {
-        return account(visit, StatusCode::FORBIDDEN, &Told::Failed("Sign in again first."));
+        return account(
+            visit,
+            StatusCode::FORBIDDEN,
+            &Told::Failed("Sign in again first."),
+        );
     }
     let offer = factors::offer_totp(&visit.api, &person.path, &account_name(visit, person));
     totp_page(visit, StatusCode::OK, &offer, None)
@@ -362,7 +381,12 @@ fn codes_page(visit: &Visit, codes: &[zeroize::Zeroizing<String>]) -> Response {
 }
 
 async fn remove_totp(form: Submitted) -> Response {
-    done(&form.visit, PersonChange::RemoveTotp, "The authenticator app was removed.").await
+    done(
+        &form.visit,
+        PersonChange::RemoveTotp,
+        "The authenticator app was removed.",
+    )
+    .await
 }
 
 async fn recovery_codes(form: Submitted) -> Response {
@@ -383,7 +407,11 @@ async fn challenge(form: Submitted) -> Response {
     let Some(person) = &visit.person else {
         return Problem::unauthenticated("sign in first").into_response();
     };
-    let known = visit.directory.person(person.user).cloned().unwrap_or_default();
+    let known = visit
+        .directory
+        .person(person.user)
+        .cloned()
+        .unwrap_or_default();
     let name = account_name(visit, person);
     match factors::ask_to_register(&visit.api, &person.path, &name, &known) {
         Ok(options) => axum::Json(options).into_response(),
@@ -434,7 +462,10 @@ async fn remove_passkey(form: Submitted) -> Response {
 async fn end_session(form: Submitted) -> Response {
     let visit = &form.visit;
     let id = form.field("id").to_owned();
-    let own = visit.person.as_ref().is_some_and(|person| *person.login.id == *id);
+    let own = visit
+        .person
+        .as_ref()
+        .is_some_and(|person| *person.login.id == *id);
     match make(visit, PersonChange::EndLogin(id)).await {
         Ok(()) if own => visit.signed_out("/ui/sign-in"),
         Ok(()) => account(visit, StatusCode::OK, &Told::Done("The session has ended.")),
@@ -444,7 +475,10 @@ async fn end_session(form: Submitted) -> Response {
 
 async fn end_others(form: Submitted) -> Response {
     let visit = &form.visit;
-    let own = visit.person.as_ref().map(|person| person.login.id.to_string());
+    let own = visit
+        .person
+        .as_ref()
+        .map(|person| person.login.id.to_string());
     let change = PersonChange::EndLogins { except: own };
     done(visit, change, "All other sessions have ended.").await
 }

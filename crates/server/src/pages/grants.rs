@@ -21,15 +21,24 @@ use crate::problem::Problem;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/ui/invitation/{token}", get(invitation).post(answer_invitation))
+        .route(
+            "/ui/invitation/{token}",
+            get(invitation).post(answer_invitation),
+        )
         .route("/ui/setup/{token}", get(setup).post(set_up))
         .route("/ui/device", get(device).post(answer_device))
         .route("/ui/cli", get(cli).post(answer_cli))
 }
 
 fn gone(visit: &Visit, text: &str) -> Response {
-    let body = html! { (notice("error", Some(text))) p { a href="/ui/account" { "To your account" } } };
-    visit.page(StatusCode::NOT_FOUND, "This link opens nothing", false, &body)
+    let body =
+        html! { (notice("error", Some(text))) p { a href="/ui/account" { "To your account" } } };
+    visit.page(
+        StatusCode::NOT_FOUND,
+        "This link opens nothing",
+        false,
+        &body,
+    )
 }
 
 const INVITATION_GONE: &str =
@@ -119,7 +128,11 @@ async fn invitation(visit: Visit, Path(token): Path<String>) -> Response {
     if visit.from_elsewhere && visit.person.is_none() {
         // The link was followed on another site; on a page of ours our cookies come along.
         let body = html! { p { "One moment." } };
-        return visit.onward("Invitation", &format!("/ui/invitation/{}", percent(&token)), &body);
+        return visit.onward(
+            "Invitation",
+            &format!("/ui/invitation/{}", percent(&token)),
+            &body,
+        );
     }
     match invitations::offer(&visit.api, &visit.directory, &token) {
         Ok(offer) => invitation_page(&visit, StatusCode::OK, &token, &offer, None),
@@ -332,9 +345,15 @@ async fn answer_device(form: Submitted) -> Response {
         return code_page(visit, StatusCode::NOT_FOUND, Some(text));
     }
     let (title, text) = if allow {
-        ("Allowed", "The device is signed in. You can close this page.")
+        (
+            "Allowed",
+            "The device is signed in. You can close this page.",
+        )
     } else {
-        ("Refused", "The device was sent away. You can close this page.")
+        (
+            "Refused",
+            "The device was sent away. You can close this page.",
+        )
     };
     let body = html! {
         p { (text) }
@@ -353,7 +372,11 @@ struct AskedCli {
 }
 
 /// A program's question, if it can be answered.
-fn checked_cli<'a>(port: &str, state: &'a str, challenge: &'a str) -> Option<(u16, &'a str, &'a str)> {
+fn checked_cli<'a>(
+    port: &str,
+    state: &'a str,
+    challenge: &'a str,
+) -> Option<(u16, &'a str, &'a str)> {
     let port: u16 = port.parse().ok().filter(|port| *port >= 1024)?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let good = (8..=128).contains(&state.len()) && state.bytes().all(fits);
@@ -389,7 +412,11 @@ async fn cli(visit: Visit, Query(asked): Query<AskedCli>) -> Response {
 
 async fn answer_cli(form: Submitted) -> Response {
     let visit = &form.visit;
-    let (port, state, challenge) = (form.field("port"), form.field("state"), form.field("challenge"));
+    let (port, state, challenge) = (
+        form.field("port"),
+        form.field("state"),
+        form.field("challenge"),
+    );
     let Some((port, state, challenge)) = checked_cli(port, state, challenge) else {
         return gone(visit, CLI_MALFORMED);
     };
@@ -397,7 +424,12 @@ async fn answer_cli(form: Submitted) -> Response {
         Ok(person) => person,
         Err(response) => return response,
     };
-    let code = match visit.api.people.devices.loopback_code(person, challenge, visit.now) {
+    let code = match visit
+        .api
+        .people
+        .devices
+        .loopback_code(person, challenge, visit.now)
+    {
         Ok(code) => code,
         Err(error) => {
             let body = notice("error", Some(&error.text()));
@@ -405,7 +437,10 @@ async fn answer_cli(form: Submitted) -> Response {
         }
     };
     // A form must not lead to another origin, so the page goes there by itself.
-    let url = format!("http://127.0.0.1:{port}/callback?code={}&state={state}", *code);
+    let url = format!(
+        "http://127.0.0.1:{port}/callback?code={}&state={state}",
+        *code
+    );
     let body = html! {
         p { "The program on this computer is being signed in." }
         p { a href=(url) { "Go on, if nothing happens" } }

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::api::Api;
 
-pub(crate) use visit::Visit;
 
 /// The pages' routes, beside those of the API.
 pub(crate) fn routes() -> Router<Arc<Api>> {
@@ -70,7 +69,13 @@ enum Script {
 }
 
 /// A whole page.
-fn page(status: StatusCode, title: &str, script: Script, refresh: Option<&str>, body: &Markup) -> Response {
+fn page(
+    status: StatusCode,
+    title: &str,
+    script: Script,
+    refresh: Option<&str>,
+    body: &Markup,
+) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {

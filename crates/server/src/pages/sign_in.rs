@@ -110,7 +110,12 @@ fn second_page(
 }
 
 async fn show(visit: Visit, Query(asked): Query<Asked>) -> Response {
-    first_page(&visit, StatusCode::OK, next_page(asked.next.as_deref()), None)
+    first_page(
+        &visit,
+        StatusCode::OK,
+        next_page(asked.next.as_deref()),
+        None,
+    )
 }
 
 fn status_of(error: &NotSignedIn) -> StatusCode {
@@ -127,9 +132,7 @@ async fn password(form: Submitted) -> Response {
         Ok(Progress::SecondFactor { step, methods }) => {
             second_page(visit, StatusCode::OK, next, &step, &methods, None)
         }
-        Err(error) => {
-            first_page(visit, status_of(&error), next, Some(&error.text()))
-        }
+        Err(error) => first_page(visit, status_of(&error), next, Some(&error.text())),
     }
 }
 

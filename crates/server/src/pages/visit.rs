@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Script, page, see_other};
 use crate::api::Api;
-use crate::basic::Peer;
+use crate::caller::Peer;
 use crate::people::sign_in::{Client, NewLogin, random_text};
 use crate::people::{LOGIN_LIFETIME, SignedInPerson, person_of_token};
 
@@ -57,7 +57,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 impl Visit {
     fn cookie_name(api: &Api, name: &str) -> String {
-        let prefix = if api.people.is_encrypted() { "__Secure-" } else { "" };
+        let prefix = if api.people.is_encrypted() {
+            "__Secure-"
+        } else {
+            ""
+        };
         format!("{prefix}keyward_{name}")
     }
 
@@ -74,9 +78,8 @@ impl Visit {
         let now = (api.clock)();
         let headers = &parts.headers;
         let token = cookie(headers, &Self::cookie_name(api, "login"));
-        let person = token.and_then(|token| {
-            person_of_token(api, &directory, token, Some(source), secure, now)
-        });
+        let person = token
+            .and_then(|token| person_of_token(api, &directory, token, Some(source), secure, now));
         let known = cookie(headers, &Self::cookie_name(api, "form"));
         let known = known.filter(|value| value.len() == 32);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -116,12 +119,19 @@ impl Visit {
 
     /// Whether the person gave her credentials here a short time ago.
     pub(crate) fn is_fresh(&self) -> bool {
-        let then = self.person.as_ref().and_then(|person| person.login.authenticated);
+        let then = self
+            .person
+            .as_ref()
+            .and_then(|person| person.login.authenticated);
         then.is_some_and(|then| self.now.0.saturating_sub(then.0) <= FRESH_LOGIN)
     }
 
     fn set_cookie(&self, response: &mut Response, name: &str, value: &str, seconds: u64) {
-        let secure = if self.api.people.is_encrypted() { "; Secure" } else { "" };
+        let secure = if self.api.people.is_encrypted() {
+            "; Secure"
+        } else {
+            ""
+        };
         let name = Self::cookie_name(&self.api, name);
         let text = format!(
             "{name}={value}; Path=/ui; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
@@ -147,7 +157,11 @@ impl Visit {
         passkeys: bool,
         body: &Markup,
     ) -> Response {
-        let script = if passkeys { Script::Passkeys } else { Script::None };
+        let script = if passkeys {
+            Script::Passkeys
+        } else {
+            Script::None
+        };
         self.with_form_cookie(page(status, title, script, None, body))
     }
 
@@ -250,7 +264,9 @@ fn is_own_page(headers: &HeaderMap, api: &Api) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true; // no browser of these years; the form's token decides
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let origin = origin.to_str().unwrap_or_default();
     origin == api.people.origin()
         || host.is_some_and(|host| {
@@ -302,8 +318,14 @@ mod tests {
     fn where_to_go_on() {
         let cases = [
             (None, "/ui/account"),
-            (Some("/ui/device?code=ABCD-EFGH"), "/ui/device?code=ABCD-EFGH"),
-            (Some("/ui/invitation/kwi_acme_bob_x"), "/ui/invitation/kwi_acme_bob_x"),
+            (
+                Some("/ui/device?code=ABCD-EFGH"),
+                "/ui/device?code=ABCD-EFGH",
+            ),
+            (
+                Some("/ui/invitation/kwi_acme_bob_x"),
+                "/ui/invitation/kwi_acme_bob_x",
+            ),
             (Some("https://evil.example/"), "/ui/account"),
             (Some("//evil.example/"), "/ui/account"),
             (Some("/ui/\\evil.example"), "/ui/account"),
@@ -321,7 +343,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, HeaderValue::from_static("a=1; b=2"));
         headers.append(header::COOKIE, HeaderValue::from_static("c=3=4"));
-        let cases = [("a", Some("1")), ("b", Some("2")), ("c", Some("3=4")), ("d", None)];
+        let cases = [
+            ("a", Some("1")),
+            ("b", Some("2")),
+            ("c", Some("3=4")),
+            ("d", None),
+        ];
         for (name, expected) in cases {
             assert_eq!(cookie(&headers, name), expected, "{name}");
         }

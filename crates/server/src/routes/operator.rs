@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use super::people::shown_person;
 use super::{Endpoint, delete, get, post, put};
 use crate::api::Api;
-use crate::caller::{Peer, bearer};
 use crate::body::Body;
+use crate::caller::{Peer, bearer};
 use crate::people::factors;
 use crate::problem::Problem;
 
