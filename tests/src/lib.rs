@@ -28,6 +28,9 @@ pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
 pub use keyward::{AccessKey, Backend, Keyward};
 pub use keyward_resp::Value;
 pub use process::{Process, free_port, wait_until};
-pub use programs::{Output, node, node_program, python, redis_benchmark, redis_cli, simulate};
+pub use programs::{
+    Output, chromium, node, node_program, plain_node_program, python, redis_benchmark, redis_cli,
+    simulate,
+};
 pub use secrets::find_secret;
 pub use server::{RedisServer, Server, ServerKind, ValkeyServer};

@@ -184,6 +184,27 @@ pub fn node_program(path: &str, package: &str, arguments: &[&str]) -> Output {
     Output::of(command.args(arguments))
 }
 
+/// A browser: Chromium of Debian's packages, or what `KEYWARD_TEST_CHROMIUM` names.
+pub fn chromium() -> PathBuf {
+    let mut places = on_path("chromium");
+    places.extend(on_path("chromium-browser"));
+    places.extend(on_path("google-chrome"));
+    find(
+        "KEYWARD_TEST_CHROMIUM",
+        &places,
+        "install it with `apt-get install chromium`",
+    )
+}
+
+/// Runs a JavaScript program of this package that needs nothing but Node.js itself.
+pub fn plain_node_program(path: &str, arguments: &[&str]) -> Output {
+    let mut places = on_path("node");
+    places.push(root().join(".tools/venv/bin/node"));
+    let mut command = Command::new(find("KEYWARD_TEST_NODE", &places, INSTALL));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    Output::of(command.args(arguments))
+}
+
 fn node_command(package: &str) -> Command {
     let mut places = on_path("node");
     places.push(root().join(".tools/venv/bin/node"));

@@ -44,7 +44,8 @@ pub use last_used::{Connections, InUse, LastUse, ListedSession, MAX_SESSIONS, Us
 pub use login::{Login, LoginError, PASSWORD_ONLY_USER};
 pub use master_key::{
     MASTER_KEY_LEN, MAX_PURPOSE_LEN, MIN_PASSPHRASE_LEN, MasterKey, MasterKeyError, MasterKeyId,
-    PASSPHRASE_SALT_LEN, SealError, sealed_of_text, text_of_sealed, backend_purpose};
+    PASSPHRASE_SALT_LEN, SealError, backend_purpose, sealed_of_text, text_of_sealed,
+};
 pub use password::{
     MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS, WeakPassword, check_password, hash_password,
     verify_password,

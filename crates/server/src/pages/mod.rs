@@ -18,7 +18,6 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::api::Api;
 
-
 /// The pages' routes, beside those of the API.
 pub(crate) fn routes() -> Router<Arc<Api>> {
     Router::new()

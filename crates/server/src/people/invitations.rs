@@ -1,44 +1,19 @@
 //! Invitations to organisations: what they offer, and taking or declining them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use keyward_auth::{PersonSecret, PersonToken};
-use keyward_iam::{Attachment, Change, Directory, Invitation, UnixMillis, UsedFactor};
+use keyward_iam::{Attachment, Change, Directory, UnixMillis, UsedFactor};
 use keyward_policy::Policy;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::factors;
-use super::sign_in::{self, Came, Client, NewLogin, after};
+use super::sign_in::{self, Came, Client, NewLogin};
 use super::{SignedInPerson, person_of_token};
 use crate::api::Api;
 use crate::problem::Problem;
-
-/// How long an invitation may be taken.
-pub(crate) const INVITATION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// A new invitation: the link that is shown once, and what is kept of it.
-pub(crate) fn new_invitation(
-    api: &Api,
-    organisation: &str,
-    id: &str,
-    email: Option<String>,
-) -> (Zeroizing<String>, Invitation) {
-    let token = PersonToken::invitation(organisation, id);
-    let invitation = Invitation {
-        token_hash: token.hash(&api.hash_key),
-        expires_at: after((api.clock)(), INVITATION_TIME),
-        email: email.map(Into::into),
-    };
-    (token.expose(), invitation)
-}
-
-/// Where an invitation is taken.
-pub(crate) fn link(api: &Api, token: &str) -> String {
-    format!("{}/ui/invitation/{token}", api.people.origin())
-}
 
 /// What an invitation offers.
 pub(crate) struct Offer {

@@ -164,7 +164,7 @@ async fn offer(
     }
     if let Some(token) = token {
         let text = token.expose();
-        let base = call.api.public_url.trim_end_matches('/');
+        let base = call.api.people.origin();
         let url = format!("{base}/ui/invitation/{}", &*text);
         show::insert(&mut shown, "invitation_token", text.as_str());
         show::insert(&mut shown, "invitation_url", url);
