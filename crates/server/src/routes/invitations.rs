@@ -27,7 +27,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post("/v1/invitation/accept", accept)
             .tells(
                 "Takes an invitation: the caller becomes the member.",
-                "iam:AcceptTrust on the caller, a user",
+                "nothing, but a person's own credential (iam:AcceptTrust on the person)",
             )
             .takes(&[TOKEN]),
         post("/v1/invitation/decline", decline)

@@ -78,7 +78,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("code_verifier", "string?", "of which the page was given the SHA-256 (PKCE, S256)"),
                 CLIENT,
             ]),
-        post("/v1/logout", logout).tells("Ends the session that asks.", "nothing, but a login session"),
+        post("/v1/logout", logout).tells("Ends the session that asks.", "nothing, but a login session as credential"),
     ]
 }
 

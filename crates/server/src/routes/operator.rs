@@ -22,7 +22,7 @@ use crate::people::factors;
 use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    const OPERATOR: &str = "nothing, but the operator's token, from this machine";
+    const OPERATOR: &str = "nothing, but the operator's credential, from this machine";
     vec![
         get("/v1/operator/user", list).tells("Lists the people of the deployment.", OPERATOR),
         post("/v1/operator/user", create)

@@ -252,7 +252,7 @@ async fn passkeys(call: Call, target: Target) -> Result<Response, Problem> {
 #[serde(deny_unknown_fields)]
 struct AddPasskey {
     name: String,
-    passkey: factors::Registration,
+    passkey: Value,
 }
 
 async fn add_passkey(
@@ -261,7 +261,9 @@ async fn add_passkey(
     Body(body): Body<AddPasskey>,
 ) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    let passkey = factors::registered(&call.api, &itself.path, &body.name, &body.passkey)?;
+    let answer: factors::Registration = serde_json::from_value(body.passkey)
+        .map_err(|error| Problem::invalid(format!("`passkey`: {error}")))?;
+    let passkey = factors::registered(&call.api, &itself.path, &body.name, &answer)?;
     let shown = shown_passkey(&passkey);
     make(&call, &itself.path, PersonChange::AddPasskey(passkey)).await?;
     Ok((StatusCode::CREATED, axum::Json(shown)).into_response())
