@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keyward_commands::ActionId;
 use keyward_policy::{Findings, PolicyKind, Touch};
 
+use crate::certificates::CertificateSession;
 use crate::decision::{Decision, Outcome};
 use crate::directory::Directory;
 use crate::documents;
@@ -132,7 +133,7 @@ pub enum SessionTokenError {
         found: u32,
     },
     /// The caller has temporary credentials already, or none of its own.
-    #[error("temporary credentials are given for a permanent key or a login alone")]
+    #[error("temporary credentials are given for a permanent key, a certificate or a login alone")]
     NotPermanent,
 }
 
@@ -351,6 +352,10 @@ impl Directory {
             trust.and_then(|trust| trust.expires_at),
             earlier.map(|session| session.expires),
             caller
+                .certificate
+                .as_ref()
+                .map(|certificate| certificate.ends),
+            caller
                 .access_key
                 .and_then(|ix| self.access_key_end(self.access_key_by_ix(ix)?)),
         ];
@@ -399,6 +404,10 @@ impl Directory {
             trust,
             token: token.map(|token| (token.issuer.clone(), token.subject.clone())),
             issued: caller.temporary.as_ref().map(|session| session.issued),
+            certificate: caller
+                .certificate
+                .as_deref()
+                .map(CertificateSession::origin),
         }
     }
 
@@ -554,7 +563,8 @@ impl Directory {
         at: UnixMillis,
     ) -> Result<TemporarySession, SessionTokenError> {
         self.check_session(caller, at)?;
-        let permanent = caller.access_key.is_some() || caller.login.is_some();
+        let permanent =
+            caller.access_key.is_some() || caller.login.is_some() || caller.certificate.is_some();
         let identity = match caller.principal {
             Principal::Identity(ix) => self.identity(ix),
             Principal::Unauthenticated => None,
@@ -575,7 +585,9 @@ impl Directory {
         }
         let mut expires = UnixMillis(at.0.saturating_add(u64::from(seconds) * 1000));
         let key = caller.access_key.and_then(|ix| self.access_key_by_ix(ix));
-        if let Some(end) = key.and_then(|key| self.access_key_end(key)) {
+        let certificate = caller.certificate.as_ref().map(|found| found.ends);
+        let ends = [key.and_then(|key| self.access_key_end(key)), certificate];
+        for end in ends.into_iter().flatten() {
             expires = expires.min(end);
         }
         Ok(TemporarySession {

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::directory::Directory;
 use crate::ids::{IdentityIx, UnixMillis};
-use crate::providers::{CertificateNameKind, Provider};
+use crate::providers::{CertificateMapping, CertificateNameKind, Provider};
 use crate::session::{Principal, Session, SessionEnded};
+use crate::temporary::OriginCertificate;
 
 /// How a client certificate came to open a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,7 +39,56 @@ pub struct CertificateClaim<'a> {
     pub identity: IdentityIx,
 }
 
+impl CertificateSession {
+    /// What a session of temporary credentials remembers of it.
+    pub(crate) fn origin(&self) -> OriginCertificate {
+        OriginCertificate {
+            provider: self.provider.to_string(),
+            authority: digest(&self.authority),
+            name: (self.name.0, self.name.1.to_string()),
+            ends: self.ends,
+        }
+    }
+}
+
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether mappings lead from a name of a certificate to an identity.
+fn maps(mappings: &[CertificateMapping], name: (CertificateNameKind, &str), path: &str) -> bool {
+    mappings.iter().any(|mapping| {
+        mapping.identity == path
+            && mapping.name == name.0
+            && is_name(name.0, name.1, &mapping.value)
+    })
+}
+
 impl Directory {
+    /// As [`Self::check_certificate`], of the certificate by which another session was opened.
+    pub(crate) fn check_origin_certificate(
+        &self,
+        certificate: &OriginCertificate,
+        path: &str,
+        at: UnixMillis,
+    ) -> Result<(), SessionEnded> {
+        if at >= certificate.ends {
+            return Err(SessionEnded::CertificateExpired);
+        }
+        let provider = self.identity_at(&certificate.provider);
+        let name = (certificate.name.0, &*certificate.name.1);
+        match provider.and_then(|ix| self.provider(ix)) {
+            Some(Provider::CertificateAuthority(authority))
+                if maps(&authority.mappings, name, path)
+                    && digest(&authority.pem) == certificate.authority =>
+            {
+                Ok(())
+            }
+            _ => Err(SessionEnded::CertificateNotTrusted),
+        }
+    }
+
     /// Every claim on a certificate with these names. A claim opens nothing before its authority
     /// was found to vouch for the certificate; certificates that open two identities open none.
     pub fn certificate_claims<'a>(
@@ -108,12 +160,8 @@ impl Directory {
         };
         let path = self.principal_path(principal);
         let (kind, name) = &certificate.name;
-        let mapped = authority.mappings.iter().any(|mapping| {
-            mapping.identity == path
-                && mapping.name == *kind
-                && is_name(*kind, name, &mapping.value)
-        });
-        if mapped && authority.pem == *certificate.authority {
+        if maps(&authority.mappings, (*kind, name), path) && authority.pem == *certificate.authority
+        {
             Ok(())
         } else {
             Err(SessionEnded::CertificateNotTrusted)

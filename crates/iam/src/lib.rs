@@ -94,4 +94,4 @@ pub use simulate::{
 pub use system::{SYSTEM_POLICIES, SystemPolicy};
 pub use table::{Connect, DecisionTable, KeyFilter, Permit, Refused, Request, TableCache};
 pub use tags::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, TagError, Tags};
-pub use temporary::{Origin, SessionPolicy, TemporarySession, TokenFacts};
+pub use temporary::{Origin, OriginCertificate, SessionPolicy, TemporarySession, TokenFacts};

@@ -81,6 +81,9 @@ impl Directory {
                 .ok_or(SessionEnded::AccessKeyDeleted)?;
             self.check_key(key, at)?;
         }
+        if let Some(certificate) = &origin.certificate {
+            self.check_origin_certificate(certificate, &origin.principal, at)?;
+        }
         if let Some(login) = &origin.login {
             self.check_login(ix, login, at)?;
         }
@@ -200,6 +203,7 @@ impl Directory {
         let mut ends: Vec<UnixMillis> = Vec::new();
         let key = session.access_key.and_then(|ix| self.access_key_by_ix(ix));
         ends.extend(key.and_then(|key| self.access_key_end(key)));
+        ends.extend(session.certificate.as_ref().map(|found| found.ends));
         if let Some(temporary) = &session.temporary {
             ends.push(temporary.expires);
             for origin in &temporary.origins {
@@ -208,6 +212,7 @@ impl Directory {
                     .as_deref()
                     .and_then(|id| self.access_key(id));
                 ends.extend(key.and_then(|(_, key)| self.access_key_end(key)));
+                ends.extend(origin.certificate.as_ref().map(|found| found.ends));
                 let trust = origin.trust.as_deref().and_then(|path| self.trust_at(path));
                 ends.extend(trust.and_then(|ix| self.trust(ix)?.expires_at));
                 ends.extend(self.expiries_above(&origin.principal));

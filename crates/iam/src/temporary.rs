@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::documents::PolicyText;
 use crate::ids::UnixMillis;
+use crate::providers::CertificateNameKind;
 
 /// Everything that a session of temporary credentials is, as its signed token says it. Nothing in
 /// it is looked up again but what it came from, so paths stand as text.
@@ -69,6 +70,22 @@ pub struct Origin {
     /// When its own temporary credentials were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<UnixMillis>,
+    /// The client certificate that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<OriginCertificate>,
+}
+
+/// A client certificate by which a session of temporary credentials was opened.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct OriginCertificate {
+    /// Path of the identity provider whose authority vouched for it.
+    pub provider: String,
+    /// SHA-256 of the authority's certificate as it was then, in lower-case hexadecimal.
+    pub authority: String,
+    /// The name that counted.
+    pub name: (CertificateNameKind, String),
+    /// When the certificate ends.
+    pub ends: UnixMillis,
 }
 
 /// A limit of one session.

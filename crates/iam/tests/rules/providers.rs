@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::{ADMIN, CI, NOW, World, group, identity, trust};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
-const AUDIENCE: &str = "https://kw.example/org/acme";
+pub(super) const AUDIENCE: &str = "https://kw.example/org/acme";
 const PROVIDER: &str = "org/acme/identity_provider/github";
 
 fn provider(value: Value) -> Box<Provider> {
     Box::new(serde_json::from_value(value).expect("it is a provider"))
 }
 
-fn create(id: &str, value: Value) -> Change {
+pub(super) fn create(id: &str, value: Value) -> Change {
     Change::CreateIdentityProvider {
         organisation: "acme".into(),
         id: id.into(),
@@ -26,14 +26,14 @@ fn create(id: &str, value: Value) -> Change {
     }
 }
 
-fn update(id: &str, value: Value) -> Change {
+pub(super) fn update(id: &str, value: Value) -> Change {
     Change::UpdateIdentityProvider {
         path: format!("org/acme/identity_provider/{id}"),
         provider: provider(value),
     }
 }
 
-fn oidc(issuer: &str) -> Value {
+pub(super) fn oidc(issuer: &str) -> Value {
     json!({ "type": "oidc", "issuer": issuer, "audiences": [AUDIENCE] })
 }
 

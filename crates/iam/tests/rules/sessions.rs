@@ -8,6 +8,7 @@ use keyward_iam::{
     Session, SessionEnded, SessionPolicy, TemporarySession, TokenFacts, TrustKind, UnixMillis,
 };
 
+use super::providers::{AUDIENCE, create, oidc, update};
 use super::{ADMIN, CI, EVERYTHING, MAIN, NOW, World, group, identity, key, trust};
 
 const DEPLOYER: &str = "org/acme/role/deployer";
@@ -624,22 +625,78 @@ fn vendors_name_a_role_and_its_sessions() {
 }
 
 #[test]
-fn tokens_are_looked_at_by_their_claims() {
-    let facts = TokenFacts {
-        issuer: "https://token.actions.githubusercontent.com".into(),
-        subject: "repo:acme/app:ref:refs/heads/main".into(),
-        audiences: vec!["keyward".into()],
-        ..TokenFacts::default()
-    };
-    let world = World::with_role();
-    let token = Arc::new(facts);
-    let found = world.0.assume_role_with_token(
-        "org/acme/identity_provider/none",
-        &token,
-        &ask(),
-        &Session::unauthenticated(),
-        SESSION_ID,
-        NOW,
+fn tokens_open_roles_by_their_claims() {
+    let mut world = World::with_role();
+    let issuer = "https://token.actions.githubusercontent.com";
+    world.ok(&create("github", oidc(issuer)));
+    let provider = "org/acme/identity_provider/github";
+    let conditions = format!(
+        r#"{{"StringEquals":{{"keyward:Token/aud":"{AUDIENCE}","keyward:Token/sub":"repo:acme/app:ref:refs/heads/main"}}}}"#
     );
-    assert!(matches!(found, Err(AssumeRoleError::Ended(_))));
+    world.ok(&assumable("github", DEPLOYER, provider, Some(&conditions)));
+    let token = |subject: &str, audience: &str| {
+        Arc::new(TokenFacts {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            audiences: vec![audience.into()],
+            // What was verified goes before what is said again.
+            claims: BTreeMap::from([(
+                "sub".to_owned(),
+                vec!["repo:acme/app:ref:refs/heads/main".to_owned()],
+            )]),
+            token_id: None,
+        })
+    };
+    let assume = |world: &World, token: &Arc<TokenFacts>| {
+        let connection = Session::unauthenticated();
+        let directory = &world.0;
+        directory.assume_role_with_token(provider, token, &ask(), &connection, SESSION_ID, NOW)
+    };
+    let cases = [
+        ("repo:acme/app:ref:refs/heads/main", AUDIENCE, true),
+        ("repo:acme/app:ref:refs/heads/other", AUDIENCE, false),
+        ("repo:acme/app:ref:refs/heads/main", "other", false),
+    ];
+    for (subject, audience, may) in cases {
+        let found = assume(&world, &token(subject, audience));
+        assert_eq!(found.is_ok(), may, "{subject} {audience}");
+    }
+    let opened = assume(&world, &token(cases[0].0, AUDIENCE)).expect("it may");
+    let session = Arc::new(opened.session);
+    assert!(world.runs(&world.session(&session), &["GET", "k"]));
+    world.ok(&Change::DeleteIdentity {
+        path: provider.into(),
+        cascade: true,
+    });
+    assert_eq!(
+        world.ended(&session, NOW),
+        Some(SessionEnded::IdentityDeleted)
+    );
+}
+
+#[test]
+fn a_session_ends_with_the_certificate_it_was_opened_with() {
+    let mut world = World::with_role();
+    let authority = |to: &str| {
+        serde_json::json!({ "type": "certificate_authority",
+            "pem": "-----BEGIN CERTIFICATE-----",
+            "mappings": [{ "name": "uri", "value": "spiffe://acme/ci", "identity": to }] })
+    };
+    world.ok(&create("ca", authority(CI)));
+    world.ok(&assumable("ci", DEPLOYER, CI, None));
+    let names = [(
+        keyward_iam::CertificateNameKind::Uri,
+        "spiffe://acme/ci".to_owned(),
+    )];
+    let end = UnixMillis(NOW.0 + 1_000_000);
+    let claim = world.0.certificate_claims(&names).next().expect("mapped");
+    let caller = world.0.certificate_session(&claim, &"00".into(), end);
+    let session = world.assumed(&caller, &ask());
+    assert_eq!(session.expires, end);
+    assert_eq!(world.ended(&session, NOW), None);
+    world.ok(&update("ca", authority(ADMIN)));
+    assert_eq!(
+        world.ended(&session, NOW),
+        Some(SessionEnded::CertificateNotTrusted)
+    );
 }
