@@ -102,7 +102,7 @@ impl Directory {
                 Some(Provider::CertificateAuthority(authority)) => Some((provider, authority)),
                 _ => None,
             };
-            let claims = mappings.into_iter().flat_map(move |(provider, authority)| {
+            mappings.into_iter().flat_map(move |(provider, authority)| {
                 let path = provider.map_or("", |provider| &provider.path);
                 authority.mappings.iter().filter_map(move |mapping| {
                     let name = names.iter().find(|(kind, name)| {
@@ -115,8 +115,7 @@ impl Directory {
                         identity: self.identity_at(&mapping.identity)?,
                     })
                 })
-            });
-            claims
+            })
         })
     }
 
