@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::account::secret_line;
 use crate::Global;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
@@ -22,9 +23,6 @@ const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// How long a browser may take.
 const BROWSER_TIME: Duration = Duration::from_secs(10 * 60);
-
-/// Longest password or code that is read, in bytes.
-const MAX_SECRET_LEN: u64 = 4096;
 
 /// Sign in, in a browser. The session is kept as a profile, which other commands use.
 ///
@@ -143,18 +141,6 @@ fn expiry(value: &Value) -> Option<String> {
             Some(jiff::Timestamp::from_millisecond(millis).ok()?.to_string())
         }
     }
-}
-
-/// A line of standard input.
-fn secret_line() -> Result<Zeroizing<String>, Failure> {
-    let mut line = Zeroizing::new(String::new());
-    io::stdin()
-        .lock()
-        .take(MAX_SECRET_LEN)
-        .read_line(&mut line)?;
-    let end = line.trim_end_matches(['\r', '\n']).len();
-    line.truncate(end);
-    Ok(line)
 }
 
 fn with_password(client: &Client, name: &str) -> Result<Value, Failure> {

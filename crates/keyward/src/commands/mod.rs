@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod account;
 mod acl;
 mod admin;
 mod admin_user;
@@ -106,6 +107,9 @@ pub(crate) enum Command {
     /// Tags of identities, groups, databases and organisations, for conditions of policies.
     #[command(subcommand)]
     Tag(tags::Command),
+    /// How you sign in: password, second factors, passkeys.
+    #[command(subcommand)]
+    Account(account::Command),
     Login(login::Login),
     Logout(login::Logout),
     Env(sts::Env),
@@ -241,7 +245,6 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::User(command) => users::run(command, &context()?)?,
         Command::Identity(command) => identities::run(command, &context()?)?,
         Command::Group(command) => groups::run(command, &context()?)?,
-        Command::OrgUser(command) => org_users::run(command, &context()?)?,
         Command::Role(command) => roles::run(command, &context()?)?,
         Command::Provider(command) => providers::run(command, &context()?)?,
         Command::Session(command) => sessions::run(command, &context()?)?,
@@ -250,6 +253,15 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
             sts::run(command, &Context { client, output })?;
         }
         Command::Sts(command) => sts::run(command, &context()?)?,
+        Command::Account(command) => account::run(command, &context()?)?,
+        Command::OrgUser(
+            command @ (org_users::Command::ShowInvitation { .. }
+            | org_users::Command::Decline { .. }),
+        ) => {
+            let client = login::anonymous(None, global)?;
+            org_users::run(command, &Context { client, output })?;
+        }
+        Command::OrgUser(command) => org_users::run(command, &context()?)?,
         Command::Login(arguments) => login::login(&arguments, global, output)?,
         Command::Logout(_) => login::logout(global, output)?,
         Command::Env(arguments) => sts::env(&arguments, &context()?)?,

@@ -60,6 +60,18 @@ pub(crate) enum Command {
         /// is in no process list.
         token: String,
     },
+    /// Show what an invitation offers; its token opens this without signing in.
+    #[command(after_help = "Example:\n  keyward org-user show-invitation - < token.txt")]
+    ShowInvitation {
+        /// The token or the link of the invitation; `-` reads it from standard input.
+        token: String,
+    },
+    /// Decline an invitation.
+    #[command(after_help = "Example:\n  keyward org-user decline - < token.txt")]
+    Decline {
+        /// The token or the link of the invitation; `-` reads it from standard input.
+        token: String,
+    },
     /// List the people of an organisation.
     #[command(visible_alias = "ls", after_help = "Example:\n  keyward org-user list")]
     List,
@@ -93,6 +105,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
+}
+
+/// The token of an invitation in a call, out of itself or its link.
+fn held(token: String) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(token);
+    if *text == "-" {
+        text.clear();
+        std::io::stdin().read_line(&mut text)?;
+    }
+    let token = text.trim().rsplit('/').next().unwrap_or_default();
+    Ok(Zeroizing::new(json!({ "token": token }).to_string()))
 }
 
 /// Shows an invitation, once.
@@ -144,18 +167,21 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run.done(output, &made, "created")
         }
         Command::Accept { token } => {
-            let mut text = Zeroizing::new(token);
-            if *text == "-" {
-                text.clear();
-                std::io::stdin().read_line(&mut text)?;
-            }
-            let token = text.trim().rsplit('/').next().unwrap_or_default();
-            let body = Zeroizing::new(json!({ "token": token }).to_string());
+            let body = held(token)?;
             let accepted = client.send("POST", "/v1/invitation/accept", Some(&body))?;
             Ok(output.document(&accepted, |accepted| {
                 let path = accepted["path"].as_str().unwrap_or_default();
                 printable(&format!("accepted {path}"))
             })?)
+        }
+        Command::ShowInvitation { token } => {
+            let body = held(token)?;
+            Ok(output.entity(&client.send("POST", "/v1/invitation", Some(&body))?)?)
+        }
+        Command::Decline { token } => {
+            let body = held(token)?;
+            let declined = client.send("POST", "/v1/invitation/decline", Some(&body))?;
+            Ok(output.document(&declined, |_| "declined".to_owned())?)
         }
         Command::List => {
             let columns = [

@@ -1,0 +1,140 @@
+//! `keyward account`: how you sign in, by yourself alone.
+
+use std::io::{BufRead as _, Read as _};
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::printable;
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  keyward login
+  keyward account show
+  keyward account totp")]
+pub(crate) enum Command {
+    /// Show how you sign in.
+    #[command(after_help = "Example:\n  keyward account show")]
+    Show,
+    /// Change what you sign in with.
+    #[command(after_help = "Example:\n  keyward account set-sign-in-name alice@example.com")]
+    SetSignInName {
+        /// The new sign-in name.
+        sign_in_name: String,
+    },
+    /// Set your password, read from standard input; all your sessions end.
+    #[command(after_help = "Example:\n  keyward account set-password < password.txt")]
+    SetPassword,
+    /// Set an authenticator app up: shows its secret, reads a code of it, shows recovery codes.
+    #[command(after_help = "Example:\n  keyward account totp")]
+    Totp,
+    /// Take the authenticator app away.
+    #[command(after_help = "Example:\n  keyward account remove-totp")]
+    RemoveTotp,
+    /// Make new recovery codes; the old ones are void.
+    #[command(after_help = "Example:\n  keyward account recovery-codes")]
+    RecoveryCodes,
+    /// List your passkeys; a browser adds one, on the account's page.
+    #[command(after_help = "Example:\n  keyward account passkeys")]
+    Passkeys,
+    /// Take a passkey away.
+    #[command(after_help = "Example:\n  keyward account remove-passkey 4711")]
+    RemovePasskey {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// URL of whoever signed in.
+fn me(context: &Context<'_>) -> Result<String, Failure> {
+    let me = context.client.get("/v1/whoami")?;
+    match me["principal"].as_str() {
+        Some(path) if path.starts_with("user/") => Ok(format!("/v1/{path}")),
+        _ => {
+            let text = "this is for people who signed in: keyward login";
+            Err(Failure::new(Exit::Unauthenticated, text))
+        }
+    }
+}
+
+/// A line of standard input.
+pub(super) fn secret_line() -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().lock().take(4096).read_line(&mut line)?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+fn codes(answer: &Value, context: &Context<'_>) -> Result<(), Failure> {
+    let text = |answer: &Value| {
+        let codes = answer["recovery_codes"].as_array();
+        let codes: Vec<&str> = codes
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let codes = codes.join("\n");
+        printable(&format!(
+            "recovery codes, each good once, not shown again:\n{codes}"
+        ))
+    };
+    Ok(context.output.document(answer, text)?)
+}
+
+pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let me = me(context)?;
+    match command {
+        Command::Show => Ok(output.entity(&client.get(&format!("{me}/sign_in"))?)?),
+        Command::SetSignInName { sign_in_name } => {
+            let body = json!({ "sign_in_name": sign_in_name });
+            Ok(output.entity(&client.patch(&format!("{me}/sign_in"), &body)?)?)
+        }
+        Command::SetPassword => {
+            let password = secret_line()?;
+            let body = Zeroizing::new(json!({ "password": &**password }).to_string());
+            let changed = client.send("PUT", &format!("{me}/password"), Some(&body))?;
+            Ok(output.document(&changed, |_| {
+                "the password is set, and all sessions have ended: keyward login".to_owned()
+            })?)
+        }
+        Command::Totp => {
+            let offer = client.post(&format!("{me}/totp"), &json!({}))?;
+            let of = |name: &str| offer[name].as_str().unwrap_or_default();
+            // Shown to the person alone, and not to whoever reads the output.
+            crate::output::note(&printable(&format!(
+                "secret  {}\nuri     {}\nthe code that the app shows:",
+                of("secret"),
+                of("uri")
+            )));
+            let code = secret_line()?;
+            let body = json!({ "enrolment": offer["enrolment"], "code": &**code });
+            let body = Zeroizing::new(body.to_string());
+            codes(
+                &client.send("PUT", &format!("{me}/totp"), Some(&body))?,
+                context,
+            )
+        }
+        Command::RemoveTotp => Ok(output.entity(&client.delete(&format!("{me}/totp"))?)?),
+        Command::RecoveryCodes => {
+            let answer = client.post(&format!("{me}/recovery_codes"), &json!({}))?;
+            codes(&answer, context)
+        }
+        Command::Passkeys => {
+            let columns = [
+                ("id", "/id"),
+                ("name", "/name"),
+                ("added", "/added"),
+                ("used", "/used"),
+            ];
+            Ok(output.list(&client.items(&format!("{me}/passkey"))?, &columns)?)
+        }
+        Command::RemovePasskey { id } => {
+            let url = format!("{me}/passkey/{}", super::sts::percent(&id));
+            Ok(output.entity(&client.delete(&url)?)?)
+        }
+    }
+}
