@@ -20,6 +20,9 @@ use crate::profile::read_private;
   keyward admin user reset-factors alice@example.com")]
 pub(crate) enum Command {
     /// Create a person. Without --password-stdin, prints a link with which the person sets a password.
+    #[command(after_help = "Examples:
+  keyward admin user create alice@example.com --name Alice
+  keyward admin user create alice@example.com --password-stdin < password.txt")]
     Create {
         /// What the person signs in with.
         sign_in_name: String,
@@ -31,19 +34,29 @@ pub(crate) enum Command {
         password_stdin: bool,
     },
     /// List the people of the deployment.
-    #[command(visible_alias = "ls")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Example:\n  keyward admin user list"
+    )]
     List,
     /// Print a link with which a person sets a password, once; for an owner without a password, too.
+    #[command(after_help = "Example:\n  keyward admin user link alice@example.com")]
     Link {
         /// Sign-in name, id or path of the user.
         user: String,
     },
     /// Set a person's password from standard input; all sessions end.
+    #[command(
+        after_help = "Example:\n  keyward admin user set-password alice@example.com < password.txt"
+    )]
     SetPassword {
         /// Sign-in name, id or path of the user.
         user: String,
     },
     /// Set what a person signs in with.
+    #[command(
+        after_help = "Example:\n  keyward admin user set-sign-in-name alice@example.com alice@example.org"
+    )]
     SetSignInName {
         /// Sign-in name, id or path of the user.
         user: String,
@@ -51,12 +64,16 @@ pub(crate) enum Command {
         sign_in_name: String,
     },
     /// Take all second factors of a person away; all sessions end.
+    #[command(after_help = "Example:\n  keyward admin user reset-factors alice@example.com")]
     ResetFactors {
         /// Sign-in name, id or path of the user.
         user: String,
     },
     /// Delete a person, with all memberships.
-    #[command(visible_alias = "rm")]
+    #[command(
+        visible_alias = "rm",
+        after_help = "Example:\n  keyward admin user delete alice@example.com"
+    )]
     Delete {
         /// Sign-in name, id or path of the user.
         user: String,
