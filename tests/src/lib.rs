@@ -17,6 +17,7 @@
 mod api;
 mod client;
 mod keyward;
+mod oidc_provider;
 mod process;
 mod programs;
 pub mod scenario;
@@ -27,6 +28,7 @@ pub use api::{Api, Response};
 pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
 pub use keyward::{AccessKey, Backend, Keyward};
 pub use keyward_resp::Value;
+pub use oidc_provider::OidcProvider;
 pub use process::{Process, free_port, wait_until};
 pub use programs::{
     Output, chromium, node, node_program, plain_node_program, python, redis_benchmark, redis_cli,

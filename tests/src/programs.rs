@@ -205,6 +205,13 @@ pub fn plain_node_program(path: &str, arguments: &[&str]) -> Output {
     Output::of(command.args(arguments))
 }
 
+/// As [`node_program`], for one that goes on running; arguments are to be added.
+pub(crate) fn node_server(path: &str, package: &str) -> Command {
+    let mut command = node_command(package);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    command
+}
+
 fn node_command(package: &str) -> Command {
     let mut places = on_path("node");
     places.push(root().join(".tools/venv/bin/node"));
@@ -219,7 +226,8 @@ fn node_command(package: &str) -> Command {
         modules.display()
     );
     let mut command = Command::new(program);
-    command.env("NODE_PATH", modules);
+    command.env("NODE_PATH", &modules);
+    command.env("KEYWARD_TEST_NODE_MODULES", &modules);
     command
 }
 

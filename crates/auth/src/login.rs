@@ -32,6 +32,22 @@ pub enum LoginError {
     /// secret is told so.
     #[error("this node does not know yet what opened the session: try again")]
     NotYetKnown,
+    /// The keys of the token's issuer are being fetched: nothing was judged yet. Ask again.
+    #[error("the keys of the token's issuer did not come in time: try again")]
+    Pending,
+    /// The token is good for several roles: only who has it is told so.
+    #[error("several roles take this token: name one, as `AUTH <role> <token>`")]
+    SeveralRoles,
+    /// The token is good for the role, by several trusts that pass on different things.
+    #[error(
+        "several trusts of this role take the token: make them one, or narrow their conditions"
+    )]
+    SeveralTrusts,
+    /// The token is good, and its audience names no organisation.
+    #[error(
+        "the token's audience names no organisation: log in as `<role>.<database>.<organisation>`"
+    )]
+    NoOrganisation,
 }
 
 /// A user name, taken apart.

@@ -564,7 +564,7 @@ impl Io {
             self.login_by = Some(Instant::now() + limits.login);
         }
         let delay = match self.client.hold {
-            Hold::Delayed(wait) => Some(wait),
+            Hold::Delayed(wait) | Hold::Again(wait) => Some(wait),
             _ => None,
         };
         let stalled = self.output.len() - self.sent > limits.unsent;
@@ -590,7 +590,8 @@ impl Io {
             return Ok(true);
         }
         // A failed login that is answered late does not count against the time to log in.
-        let login_by = self.login_by.filter(|_| delay.is_none());
+        let delayed = matches!(self.client.hold, Hold::Delayed(_));
+        let login_by = self.login_by.filter(|_| !delayed);
         let ends = [login_by, self.stalled_at, self.gone_by];
         if ends.into_iter().flatten().any(|end| end <= now) {
             return Err(Over);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keyward_iam::SignatureAlgorithm;
 use keyward_net::{BackendPermission, BackendRules, NetworkError};
 use serde::Deserialize;
 
@@ -23,6 +24,55 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     /// Which addresses may be backends of databases, and for whom.
     pub(crate) backends: Option<Backends>,
+    /// Which issuers of tokens are asked for their keys, and where.
+    #[serde(default)]
+    pub(crate) federation: FederationConfig,
+    /// Providers at which people sign in.
+    #[serde(default)]
+    pub(crate) sign_in: Vec<SignInConfig>,
+}
+
+/// Which issuers organisations may name, and at which addresses they are asked for their keys.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FederationConfig {
+    /// Issuers, exactly or as a beginning with `*` behind it; empty: all.
+    #[serde(default)]
+    pub(crate) issuers: Vec<String>,
+    /// Addresses besides those of the public internet: `10.0.0.0/8`.
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
+    /// Certificates (PEM) of the authorities that vouch for issuers, instead of those of the web.
+    pub(crate) authorities: Option<PathBuf>,
+}
+
+/// A provider at which people sign in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignInConfig {
+    /// Its id in URLs and in organisations' mappings.
+    pub(crate) id: String,
+    /// What the button says; its id if it is left out.
+    pub(crate) name: Option<String>,
+    /// Exactly what its tokens say in `iss`.
+    pub(crate) issuer: String,
+    /// What it calls this deployment.
+    pub(crate) client_id: String,
+    /// File with the password of this deployment there; none for public clients.
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// What is asked for besides `openid`.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// How its tokens may be signed.
+    #[serde(default = "usual_algorithms")]
+    pub(crate) algorithms: Vec<SignatureAlgorithm>,
+    /// Whether whoever signs in there for the first time becomes a user.
+    #[serde(default)]
+    pub(crate) allow_sign_up: bool,
+}
+
+fn usual_algorithms() -> Vec<SignatureAlgorithm> {
+    SignatureAlgorithm::DEFAULT.to_vec()
 }
 
 /// Which addresses may be backends, besides the one of `--upstream`.
@@ -123,6 +173,11 @@ impl Config {
         if let Some(tls) = &mut config.tls {
             tls.certificate = base.join(&tls.certificate);
             tls.key = base.join(&tls.key);
+        }
+        let secrets = config.sign_in.iter_mut();
+        let secrets = secrets.filter_map(|sign_in| sign_in.client_secret_file.as_mut());
+        for file in secrets.chain(&mut config.federation.authorities) {
+            *file = base.join(&*file);
         }
         Ok(config)
     }

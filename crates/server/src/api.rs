@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::conditional::AnsweredFrom;
 use crate::control::{Changed, Circumstances, ControlPlane, Refusal};
 use crate::etag::{EntityTag, Precondition};
+use crate::federation::Federation;
 use crate::paging::Page;
 use crate::people::People;
 use crate::problem::Problem;
@@ -64,6 +65,8 @@ pub struct Api {
     pub public_url: String,
     /// How people sign in.
     pub people: Arc<People>,
+    /// Identity providers.
+    pub federation: Federation,
     /// What others add to `/metrics`.
     pub metrics: Option<Exposition>,
 }

@@ -9,7 +9,7 @@ use keyward_iam::{IssuerUrl, IssuerUrlError};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -180,6 +180,11 @@ pub enum FetchError {
     },
 }
 
+/// A file of authorities without a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("there is no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)")]
+pub struct NoAuthorities;
+
 /// What fetches.
 pub trait Fetch: Send + Sync {
     /// Whether an issuer may be asked at all.
@@ -243,17 +248,24 @@ impl Resolver for GuardedResolver {
 }
 
 impl HttpFetch {
-    /// Trusts the certificate authorities of the web, or only those of `authorities` (DER).
-    #[must_use]
-    pub fn new(rule: AddressRule, authorities: Option<Vec<Vec<u8>>>) -> Self {
+    /// Trusts the certificate authorities of the web, or only those of `authorities` (PEM).
+    ///
+    /// # Errors
+    /// There is no certificate in `authorities`.
+    pub fn new(rule: AddressRule, authorities: Option<&[u8]>) -> Result<Self, NoAuthorities> {
         let roots = match authorities {
             None => RootCerts::WebPki,
-            Some(list) => {
-                let owned = list
-                    .iter()
-                    .map(|der| Certificate::from_der(der).to_owned())
-                    .collect::<Vec<_>>();
-                RootCerts::new_with_certs(&owned)
+            Some(pem) => {
+                let items = parse_pem(pem).filter_map(Result::ok);
+                let certificates = items.filter_map(|item| match item {
+                    PemItem::Certificate(certificate) => Some(certificate),
+                    _ => None,
+                });
+                let certificates = certificates.collect::<Vec<_>>();
+                if certificates.is_empty() {
+                    return Err(NoAuthorities);
+                }
+                RootCerts::new_with_certs(&certificates)
             }
         };
         let config = Agent::config_builder()
@@ -272,10 +284,10 @@ impl HttpFetch {
             system: DefaultResolver::default(),
             rule: rule.clone(),
         };
-        Self {
+        Ok(Self {
             agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
             rule,
-        }
+        })
     }
 
     fn check(&self, url: &str) -> Result<(), FetchError> {
@@ -428,7 +440,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_in_the_clear_or_from_inside() {
-        let fetch = HttpFetch::new(AddressRule::default(), None);
+        let fetch = HttpFetch::new(AddressRule::default(), None).unwrap();
         for url in [
             "http://example.com/jwks",
             "https://127.0.0.1:1/jwks",

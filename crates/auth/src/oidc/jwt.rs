@@ -215,6 +215,22 @@ impl UnverifiedToken {
         }
     }
 
+    /// What the token says, without anything having been verified: for showing what it would give.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn unverified(&self) -> Result<VerifiedToken, TokenError> {
+        let text = |name| self.text(name).unwrap_or_default().to_owned();
+        Ok(VerifiedToken {
+            issuer: text("iss"),
+            subject: text("sub"),
+            audiences: self.audiences(),
+            claims: flatten(&self.claims)?,
+            token_id: text("jti"),
+            expires: UnixMillis(self.moment("exp")?.unwrap_or(0).saturating_mul(1000)),
+        })
+    }
+
     /// Verifies everything that can be verified of a token.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ use crate::shared::Shared;
 /// Bytes that may wait for the upstream before the client has to wait.
 const MOST_WAITING_FOR_UPSTREAM: usize = 1024 * 1024;
 
+/// When a login is looked at again that waits for something to be fetched.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(40);
+
 /// What the gateway answers when the server behind a database cannot be used.
 const UNAVAILABLE: &[u8] = b"-ERR keyward: backend unavailable, try again later\r\n";
 
@@ -92,6 +95,8 @@ pub(crate) enum Hold {
     UntilIdle,
     /// A failed login is answered later.
     Delayed(Duration),
+    /// The next request is looked at again later.
+    Again(Duration),
 }
 
 /// What became of a request.
@@ -101,6 +106,8 @@ pub(crate) enum Flow {
     Done,
     /// It is to be looked at again when every reply before it is there.
     WaitUntilIdle,
+    /// It is to be looked at again in a moment.
+    AskAgain,
 }
 
 /// What the client says about itself.
@@ -147,6 +154,8 @@ pub(crate) struct Client {
     /// Whether the request that is being dealt with gets no reply.
     pub(crate) quiet: bool,
     pub(crate) hold: Hold,
+    /// Since when the next request, a login, waits for something to be fetched.
+    pub(crate) pending_since: Option<UnixMillis>,
     /// The session ended while replies were outstanding.
     ending: Option<SessionEnded>,
     /// No further request is looked at; closed once everything is answered and sent.
@@ -192,6 +201,7 @@ impl Client {
             replies: Replies::On,
             quiet: false,
             hold: Hold::None,
+            pending_since: None,
             ending: None,
             closing: false,
             broken: false,
@@ -259,7 +269,7 @@ impl Client {
         let held = match self.hold {
             Hold::None => false,
             Hold::UntilIdle => !self.queue.is_idle(),
-            Hold::Delayed(_) => true,
+            Hold::Delayed(_) | Hold::Again(_) => true,
         };
         let upstream_full = matches!(&self.backend, Backend::Server(upstream)
             if upstream.waiting_bytes() > MOST_WAITING_FOR_UPSTREAM);
@@ -302,9 +312,16 @@ impl Client {
                             encode_request(slices.iter(), inline);
                             bytes = inline;
                         }
-                        if self.request(RequestWords(slices), bytes, turn) == Flow::WaitUntilIdle {
-                            self.hold = Hold::UntilIdle;
-                            break;
+                        match self.request(RequestWords(slices), bytes, turn) {
+                            Flow::Done => self.pending_since = None,
+                            Flow::WaitUntilIdle => {
+                                self.hold = Hold::UntilIdle;
+                                break;
+                            }
+                            Flow::AskAgain => {
+                                self.hold = Hold::Again(ASKED_AGAIN_AFTER);
+                                break;
+                            }
                         }
                         commands += 1;
                     }

@@ -1,5 +1,7 @@
 //! `AUTH` and `HELLO`.
 
+use std::time::Duration;
+
 use keyward_auth::{LoginError, certificate_login};
 use keyward_commands::Words as _;
 use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Directory, Principal, Session};
@@ -17,6 +19,9 @@ const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user i
 /// The version that Keyward says it is, as Valkey does.
 pub(crate) const SERVER_VERSION: &str = "7.2.4";
 
+/// How long a login is held while the keys of its token's issuer are fetched.
+const MOST_PENDING: Duration = Duration::from_secs(6);
+
 /// How a login ended.
 enum LoggedIn {
     Yes,
@@ -24,6 +29,8 @@ enum LoggedIn {
     WrongPassword,
     /// The credential is good, and yet: the error to answer.
     Refused(String),
+    /// It cannot be told yet.
+    Pending,
 }
 
 impl Client {
@@ -47,6 +54,7 @@ impl Client {
             }
             LoggedIn::Refused(text) => self.refuse(&text, turn),
             LoggedIn::WrongPassword => self.login_failed(turn),
+            LoggedIn::Pending => Flow::AskAgain,
         }
     }
 
@@ -99,6 +107,7 @@ impl Client {
             None | Some(LoggedIn::Yes) => {}
             Some(LoggedIn::Refused(text)) => return self.refuse(&text, turn),
             Some(LoggedIn::WrongPassword) => return self.login_failed(turn),
+            Some(LoggedIn::Pending) => return Flow::AskAgain,
         }
         if !self.is_open() {
             if let Access::Closed(Some(_)) = self.access {
@@ -172,8 +181,10 @@ impl Client {
 
     /// The wait of a failed login is over.
     pub(crate) fn delay_over(&mut self, turn: &mut Turn<'_>) {
-        self.hold = Hold::None;
-        self.refuse(WRONG_PASSWORD, turn);
+        let held = std::mem::take(&mut self.hold);
+        if matches!(held, Hold::Delayed(_)) {
+            self.refuse(WRONG_PASSWORD, turn);
+        }
     }
 
     /// What the name in TLS says of the database: `sessions.acme` of `sessions.acme.<domain>`.
@@ -193,10 +204,19 @@ impl Client {
         let verifier = &turn.shared.verifier;
         let login = match verifier.login(&directory, user, password, Some(source), turn.now) {
             Ok(login) => login,
-            Err(error @ LoginError::NotYetKnown) => {
+            Err(LoginError::WrongPass) => return LoggedIn::WrongPassword,
+            Err(error @ LoginError::Pending) => {
+                let since = *self.pending_since.get_or_insert(turn.now);
+                let waited = turn.now.0.saturating_sub(since.0);
+                if u128::from(waited) < MOST_PENDING.as_millis() {
+                    return LoggedIn::Pending;
+                }
+                self.pending_since = None;
                 return LoggedIn::Refused(format!("ERR keyward: {error}"));
             }
-            Err(_) => return LoggedIn::WrongPassword,
+            Err(error) => {
+                return LoggedIn::Refused(format!("ERR keyward: {error}"));
+            }
         };
         self.admit(&directory, login.session, login.suffix.as_deref(), turn)
     }
@@ -220,7 +240,7 @@ impl Client {
         };
         match self.admit(&directory, session, None, turn) {
             LoggedIn::Yes => true,
-            LoggedIn::WrongPassword => false,
+            LoggedIn::WrongPassword | LoggedIn::Pending => false,
             LoggedIn::Refused(reason) => {
                 tracing::debug!(reason, "a client certificate opens no session");
                 false

@@ -130,6 +130,13 @@ impl Directory {
         }
     }
 
+    /// The trusts in which a provider is the trustee.
+    pub fn trusts_in_provider(&self, ix: IdentityIx) -> impl Iterator<Item = &Trust> {
+        let trusts = self.identity(ix).map(|i| &i.trusted_by[..]);
+        let trusts = trusts.unwrap_or_default().iter();
+        trusts.filter_map(|trust| self.trust(*trust))
+    }
+
     /// The roles, groups and identities that a provider feeds: those of its mappings, and those that
     /// trust it.
     #[must_use]

@@ -547,3 +547,60 @@ fn certificates_lead_to_one_identity_of_their_authoritys_organisation() {
     let session = Session::of_identity(at(CI));
     assert_eq!(session.principal, Principal::Identity(at(CI)));
 }
+
+/// Lines of a corpus file.
+fn corpus(name: &str) -> Vec<Value> {
+    let path = format!(
+        "{}/../../corpus/federation/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).expect(&path);
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+/// `OpenSubject { … }` is `open_subject`.
+fn name_of<T>(found: &Result<T, keyward_iam::TrustRuleError>) -> String {
+    let Err(error) = found else {
+        return "ok".to_owned();
+    };
+    let shown = format!("{error:?}");
+    let name = shown.split([' ', '(']).next().unwrap_or_default();
+    let mut snake = String::new();
+    for (at, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && at > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[test]
+fn corpus_of_trusts() {
+    for case in corpus("trusts.jsonl") {
+        let mut value = oidc(case["issuer"].as_str().expect("a text"));
+        value["audiences"] = json!([AUDIENCE, "client-7"]);
+        value["shared"] = json!(case["shared"].as_bool().unwrap_or(false));
+        let Provider::Oidc(oidc) = *provider(value) else {
+            panic!("it is one");
+        };
+        let conditions = Some(&case["conditions"]).filter(|value| !value.is_null());
+        let found = keyward_iam::check_token_conditions(conditions, &oidc);
+        assert_eq!(
+            name_of(&found),
+            case["expect"].as_str().expect("a text"),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn corpus_of_audiences() {
+    for case in corpus("audiences.jsonl") {
+        let text = |name: &str| case[name].as_str().expect("a text");
+        let found = keyward_iam::check_audience(text("audience"), text("organisation"));
+        assert_eq!(name_of(&found), text("expect"), "{case}");
+    }
+}

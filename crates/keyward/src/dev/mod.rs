@@ -2,6 +2,7 @@
 
 mod announce;
 mod credentials;
+mod federation;
 mod master_key;
 pub(crate) mod operator;
 mod setup;
@@ -235,6 +236,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         .keeper
         .keys(&state.control, &state.hash_key, &address)?;
 
+    let federation = federation::open(&config)?;
     let log = Arc::new(DecisionLog::new());
     let throttle = Arc::new(LoginThrottle::new());
     let verifier = Arc::new(Verifier {
@@ -242,7 +244,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         master_key: Arc::clone(&state.master_key),
         issuer: Arc::clone(&state.issuer),
         usage: Arc::new(Usage::new()),
-        tokens: None,
+        tokens: Some(federation.tokens.clone()),
         domain: config.domain.as_deref().map(Into::into),
     });
     let own_ports = vec![arguments.port, api_address.port()];
@@ -318,6 +320,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         redis_tls: tls.is_some(),
         public_url,
         people,
+        federation,
         metrics: Some(Arc::new(move |text| {
             if let Some(gateway) = &*lock(&counted) {
                 announce::metrics(gateway, text);

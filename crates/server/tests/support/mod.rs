@@ -137,6 +137,7 @@ impl World {
                 "http://127.0.0.1",
                 now(),
             )),
+            federation: keyward_server::Federation::without_network(),
             metrics: None,
         });
         let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();

@@ -1,0 +1,115 @@
+//! What the API has of identity providers: verification of tokens, and the deployment's own
+//! sign-ins.
+
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use keyward_auth::oidc::{
+    Fetch, FetchError, IssuerKeys, KnownKeys, ProviderTokens, SignInClient, UnverifiedToken,
+    VerifiedToken, VerifyError,
+};
+use keyward_iam::{OidcProvider, UnixMillis};
+
+/// How long a call waits for what is fetched from an issuer, and how often it looks.
+const MOST_WAITS: usize = 150;
+const WAIT: Duration = Duration::from_millis(40);
+
+/// A provider of the deployment's configuration, at which people sign in.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Its id in URLs and mappings.
+    pub id: String,
+    /// What the button says.
+    pub name: String,
+    /// How it is spoken to.
+    pub client: SignInClient,
+    /// Whether whoever signs in there for the first time becomes a user.
+    pub allow_sign_up: bool,
+}
+
+/// What is known of identity providers beside the directory.
+#[derive(Clone, Debug)]
+pub struct Federation {
+    /// Verifies tokens.
+    pub tokens: Arc<ProviderTokens>,
+    /// Where people sign in.
+    pub sign_ins: Vec<SignIn>,
+}
+
+impl Federation {
+    /// With the keys of issuers, and nowhere to sign in.
+    #[must_use]
+    pub fn new(keys: IssuerKeys) -> Self {
+        Self {
+            tokens: Arc::new(ProviderTokens::new(keys)),
+            sign_ins: Vec::new(),
+        }
+    }
+
+    /// Which fetches nothing: for tests and for what serves nobody.
+    #[must_use]
+    pub fn without_network() -> Self {
+        Self::new(IssuerKeys::new(Box::new(NoNetwork)))
+    }
+
+    /// Verifies a token, waiting for its issuer's keys.
+    ///
+    /// # Errors
+    /// Why it does not pass.
+    pub async fn verify(
+        &self,
+        provider: &OidcProvider,
+        token: &UnverifiedToken,
+        clock: fn() -> UnixMillis,
+    ) -> Result<VerifiedToken, VerifyError> {
+        for _ in 0..MOST_WAITS {
+            match self.tokens.verify(provider, token, clock()) {
+                Err(VerifyError::Pending) => tokio::time::sleep(WAIT).await,
+                told => return told,
+            }
+        }
+        Err(VerifyError::Pending)
+    }
+
+    /// What is known of an issuer, waiting for it.
+    pub async fn known(&self, issuer: &str, clock: fn() -> UnixMillis) -> KnownKeys {
+        let mut known = self.tokens.keys().look(issuer, false, clock());
+        for _ in 0..MOST_WAITS {
+            if !known.pending || known.keys.is_some() {
+                break;
+            }
+            tokio::time::sleep(WAIT).await;
+            known = self.tokens.keys().look(issuer, false, clock());
+        }
+        known
+    }
+
+    /// A sign-in by its id.
+    #[must_use]
+    pub fn sign_in(&self, id: &str) -> Option<&SignIn> {
+        self.sign_ins.iter().find(|sign_in| sign_in.id == id)
+    }
+}
+
+/// Refuses every issuer.
+struct NoNetwork;
+
+impl Fetch for NoNetwork {
+    fn permits(&self, issuer: &str) -> Result<(), FetchError> {
+        Err(FetchError::Issuer(issuer.to_owned()))
+    }
+
+    fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        Err(FetchError::Issuer(url.to_owned()))
+    }
+
+    fn post_form(
+        &self,
+        url: &str,
+        _: &[(&str, &str)],
+        _: Option<&str>,
+    ) -> Result<Vec<u8>, FetchError> {
+        Err(FetchError::Issuer(url.to_owned()))
+    }
+}
