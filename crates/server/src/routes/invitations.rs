@@ -27,7 +27,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post("/v1/invitation/accept", accept)
             .tells(
                 "Takes an invitation: the caller becomes the member.",
-                "nothing, but a person's own credential (iam:AcceptTrust on the person)",
+                "nothing, but a person's own credential; iam:AcceptTrust on the person",
             )
             .takes(&[TOKEN]),
         post("/v1/invitation/decline", decline)

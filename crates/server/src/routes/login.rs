@@ -20,6 +20,7 @@ use crate::people::device::{self, TokenError};
 use crate::people::factors;
 use crate::people::sign_in::{self, Client, NewLogin, NotSignedIn, Progress};
 use crate::problem::Problem;
+use crate::request_id::RequestId;
 
 /// Grant of RFC 8628.
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -321,10 +322,13 @@ async fn token(
 
 /// An error as RFC 6749 has it, and as every other of ours.
 fn oauth_error(error: &'static str, text: &str) -> Response {
-    let body = json!({
+    let mut body = json!({
         "type": format!("urn:keyward:problem:{error}"), "title": "Bad Request", "status": 400,
         "detail": text, "code": error, "error": error, "error_description": text,
     });
+    if let Some(id) = RequestId::current() {
+        crate::show::insert(&mut body, "request_id", id.as_str());
+    }
     let mut response = (StatusCode::BAD_REQUEST, body.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(
