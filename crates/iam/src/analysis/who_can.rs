@@ -288,7 +288,10 @@ impl Asked {
                 holder.ways = found.take(most).map(|way| ways.shown(way)).collect();
                 if wanted.is_some() {
                     // They hold for these keys.
-                    holder.ways.iter_mut().for_each(|way| way.conditions.clear());
+                    holder
+                        .ways
+                        .iter_mut()
+                        .for_each(|way| way.conditions.clear());
                 }
                 return Some(holder);
             }
