@@ -355,6 +355,7 @@ impl Directory {
                 .certificate
                 .as_ref()
                 .map(|certificate| certificate.ends),
+            self.login_of(caller, at).map(|login| login.expires_at),
             caller
                 .access_key
                 .and_then(|ix| self.access_key_end(self.access_key_by_ix(ix)?)),
@@ -586,7 +587,9 @@ impl Directory {
         let mut expires = UnixMillis(at.0.saturating_add(u64::from(seconds) * 1000));
         let key = caller.access_key.and_then(|ix| self.access_key_by_ix(ix));
         let certificate = caller.certificate.as_ref().map(|found| found.ends);
-        let ends = [key.and_then(|key| self.access_key_end(key)), certificate];
+        let login = self.login_of(caller, at).map(|login| login.expires_at);
+        let key = key.and_then(|key| self.access_key_end(key));
+        let ends = [key, certificate, login];
         for end in ends.into_iter().flatten() {
             expires = expires.min(end);
         }

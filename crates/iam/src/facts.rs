@@ -346,7 +346,12 @@ impl SessionFacts {
 
 impl Directory {
     /// What is known of a session and a resource.
-    pub(crate) fn session_facts(&self, session: &Session, resource: &str) -> SessionFacts {
+    pub(crate) fn session_facts(
+        &self,
+        session: &Session,
+        resource: &str,
+        at: UnixMillis,
+    ) -> SessionFacts {
         let mut known = Vec::new();
         let mut text = |fact: Fact, text: &str| known.push((fact, Known::Text(text.into())));
         let mut facts = SessionFacts {
@@ -379,6 +384,9 @@ impl Directory {
             if let Some(source) = &temporary.source_identity {
                 text(Fact::SourceIdentity, source);
             }
+        }
+        if let Some(provider) = self.login_provider(session, at) {
+            text(Fact::LoginProvider, provider);
         }
         text(Fact::ResourcePath, resource);
         if let Some((_, id)) = resource.rsplit_once('/') {

@@ -364,7 +364,7 @@ impl Directory {
                 .collect(),
             authenticated: session.principal != Principal::Unauthenticated,
             valid_until: None,
-            facts: self.session_facts(session, resource),
+            facts: self.session_facts(session, resource, at),
             now: at,
             reads_session: false,
             reads_database_index: false,

@@ -10,7 +10,8 @@ use crate::directory::Directory;
 use crate::documents::{self, PolicyText};
 use crate::entities::{Revocations, Trust, TrustKind};
 use crate::ids::{IdentityIx, PathParts, UnixMillis};
-use crate::session::{Session, SessionEnded};
+use crate::people::LoginSession;
+use crate::session::{Principal, Session, SessionEnded};
 use crate::system::SystemPolicy;
 use crate::temporary::{Origin, SessionPolicy, TemporarySession};
 use crate::{conditions, grounds};
@@ -204,6 +205,7 @@ impl Directory {
         let key = session.access_key.and_then(|ix| self.access_key_by_ix(ix));
         ends.extend(key.and_then(|key| self.access_key_end(key)));
         ends.extend(session.certificate.as_ref().map(|found| found.ends));
+        ends.extend(self.login_of(session, at).map(|login| login.expires_at));
         if let Some(temporary) = &session.temporary {
             ends.push(temporary.expires);
             for origin in &temporary.origins {
@@ -213,6 +215,10 @@ impl Directory {
                     .and_then(|id| self.access_key(id));
                 ends.extend(key.and_then(|(_, key)| self.access_key_end(key)));
                 ends.extend(origin.certificate.as_ref().map(|found| found.ends));
+                let user = self.identity_at(&origin.principal);
+                let login = user.zip(origin.login.as_deref());
+                let login = login.and_then(|(user, id)| self.login_session(user, id, at));
+                ends.extend(login.map(|login| login.expires_at));
                 let trust = origin.trust.as_deref().and_then(|path| self.trust_at(path));
                 ends.extend(trust.and_then(|ix| self.trust(ix)?.expires_at));
                 ends.extend(self.expiries_above(&origin.principal));
@@ -222,6 +228,38 @@ impl Directory {
         let next = ends.into_iter().filter(|end| *end > at).min();
         let over = session.temporary.as_ref().is_some_and(|t| t.expires <= at);
         if over { Some(at) } else { next }
+    }
+
+    /// The login session of a person, of which a session is.
+    pub(crate) fn login_of(&self, session: &Session, at: UnixMillis) -> Option<&LoginSession> {
+        let Principal::Identity(user) = session.principal else {
+            return None;
+        };
+        self.login_session(user, session.login.as_deref()?, at)
+    }
+
+    /// What signed a person in, or vouched for a program, by the path of the provider.
+    pub(crate) fn login_provider(&self, session: &Session, at: UnixMillis) -> Option<&str> {
+        if let Some(login) = self.login_of(session, at) {
+            return login.provider.as_deref();
+        }
+        let token = session.token.as_ref().and(match session.principal {
+            Principal::Identity(ix) => self.identity(ix),
+            Principal::Unauthenticated => None,
+        });
+        if let Some(provider) = token {
+            return Some(&provider.path);
+        }
+        let origins = session.temporary.as_deref().map_or(&[][..], |t| &t.origins);
+        let first = origins.iter().find_map(|origin| {
+            let ix = self.identity_at(&origin.principal)?;
+            match (&origin.login, &origin.token) {
+                (Some(login), _) => self.login_session(ix, login, at)?.provider.as_deref(),
+                (None, Some(_)) => Some(&*self.identity(ix)?.path),
+                (None, None) => None,
+            }
+        });
+        first
     }
 
     /// The ends of all standing trusts that are reached from an identity.

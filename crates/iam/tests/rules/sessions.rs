@@ -664,6 +664,16 @@ fn tokens_open_roles_by_their_claims() {
     let opened = assume(&world, &token(cases[0].0, AUDIENCE)).expect("it may");
     let session = Arc::new(opened.session);
     assert!(world.runs(&world.session(&session), &["GET", "k"]));
+    // What vouched for it stays known.
+    let by_provider = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"],"Conditions":{"StringEquals":{"keyward:LoginProvider":"org/acme/identity_provider/github"}}}]"#;
+    world.ok(&Change::UpdateTrust {
+        path: "org/acme/trust/deployer".into(),
+        policies: Some(vec![keyward_iam::PolicyInput::Document(by_provider.into())]),
+        expires_at: None,
+        conditions: None,
+    });
+    assert!(world.runs(&world.session(&session), &["GET", "k"]));
+    assert!(!world.runs(&world.of(DEPLOYER), &["GET", "k"]));
     world.ok(&Change::DeleteIdentity {
         path: provider.into(),
         cascade: true,
