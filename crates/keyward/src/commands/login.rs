@@ -133,7 +133,7 @@ pub(crate) fn login(arguments: &Login, global: &Global, output: &Output) -> Resu
 }
 
 /// A time of the server, as text or in milliseconds, as text.
-fn expiry(value: &Value) -> Option<String> {
+pub(super) fn expiry(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         other => {

@@ -16,7 +16,24 @@ pub(crate) struct Whoami {}
 pub(crate) struct Status {}
 
 pub(crate) fn whoami(context: &Context<'_>) -> Result<(), Failure> {
-    let me = context.client.get("/v1/whoami")?;
+    let client = &context.client;
+    let mut me = client.get("/v1/whoami")?;
+    let person = me["principal"].as_str().map(str::to_owned);
+    let person = person.filter(|path| path.starts_with("user/"));
+    if let (Some(person), Some(shown)) = (person, me.as_object_mut()) {
+        // Of a person also where she belongs to, and how long she is signed in.
+        let sessions = client.items(&format!("/v1/{person}/session"));
+        let mut sessions = sessions.into_iter().flatten();
+        if let Some(current) = sessions.find(|session| session["current"] == true) {
+            let time = |field: &str| super::login::expiry(&current[field]);
+            shown.insert("session".to_owned(), current["id"].clone());
+            shown.insert("session_ends".to_owned(), time("expires_at").into());
+            shown.insert("mfa".to_owned(), time("mfa").into());
+        }
+        let organisations = client.items("/v1/org").into_iter().flatten();
+        let paths: Vec<Value> = organisations.map(|found| found["path"].clone()).collect();
+        shown.insert("organisations".to_owned(), paths.into());
+    }
     Ok(context.output.entity(&me)?)
 }
 
