@@ -35,6 +35,14 @@ impl Api {
         }
     }
 
+    /// The API for the holder of a token.
+    pub fn bearer(base: &str, token: &str) -> Self {
+        Self {
+            authorization: Some(format!("Bearer {token}")),
+            ..Self::anonymous(base)
+        }
+    }
+
     /// The API for somebody who sends no credentials.
     pub fn anonymous(base: &str) -> Self {
         let agent = ureq::Agent::config_builder()

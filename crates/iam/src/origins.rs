@@ -200,7 +200,7 @@ impl Directory {
     }
 
     /// The next moment at which a session may end by itself.
-    pub(crate) fn session_end(&self, session: &Session, at: UnixMillis) -> Option<UnixMillis> {
+    pub fn session_end(&self, session: &Session, at: UnixMillis) -> Option<UnixMillis> {
         let mut ends: Vec<UnixMillis> = Vec::new();
         let key = session.access_key.and_then(|ix| self.access_key_by_ix(ix));
         ends.extend(key.and_then(|key| self.access_key_end(key)));

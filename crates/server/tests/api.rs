@@ -55,19 +55,21 @@ fn without_permissions_nothing_is_seen_or_done() {
     let revision = world.control.directory().revision();
     let open = [
         "/v1/whoami",
+        "/v1/sts/caller_identity",
         "/v1/status",
         "/v1/tail",
         "/v1/org",
         "/v1/policy/system",
         "/v1/policy/system/kvdb-read-only",
     ];
-    // Reads the document that it is given, and nothing else.
-    let asks = ["/v1/policy/check"];
+    // Reads the document that it is given, and nothing else; opens a session of the caller itself.
+    let asks = ["/v1/policy/check", "/v1/sts/session_token"];
     for endpoint in keyward_server::routes::endpoints() {
         let path = endpoint
             .path
             .replace("{organisation}", "dev")
-            .replace("{key_id}", world.admin.key_id().as_str());
+            .replace("{key_id}", world.admin.key_id().as_str())
+            .replace("{session}", "KWTKAAAAAAAAAAAAAAAA");
         let id = if path.contains("/kvdb/") {
             "main"
         } else if path.contains("/policy/system/") {

@@ -70,7 +70,11 @@ impl Callers {
             "/v1/org/dev/group/team/member",
             json!({ "member": "programmatic_identity/worker", "id": "membership" }),
         );
-        make("POST", "/v1/org/dev/role", json!({ "id": "deployer" }));
+        make(
+            "POST",
+            "/v1/org/dev/role",
+            json!({ "id": "deployer", "max_session_seconds": 43_200 }),
+        );
         make(
             "POST",
             "/v1/org/dev/org_user",
@@ -134,6 +138,13 @@ impl Callers {
             "/v1/org/partner/trust",
             json!({ "id": "boss", "trustee": "programmatic_identity/boss", "policies": all }),
         );
+        let session = json!({ "role": "role/deployer", "session_name": "session",
+                              "duration_seconds": 43_200 });
+        make("POST", "/v1/sts/assume_role", session);
+        let worker = login(&world.worker);
+        let headers = [("authorization", worker.as_str())];
+        let own = world.send(&headers, "POST", "/v1/sts/session_token", "{}");
+        assert_eq!(own.status, 200, "{}", own.body);
         let mut logins = BTreeMap::new();
         logins.insert("admin", login(&world.admin));
         logins.insert("reader", login(&key_of(&world, "dev", "reader")));
@@ -190,6 +201,10 @@ fn value_of(endpoint: &Endpoint, name: &str, kind: &str) -> Value {
         "request" => json!({ "command": ["GET", "k"], "database": "kvdb/main" }),
         "document" => document,
         "policies" => json!([document]),
+        "role" => json!("role/deployer"),
+        "session_name" => json!("session"),
+        "duration_seconds" => json!(900),
+        "before" => json!(1),
         "policy" if endpoint.path.ends_with("attach") => json!("KvdbReadOnly"),
         "policy" => json!("policy/reads"),
         "owner" => json!("user/heir"),
@@ -219,6 +234,10 @@ fn sample(world: &World, endpoint: &Endpoint) -> Sample {
             "{version}" => "1".to_owned(),
             "{kind}" => "programmatic_identity".to_owned(),
             "{member}" => "worker".to_owned(),
+            "{session}" => {
+                let sessions = world.admin("GET", &segments.join("/"), &Value::Null);
+                sessions["items"][0]["id"].as_str().unwrap().to_owned()
+            }
             // One that nothing carries.
             "{id}" if endpoint.method == "DELETE" && endpoint.path.ends_with("/policy/{id}") => {
                 "spare".to_owned()

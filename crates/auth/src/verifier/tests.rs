@@ -304,6 +304,46 @@ fn connect_tokens() {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+    /// Bytes of any kind, alone and in the middle of what a credential looks like, are no fault and
+    /// open nothing.
+    #[test]
+    fn no_bytes_get_in(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        form in 0..6_usize,
+        at in 0..400_usize,
+    ) {
+        let world = World::new();
+        let token = presign("main.acme", "app", "KWAKAAAAAAAAAAAAAAAA", "kws_x", Some("kwt_x"));
+        let forms = ["", "kws_", "kwk_KWTKAAAAAAAAAAAAAAAA_", "h/?X-Amz-Date=", "eyJ..", &token];
+        let form = forms[form].as_bytes();
+        let (head, tail) = form.split_at(at.min(form.len()));
+        let password = [head, &bytes, tail].concat();
+        for user in [&bytes[..], b"", b"app"] {
+            let found = world.verifier.login(&world.directory, user, &password, None, NOW);
+            proptest::prop_assert_eq!(found.err(), Some(LoginError::WrongPass));
+        }
+        let text = String::from_utf8_lossy(&password);
+        let request = SignedRequest {
+            method: "GET",
+            path: &text,
+            query: &text,
+            headers: &[
+                ("host", b"h"),
+                ("x-amz-date", b"20261122T081500Z"),
+                ("authorization", &password),
+                ("x-amz-security-token", &bytes),
+            ],
+            body_hash: "",
+            secure: true,
+        };
+        let found = world.verifier.signed_request(&world.directory, &request, None, NOW);
+        proptest::prop_assert_eq!(found.err(), Some(LoginError::WrongPass));
+    }
+}
+
 #[test]
 fn nothing_that_is_no_credential_gets_in() {
     let world = World::new();

@@ -628,7 +628,7 @@ impl Client {
     /// outstanding is waited for.
     pub(crate) fn look_after_session(&mut self, turn: &mut Turn<'_>) -> bool {
         let revision = turn.shared.revision.load(Ordering::Acquire);
-        let Access::Open(open) = &self.access else {
+        let Access::Open(open) = &mut self.access else {
             return false;
         };
         let ended = open.ends.is_some_and(|end| turn.now >= end);
@@ -638,7 +638,10 @@ impl Client {
         self.looked = revision;
         let directory = turn.shared.directory.load_full();
         match directory.check_session(&open.session, turn.now) {
-            Ok(()) => false,
+            Ok(()) => {
+                open.ends = session_end(&directory, &open.session, turn.now);
+                false
+            }
             Err(ended) => {
                 self.ending = Some(ended);
                 self.end_session()
@@ -678,7 +681,7 @@ impl Client {
             self.broken |= attentive;
             return;
         }
-        open.ends = session_end(&directory, &open.session);
+        open.ends = session_end(&directory, &open.session, turn.now);
         open.table = turn.shared.tables().table(
             &directory,
             &open.session,
@@ -814,7 +817,7 @@ impl Client {
             .usage
             .connected(&session, directory, path);
         self.access = Access::Open(Box::new(Open {
-            ends: session_end(directory, &session),
+            ends: session_end(directory, &session, turn.now),
             in_use,
             session,
             database,
@@ -844,21 +847,16 @@ impl Client {
     }
 }
 
-/// When a session ends by itself at the latest.
-pub(crate) fn session_end(directory: &Directory, session: &Session) -> Option<UnixMillis> {
-    let key = session
-        .access_key
-        .and_then(|ix| directory.access_key_by_ix(ix));
-    let key = key.and_then(|key| directory.access_key_end(key));
-    let temporary = session
-        .temporary
-        .as_ref()
-        .map(|temporary| temporary.expires);
-    let certificate = session
-        .certificate
-        .as_ref()
-        .map(|certificate| certificate.ends);
-    [key, temporary, certificate].into_iter().flatten().min()
+/// The next moment at which a session may end by itself.
+pub(crate) fn session_end(
+    directory: &Directory,
+    session: &Session,
+    now: UnixMillis,
+) -> Option<UnixMillis> {
+    let certificate = session.certificate.as_ref();
+    let certificate = certificate.map(|certificate| certificate.ends);
+    let other = directory.session_end(session, now);
+    [other, certificate].into_iter().flatten().min()
 }
 
 /// Whether a word begins an HTTP request that somebody was tricked into sending here.

@@ -313,7 +313,7 @@ impl Client {
             }
             if open.session.principal == session.principal {
                 // The session is renewed; everything open stays open if it may still be.
-                open.ends = session_end(directory, &session);
+                open.ends = session_end(directory, &session, turn.now);
                 open.in_use =
                     turn.shared
                         .verifier

@@ -26,12 +26,37 @@ pub(crate) enum Command {
     /// The people of the deployment.
     #[command(subcommand)]
     User(admin_user::Command),
+    /// Make a new key for signing sessions now; every day one is made anyway. Keyward must not be
+    /// running on the data directory.
+    RotateSigningKeys {
+        /// Forget the former keys, too: every session of temporary credentials ends.
+        #[arg(long)]
+        end_sessions: bool,
+        #[command(flatten)]
+        master_key: MasterKeyArguments,
+    },
 }
 
 pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result<(), Failure> {
     let (to, master_key) = match command {
         Command::RotateMasterKey { to, master_key } => (to, master_key),
         Command::User(command) => return admin_user::run(command, global, output),
+        Command::RotateSigningKeys {
+            end_sessions,
+            master_key,
+        } => {
+            dev::rotate_signing_keys(master_key, *end_sessions, global)?;
+            let answer = json!({ "rotated": true, "sessions_ended": end_sessions });
+            output.document(&answer, |_| {
+                let ended = if *end_sessions {
+                    "; every session has ended"
+                } else {
+                    ""
+                };
+                format!("sessions are signed with a new key{ended}")
+            })?;
+            return Ok(());
+        }
     };
     let rotated = dev::rotate_master_key(master_key, *to, global)?;
     let answer = json!({ "key_id": rotated.key_id, "secrets": rotated.secrets });

@@ -188,6 +188,18 @@ pub(crate) fn rotate_master_key(
     master_key::rotate(arguments, to, &directory, &mut store)
 }
 
+/// Makes a new signing key in the data directory; forgets the former ones if sessions are to end.
+pub(crate) fn rotate_signing_keys(
+    arguments: &MasterKeyArguments,
+    end_sessions: bool,
+    global: &Global,
+) -> Result<(), Failure> {
+    let directory = lock_data(global)?;
+    let mut store = Store::open(directory.file(STORE_FILE)).map_err(|error| Failure::of(&error))?;
+    let master_key = master_key::open(arguments, &directory, &mut store)?;
+    signing_keys::rotate(&mut store, &master_key, end_sessions)
+}
+
 async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
     let redis = SocketAddr::new(arguments.bind, arguments.port);
     let api = SocketAddr::new(arguments.bind, arguments.api_port);

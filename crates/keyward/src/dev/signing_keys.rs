@@ -27,6 +27,21 @@ pub(super) fn open(store: &mut Store, master_key: &MasterKey) -> Result<SigningK
     Ok(keys)
 }
 
+/// Makes a new key at once; without the former ones every session that they signed ends.
+pub(super) fn rotate(
+    store: &mut Store,
+    master_key: &MasterKey,
+    end_sessions: bool,
+) -> Result<(), Failure> {
+    let keys = match end_sessions {
+        true => SigningKeys::generate(now()),
+        false => open(store, master_key)?.rotated(now()),
+    };
+    store
+        .put_sealed(SigningKeys::NAME, &keys.seal(master_key))
+        .map_err(|error| Failure::of(&error))
+}
+
 /// Looks after both until the process ends.
 pub(super) async fn keep(control: Arc<ControlPlane>, verifier: Arc<Verifier>) {
     let restored = control.last_used();

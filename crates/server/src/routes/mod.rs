@@ -30,7 +30,9 @@ mod policies;
 mod providers;
 mod questions;
 mod roles;
+mod sessions;
 mod state;
+mod sts;
 mod tags;
 mod trusts;
 mod web_identity;
@@ -158,6 +160,8 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(members::endpoints());
     all.extend(policies::endpoints());
     all.extend(keys::endpoints());
+    all.extend(sts::endpoints());
+    all.extend(sessions::endpoints());
     all.extend(trusts::endpoints());
     all.extend(providers::endpoints());
     all.extend(web_identity::endpoints());
