@@ -23,7 +23,7 @@ impl Deployment {
             .post("/v1/org/dev/role", &json!({ "id": "deployer" }))
             .success();
         let may = json!({ "id": "deployer-may", "trustee": "role/deployer", "policies": [[
-            { "Effect": "Allow", "Actions": ["kvdb:@read", "kvdb:@write"],
+            { "Effect": "Allow", "Actions": ["kvdb:@read", "kvdb:ExecuteSet"],
               "Resources": ["kvdb/main"] },
         ]] });
         admin.post("/v1/org/dev/trust", &may).success();

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_auth::oidc::{
-    Fetch, FetchError, IssuerKeys, KnownKeys, ProviderTokens, SignInClient, UnverifiedToken,
-    VerifiedToken, VerifyError,
+    Fetch, FetchError, IssuerKeys, KnownKeys, ProviderTokens, SignInClient, SignInStep,
+    UnverifiedToken, VerifiedToken, VerifyError,
 };
 use keyward_iam::{OidcProvider, UnixMillis};
+
+use crate::people::pending::Pending;
 
 /// How long a call waits for what is fetched from an issuer, and how often it looks.
 const MOST_WAITS: usize = 150;
@@ -28,6 +30,21 @@ pub struct SignIn {
     pub allow_sign_up: bool,
 }
 
+/// A sign-in at a provider that has begun.
+#[derive(Clone, Debug)]
+pub(crate) struct SsoStep {
+    /// Id of the provider.
+    pub(crate) provider: String,
+    pub(crate) step: SignInStep,
+    /// The page to go on with.
+    pub(crate) next: String,
+    /// Path of the user to whom the login is to be linked.
+    pub(crate) link: Option<String>,
+}
+
+/// Sign-ins at providers that are under way.
+const MOST_STEPS: usize = 16_384;
+
 /// What is known of identity providers beside the directory.
 #[derive(Clone, Debug)]
 pub struct Federation {
@@ -35,6 +52,7 @@ pub struct Federation {
     pub tokens: Arc<ProviderTokens>,
     /// Where people sign in.
     pub sign_ins: Vec<SignIn>,
+    pub(crate) steps: Arc<Pending<SsoStep>>,
 }
 
 impl Federation {
@@ -44,6 +62,7 @@ impl Federation {
         Self {
             tokens: Arc::new(ProviderTokens::new(keys)),
             sign_ins: Vec::new(),
+            steps: Arc::new(Pending::new(MOST_STEPS)),
         }
     }
 

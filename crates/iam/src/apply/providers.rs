@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{ChangeError, Editor, Outcome};
+use super::{ChangeContext, ChangeError, Editor, Outcome};
+use crate::change::Change;
 use crate::directory::Directory;
 use crate::entities::{Trust, TrustKind};
-use crate::ids::{IdentityIx, Kind, MAX_ID_LEN, Slug};
+use crate::ids::{IdentityIx, Kind, MAX_ID_LEN, Slug, UnixMillis};
 use crate::providers::{
     CertificateAuthority, ClaimMapping, IssuerUrl, MAX_AUDIENCES, MAX_BUNDLE_LEN,
     MAX_MAPPING_VALUES, MAX_MAPPINGS, OidcProvider, Provider, SignInMapping, check_audience,
@@ -135,6 +136,14 @@ impl Directory {
         let trusts = self.identity(ix).map(|i| &i.trusted_by[..]);
         let trusts = trusts.unwrap_or_default().iter();
         trusts.filter_map(|trust| self.trust(*trust))
+    }
+
+    /// Whether what a person's claims give differs from what the person has: most sign-ins change
+    /// nothing.
+    #[must_use]
+    pub fn would_sync(&self, sync: &Change, at: UnixMillis) -> bool {
+        let applied = self.apply(sync, &ChangeContext::system(at));
+        applied.map_or(true, |applied| !applied.rows.is_empty())
     }
 
     /// The roles, groups and identities that a provider feeds: those of its mappings, and those that

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keyward_auth::oidc::{AddressRule, HttpFetch, IssuerKeys, SignInClient};
 use keyward_iam::{IssuerUrl, Slug};
-use keyward_server::{Federation, SignIn};
+use keyward_server::{Federation, SignIn, SignInButton};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, SignInConfig};
@@ -59,6 +59,15 @@ pub(super) fn open(config: &Config) -> Result<Federation, Failure> {
         federation.sign_ins.push(self::sign_in(sign_in)?);
     }
     Ok(federation)
+}
+
+/// The sign-ins as the sign-in page shows them.
+pub(super) fn buttons(federation: &Federation) -> Vec<SignInButton> {
+    let button = |sign_in: &SignIn| SignInButton {
+        name: sign_in.name.clone(),
+        path: format!("/ui/sso/{}/start", sign_in.id),
+    };
+    federation.sign_ins.iter().map(button).collect()
 }
 
 fn sign_in(config: &SignInConfig) -> Result<SignIn, Failure> {

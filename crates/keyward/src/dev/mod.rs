@@ -313,7 +313,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
             Some(directory) => Some(operator::token(directory, &address)?),
             None => None,
         },
-        ..PeopleSettings::default()
+        buttons: federation::buttons(&federation),
     };
     let people = Arc::new(People::new(people, &public_url, now()));
     let api = Arc::new(Api {

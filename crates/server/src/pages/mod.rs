@@ -6,6 +6,7 @@
 mod account;
 mod grants;
 mod sign_in;
+mod sso;
 mod visit;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/ui/style.css", get(style))
         .route("/ui/passkey.js", get(script))
         .merge(sign_in::routes())
+        .merge(sso::routes())
         .merge(account::routes())
         .merge(grants::routes())
 }

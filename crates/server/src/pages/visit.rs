@@ -44,7 +44,7 @@ fn refused(status: StatusCode, text: &str) -> Response {
     page(status, "This cannot be done", Script::None, None, &body)
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).into_iter();
     let mut pairs = all
         .filter_map(|value| value.to_str().ok())
@@ -56,7 +56,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Visit {
-    fn cookie_name(api: &Api, name: &str) -> String {
+    pub(super) fn cookie_name(api: &Api, name: &str) -> String {
         let prefix = if api.people.is_encrypted() {
             "__Secure-"
         } else {
@@ -139,6 +139,38 @@ impl Visit {
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
+    }
+
+    /// A cookie that comes along when another site's page leads here, as a provider's answer does.
+    pub(super) fn set_lax_cookie(
+        &self,
+        response: &mut Response,
+        name: &str,
+        value: &str,
+        seconds: u64,
+    ) {
+        let secure = if self.api.people.is_encrypted() {
+            "; Secure"
+        } else {
+            ""
+        };
+        let name = Self::cookie_name(&self.api, name);
+        let text = format!(
+            "{name}={value}; Path=/ui/sso; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"
+        );
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+
+    /// Signed in by another site's answer: a page of ours goes on, since our cookies would not come
+    /// along with a redirect.
+    pub(super) fn signed_in_from_elsewhere(&self, login: &NewLogin, next: &str) -> Response {
+        let body = html! { p { a href=(next) { "Go on" } } };
+        let mut response = self.onward("Signed in", next, &body);
+        let seconds = login.expires_at.0.saturating_sub(self.now.0) / 1000;
+        self.set_cookie(&mut response, "login", &login.token, seconds);
+        response
     }
 
     fn with_form_cookie(&self, mut response: Response) -> Response {

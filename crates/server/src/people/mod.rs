@@ -4,7 +4,7 @@ pub(crate) mod device;
 pub(crate) mod factors;
 pub(crate) mod invitations;
 mod passkeys;
-mod pending;
+pub(crate) mod pending;
 mod pool;
 pub(crate) mod sign_in;
 

@@ -335,7 +335,6 @@ pub(crate) enum Came {
     /// By credentials, given now.
     Password,
     /// By a provider of the deployment.
-    #[expect(dead_code, reason = "single sign-on begins sessions with it")]
     Provider(String),
     /// By another session of the person, whose second factor counts here, too.
     Approved { mfa: Option<UnixMillis> },
