@@ -19,10 +19,17 @@ const browser = spawn(chromium, [
 ], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
 browser.on('error', (error) => fail(`chromium does not start: ${error.message}`));
 
+// Processes of the browser may still write while their folder goes: then the system's cleaner has it.
+function tidy() {
+  try {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+  } catch {}
+}
+
 function fail(text) {
   console.error(text);
   browser.kill();
-  rmSync(profile, { recursive: true, force: true, maxRetries: 3 });
+  tidy();
   process.exit(1);
 }
 setTimeout(() => fail('the browser took more than three minutes'), 180_000).unref();
@@ -289,5 +296,5 @@ try {
 }
 browser.kill();
 await new Promise((done) => browser.on('exit', done));
-rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+tidy();
 process.exit(0);
