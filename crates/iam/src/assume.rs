@@ -448,6 +448,12 @@ impl Directory {
             (0, Some(named)) => {
                 return Err(invalid(format!("`{named}` does not let you assume it")));
             }
+            // What a trust in a provider must fix, a resource policy need not.
+            (0, None) if caller.token.is_some() => {
+                return Err(invalid(
+                    "a token is let in by an assumable trust in its provider alone",
+                ));
+            }
             (0, None) => (None, evaluate(&of_role(grounds.clone()), action)),
             (1, _) => {
                 let (trust, decision) = through.remove(0);

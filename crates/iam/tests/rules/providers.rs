@@ -604,3 +604,50 @@ fn corpus_of_audiences() {
         assert_eq!(name_of(&found), text("expect"), "{case}");
     }
 }
+
+#[test]
+fn a_resource_policy_lets_no_token_in() {
+    let mut world = world();
+    world.ok(&create("github", oidc(GITHUB)));
+    world.ok(&Change::PutResourcePolicy {
+        path: "org/acme/role/deployer".into(),
+        document: keyward_iam::PolicyText {
+            text: r#"[{"Effect":"Allow","Actions":["sts:AssumeRoleWithWebIdentity"],"Identities":["identity_provider/github"]}]"#.into(),
+            dialect: None,
+        },
+    });
+    let claims = [("aud", AUDIENCE), ("sub", "repo:evil/app:x")];
+    let claims = claims.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+    let token = std::sync::Arc::new(keyward_iam::TokenFacts {
+        issuer: GITHUB.into(),
+        subject: "repo:evil/app:x".into(),
+        audiences: vec![AUDIENCE.into()],
+        claims: claims.into(),
+        token_id: None,
+    });
+    let ask = keyward_iam::AssumeRole {
+        role: "org/acme/role/deployer".into(),
+        session_name: "evil".into(),
+        ..keyward_iam::AssumeRole::default()
+    };
+    let opened = |world: &World| {
+        let stranger = Session::unauthenticated();
+        let id = "KWTKAAAAAAAAAAAAAAAA";
+        let asked = world
+            .0
+            .assume_role_with_token(PROVIDER, &token, &ask, &stranger, id, NOW);
+        asked.map(drop).map_err(|error| error.to_string())
+    };
+    let refused = opened(&world).expect_err("a policy alone must not do");
+    assert!(refused.contains("assumable trust"), "{refused}");
+    let conditions = format!(
+        r#"{{"StringEquals":{{"keyward:Token/aud":"{AUDIENCE}","keyward:Token/sub":"repo:evil/app:x"}}}}"#
+    );
+    world.ok(&assumable(
+        "t",
+        "org/acme/role/deployer",
+        PROVIDER,
+        Some(&conditions),
+    ));
+    assert_eq!(opened(&world), Ok(()));
+}
