@@ -64,7 +64,7 @@ impl World {
             secret_hash: hash_secret(&self.verifier.hash_key, &secret),
             description: None,
             expires_at: None,
-            sealed_secret: signs.then(|| seal_secret(&self.verifier.master_key, &secret).into()),
+            sealed_secret: signs.then(|| seal_secret(&self.verifier.master_key, &secret)),
         });
         secret
     }
