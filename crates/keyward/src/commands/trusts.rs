@@ -79,8 +79,11 @@ pub(crate) enum Command {
         #[arg(long)]
         pending: bool,
     },
-    /// List the trusts in your organisation's identities that wait for you to accept.
-    #[command(after_help = "Example:\n  keyward trust pending")]
+    /// List the trusts that wait for you to accept: in yourself, and in identities of your
+    /// organisation.
+    #[command(
+        after_help = "Examples:\n  keyward trust pending\n  keyward -O partner trust pending"
+    )]
     Pending,
     /// Decline a trust that waits for its trustee, or leave an organisation.
     #[command(after_help = "Example:\n  keyward trust decline org/dev/trust/partner-reader")]
@@ -247,12 +250,23 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Pending => {
             // A person's wait for the person, an organisation's identities' for the organisation.
             let me = client.get("/v1/whoami")?;
-            match me["principal"].as_str() {
-                Some(user) if user.starts_with("user/") => {
-                    show(client.items(&format!("/v1/{user}/trust"))?, true, context)
+            let user = me["principal"]
+                .as_str()
+                .filter(|path| path.starts_with("user/"));
+            let Some(user) = user else {
+                return list(true, true, context);
+            };
+            let mut found = client.items(&format!("/v1/{user}/trust"))?;
+            if client.profile().organisation.is_some() {
+                let url = format!("{}?incoming=true", client.collection(KIND)?);
+                match client.items(&url) {
+                    Ok(incoming) => found.extend(incoming),
+                    // Who is no member yet sees nothing of it, but what waits for the person.
+                    Err(failure) if [Exit::Denied, Exit::NotFound].contains(&failure.exit()) => {}
+                    Err(failure) => return Err(failure),
                 }
-                _ => list(true, true, context),
             }
+            show(found, true, context)
         }
         Command::Decline { id, dry_run } => {
             let url = dry_run.url(&format!("{}/decline", client.url(KIND, &id)?));
