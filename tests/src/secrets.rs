@@ -35,7 +35,7 @@ pub fn find_secret(text: &[u8]) -> Option<String> {
             };
             let whole = |part: Option<&[u8]>| {
                 let part = part?;
-                (part.len() >= 20 && part.iter().all(|byte| is_part(byte))).then_some(())
+                (part.len() >= 20 && part.iter().all(is_part)).then_some(())
             };
             let begins = window == b"eyJ";
             (begins && whole(parts.next()).is_some() && whole(parts.next()).is_some())

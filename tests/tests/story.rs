@@ -51,7 +51,8 @@ print(moment.strftime('%Y-%m-%dT%H:%M:%SZ'))
 const READER: &str = "
 import os, redis
 client = redis.Redis(port=int(os.environ['PORT']), username=os.environ['NAME'],
-                     password=os.environ['PASSWORD'], decode_responses=True)
+                     password=os.environ['PASSWORD'], decode_responses=True,
+                     retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1))
 print(client.get('report:1'), flush=True)
 try:
     client.xread({'report:stream': '$'}, block=0)
@@ -292,7 +293,7 @@ impl World {
     #[track_caller]
     fn login_is_refused_at(&self, session: &Session, database: &str) {
         let login = Client::try_connect(&self.url(session, database));
-        let refused = login.err().expect("no login");
+        let refused = login.expect_err("no login");
         assert_error(&refused, "WRONGPASS");
     }
 
@@ -648,7 +649,11 @@ fn a_partner_reads_with_an_external_id(kind: ServerKind) {
     let pending = carol.run(&["trust", "pending"]);
     assert!(pending.contains("org/acme/trust/partner"), "{pending}");
     carol.run(&["trust", "accept", "org/acme/trust/partner"]);
-    for wrong in [&[][..], &["--external-id", "4712"], &["--external-id", "47111"]] {
+    for wrong in [
+        &[][..],
+        &["--external-id", "4712"],
+        &["--external-id", "47111"],
+    ] {
         assert_eq!(assume(&key, wrong).code, MISSING, "{wrong:?}");
     }
     let reports = |key: &AccessKey| {
