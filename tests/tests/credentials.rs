@@ -159,7 +159,7 @@ fn parts_of_a_session_open_nothing() {
     for password in [&made.token, &made.secret, &forged] {
         for user in [&made.id, "default", &keyward.access_key_id] {
             let url = RedisUrl::parse(&keyward.redis_url).with_login(user, password);
-            let refused = Client::try_connect(&url.text()).err().expect("no login");
+            let refused = Client::try_connect(&url.text()).expect_err("no login");
             assert_error(&refused, "WRONGPASS");
         }
     }
@@ -353,8 +353,6 @@ fn keys_and_sessions_survive_a_restart_and_new_master_keys() {
     }
     rotate("rotate-signing-keys", &["--end-sessions"]);
     let keyward = Keyward::dev(&["--data-dir", &data]);
-    let refused = Client::try_connect(&made.url(&keyward))
-        .err()
-        .expect("ended");
+    let refused = Client::try_connect(&made.url(&keyward)).expect_err("ended");
     assert_error(&refused, "WRONGPASS");
 }

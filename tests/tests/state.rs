@@ -1,5 +1,10 @@
 //! The state of an organisation as files: `keyward export`, `apply` and `import`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test panics as the test does"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

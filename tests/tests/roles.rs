@@ -1,0 +1,105 @@
+//! Credentials of a role for other programs: `credential-process`, `env`, `connect --role`.
+
+use keyward_e2e::{AccessKey, Client, Keyward, Output, assert_error, ok};
+use serde_json::Value as Json;
+
+#[track_caller]
+fn json(output: Output) -> Json {
+    let text = output.success();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[track_caller]
+fn text(document: &Json, field: &str) -> String {
+    match document[field].as_str() {
+        Some(text) => text.to_owned(),
+        None => panic!("no `{field}` in {document}"),
+    }
+}
+
+/// A key of an identity, made by the administrator.
+fn key(keyward: &Keyward, organisation: &str, identity: &str) -> AccessKey {
+    let made = json(keyward.cli(&[
+        "-O",
+        organisation,
+        "key",
+        "create",
+        identity,
+        "--output",
+        "json",
+    ]));
+    AccessKey {
+        id: text(&made, "access_key_id"),
+        secret: text(&made, "secret_access_key"),
+    }
+}
+
+#[test]
+fn credentials_of_a_role_for_other_programs() {
+    let keyward = Keyward::dev(&[]);
+    let run = |line: &[&str]| keyward.cli(line).success();
+    run(&["role", "create", "deployer"]);
+    run(&[
+        "trust",
+        "create",
+        "role/deployer",
+        "--policy",
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/main"]}]"#,
+    ]);
+    run(&["identity", "create", "ci"]);
+    run(&[
+        "trust",
+        "create",
+        "ci",
+        "--trustor",
+        "role/deployer",
+        "--id",
+        "ci-deploys",
+    ]);
+    let ci = key(&keyward, "dev", "ci");
+    let as_ci = |line: &[&str]| keyward.cli_as(&ci, line);
+
+    let process = json(as_ci(&["credential-process", "--role", "deployer"]));
+    assert_eq!(process["Version"], 1);
+    for field in [
+        "AccessKeyId",
+        "SecretAccessKey",
+        "SessionToken",
+        "Expiration",
+    ] {
+        assert!(process[field].is_string(), "{field}");
+    }
+    let set = json(as_ci(&[
+        "env",
+        "--role",
+        "deployer",
+        "--database",
+        "main",
+        "--output",
+        "json",
+    ]));
+    let mut client = Client::connect(&text(&set, "REDIS_URL"));
+    assert_eq!(client.call(&["SET", "k", "v"]), ok());
+    let lines = as_ci(&["env", "--role", "deployer"]).success();
+    for name in ["KEYWARD_SESSION_KEY", "AWS_SESSION_TOKEN", "KEYWARD_URL"] {
+        assert!(lines.contains(&format!("export {name}='")), "{name}");
+    }
+    // The variables are credentials of this program, too.
+    let mut command = Keyward::command();
+    for name in [
+        "KEYWARD_URL",
+        "KEYWARD_ACCESS_KEY_ID",
+        "KEYWARD_SESSION_KEY",
+    ] {
+        command.env(name, text(&set, name));
+    }
+    command.args(["sts", "get-caller-identity", "--output", "json"]);
+    let who = command.output().expect("keyward runs");
+    let who: Json = serde_json::from_slice(&who.stdout).expect("JSON");
+    assert_eq!(who["principal"], "org/dev/role/deployer");
+    let said = as_ci(&["connect", "main", "--role", "deployer", "--", "GET", "k"]).success();
+    assert_eq!(said, "v");
+
+    run(&["session", "revoke-before", "role/deployer"]);
+    assert_error(&client.call(&["GET", "k"]), "NOAUTH");
+}
