@@ -32,16 +32,43 @@ impl World {
         self.data_dir.join("tls-ca.pem").display().to_string()
     }
 
+    /// What a client command says, as the administrator.
+    fn cli(&self, arguments: &[&str]) -> String {
+        let output = Keyward::command()
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program under test");
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// What `redis-cli` says without a password.
+    fn without_password(&self, options: &[&str], command: &[&str]) -> String {
+        self.run_redis_cli(None, options, command)
+    }
+
     /// What `redis-cli` says, as the application.
     fn redis_cli(&self, options: &[&str], command: &[&str]) -> String {
+        self.run_redis_cli(Some(&self.keyward.secret_access_key), options, command)
+    }
+
+    fn run_redis_cli(&self, secret: Option<&str>, options: &[&str], command: &[&str]) -> String {
         let (_, port) = self.keyward.redis_url.rsplit_once(':').expect("a port");
         let port = port.trim_end_matches("/0");
-        let output = Command::new("redis-cli")
+        let mut program = Command::new("redis-cli");
+        program
             .args(["-h", "127.0.0.1", "-p", port])
             .args(options)
             .args(command)
-            .env("REDISCLI_AUTH", &self.keyward.secret_access_key)
-            .stdin(Stdio::null())
+            .env_remove("REDISCLI_AUTH")
+            .stdin(Stdio::null());
+        if let Some(secret) = secret {
+            program.env("REDISCLI_AUTH", secret);
+        }
+        let output = program
             .output()
             .expect("redis-cli: install it with `apt-get install redis-tools`");
         let said = [output.stdout, output.stderr].concat();
@@ -69,18 +96,16 @@ fn both_listeners_speak_tls_and_nothing_else() {
     assert!(distrusting.contains("certificate"), "{distrusting}");
 
     // The client finds address and authority in the data directory.
-    let data_dir = world.data_dir.display().to_string();
-    let client = |arguments: &[&str]| {
-        let output = Keyward::command()
-            .args(["--data-dir", &data_dir])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program under test");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(client(&["whoami"]).contains("programmatic_identity/admin"));
-    assert!(client(&["connect", "main", "--", "GET", "a"]).contains('1'));
+    assert!(
+        world
+            .cli(&["whoami"])
+            .contains("programmatic_identity/admin")
+    );
+    assert!(
+        world
+            .cli(&["connect", "main", "--", "GET", "a"])
+            .contains('1')
+    );
     assert!(world.keyward.api_url.starts_with("https://"));
     assert!(world.keyward.redis_url.starts_with("rediss://"));
 }
@@ -134,4 +159,83 @@ fn a_replaced_certificate_is_used_without_a_restart() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(world.trusting(&user, &["PING"]).contains("certificate"));
+}
+
+/// A client certificate of an authority, in files.
+fn client_certificate(folder: &Path, authority: &rcgen::Issuer<'_, rcgen::KeyPair>) -> [String; 2] {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters = rcgen::CertificateParams::new(vec![]).expect("parameters");
+    let name = "spiffe://test/ci".try_into().expect("a URI");
+    parameters.subject_alt_names = vec![rcgen::SanType::URI(name)];
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = parameters.signed_by(&key, authority).expect("signed");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    [
+        write("client.pem", certificate.pem()),
+        write("client.key", key.serialize_pem()),
+    ]
+}
+
+#[test]
+fn a_client_certificate_is_a_login() {
+    let world = World::start();
+    let mut parameters = rcgen::CertificateParams::new(vec![]).expect("parameters");
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let names = &mut parameters.distinguished_name;
+    names.push(rcgen::DnType::CommonName, "Clients of the test");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let authority = rcgen::CertifiedIssuer::self_signed(parameters, key).expect("an authority");
+    let pem = world.data_dir.join("clients.pem");
+    std::fs::write(&pem, authority.pem()).expect("written");
+    let [certificate, key] = client_certificate(&world.data_dir, &authority);
+    let certified = ["--cert", &*certificate, "--key", &*key];
+    let ask = |command: &[&str]| {
+        let ca_file = world.ca_file();
+        let trusting = ["--tls", "--cacert", &ca_file];
+        world.without_password(&[&trusting[..], &certified].concat(), command)
+    };
+    assert!(ask(&["SET", "ci:1", "x"]).contains("NOAUTH"));
+
+    let mapping =
+        r#"{"name":"uri","value":"spiffe://test/ci","identity":"programmatic_identity/ci"}"#;
+    let policy =
+        r#"[{"Effect":"Allow","Actions":["kvdb:*"],"Resources":["kvdb/main"],"Keys":["ci:*"]}]"#;
+    let pem = pem.display().to_string();
+    for command in [
+        &["identity", "create", "ci"][..],
+        &["trust", "create", "ci", "--policy", policy],
+        &[
+            "provider",
+            "create",
+            "clients",
+            "--type",
+            "certificate_authority",
+            "--pem",
+            &pem,
+            "--mapping",
+            mapping,
+        ],
+    ] {
+        world.cli(command);
+    }
+    // Handshakes ask for certificates once the directory knows an authority.
+    let said = keyward_e2e::wait_until(Duration::from_secs(10), || {
+        (ask(&["SET", "ci:1", "x"]) == "OK").then_some(())
+    });
+    assert!(said.is_some(), "{}", ask(&["SET", "ci:1", "x"]));
+    assert!(ask(&["GET", "other"]).contains("NOPERM"));
+    assert!(ask(&["ACL", "WHOAMI"]).contains("programmatic_identity/ci"));
+
+    // A password replaces it.
+    let user = ["--user", &world.keyward.access_key_id];
+    let both = world.trusting(&[&certified[..], &user].concat(), &["ACL", "WHOAMI"]);
+    assert!(both.contains("programmatic_identity/app"), "{both}");
+
+    // It opens nothing any more once its authority is gone.
+    world.cli(&["provider", "delete", "clients", "--cascade"]);
+    assert!(ask(&["GET", "ci:1"]).contains("NOAUTH"));
 }
