@@ -251,15 +251,14 @@ impl Directory {
             return Some(&provider.path);
         }
         let origins = session.temporary.as_deref().map_or(&[][..], |t| &t.origins);
-        let first = origins.iter().find_map(|origin| {
+        origins.iter().find_map(|origin| {
             let ix = self.identity_at(&origin.principal)?;
             match (&origin.login, &origin.token) {
                 (Some(login), _) => self.login_session(ix, login, at)?.provider.as_deref(),
                 (None, Some(_)) => Some(&*self.identity(ix)?.path),
                 (None, None) => None,
             }
-        });
-        first
+        })
     }
 
     /// The ends of all standing trusts that are reached from an identity.

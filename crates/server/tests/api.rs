@@ -65,6 +65,19 @@ fn without_permissions_nothing_is_seen_or_done() {
     // Reads the document that it is given, and nothing else; opens a session of the caller itself.
     let asks = ["/v1/policy/check", "/v1/sts/session_token"];
     for endpoint in keyward_server::routes::endpoints() {
+        // Their credential is in the body, or a person's: tests/people.rs and the matrix have them.
+        let in_body = [
+            "/v1/sts/assume_role_with_web_identity",
+            "/v1/login",
+            "/v1/logout",
+            "/v1/invitation",
+            "/v1/operator",
+            "/v1/user",
+            "/ui",
+        ];
+        if in_body.iter().any(|known| endpoint.path.starts_with(known)) {
+            continue;
+        }
         let path = endpoint
             .path
             .replace("{organisation}", "dev")
@@ -112,6 +125,11 @@ fn without_permissions_nothing_is_seen_or_done() {
                     if object.contains_key(field) {
                         object.insert(field.to_owned(), value.into());
                     }
+                }
+                if path.ends_with("/identity_provider") {
+                    let authority =
+                        json!({ "type": "certificate_authority", "pem": "", "mappings": [] });
+                    object.extend(authority.as_object().cloned().unwrap_or_default());
                 }
                 for (name, ..) in fields
                     .iter()
@@ -873,7 +891,11 @@ fn people_are_invited_with_a_token_that_is_shown_once() {
             "{body}"
         );
     }
+    // What the organisation gave the member is in the way; the member's tie to its person is not.
+    let trust = json!({ "id": "eve", "trustor": "org/dev", "trustee": "org_user/eve" });
+    world.admin("POST", "/v1/org/dev/trust", &trust);
     let kept = world.call(&world.admin, "DELETE", &format!("{url}/eve"), "");
     assert_eq!(kept.status, 409, "{}", kept.body);
+    assert_eq!(kept.body["dependents"], json!(["org/dev/trust/eve"]));
     world.admin("DELETE", &format!("{url}/eve?cascade=true"), &Value::Null);
 }

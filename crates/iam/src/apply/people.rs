@@ -51,7 +51,7 @@ impl Editor<'_> {
     pub(super) fn decline_invitation(&mut self, path: &str, token_hash: [u8; 32]) -> Outcome {
         let ix = self.identity_at(path)?;
         let invitation = self.identity(ix).invitation.as_deref();
-        if !invitation.is_some_and(|invitation| invitation.token_hash == token_hash) {
+        if invitation.is_none_or(|invitation| invitation.token_hash != token_hash) {
             return Err(ChangeError::NotFound {
                 path: path.to_owned(),
             });
