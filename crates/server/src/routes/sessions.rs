@@ -141,7 +141,7 @@ async fn list(call: Call, target: Target) -> Result<Response, Problem> {
         .map(|listed| (listed.session.id.clone(), listed))
         .collect();
     held.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(call.list_of(held.into_iter(), |_, listed| Some(shown(identity, &listed))))
+    Ok(call.list_of(held, |_, listed| Some(shown(identity, &listed))))
 }
 
 /// The identity and the id of the session that a URL names.

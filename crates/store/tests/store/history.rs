@@ -102,7 +102,7 @@ pub(crate) fn audit(n: u64) -> AuditRecord {
         principal: "user/u-1".into(),
         actions: vec![format!("test:Change{}", n % 8), "iam:Second".into()],
         resource: format!("org/acme/thing/{n}"),
-        request_id: (n % 3 == 0).then(|| format!("r-{n}")),
+        request_id: n.is_multiple_of(3).then(|| format!("r-{n}")),
         summary: serde_json::json!({ "revision": n, "text": "ü\u{0}\"" }),
         source: n.is_multiple_of(2).then(|| "2001:db8::1".parse().unwrap()),
     }
