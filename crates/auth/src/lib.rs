@@ -1,9 +1,12 @@
-//! Verification of credentials, hashing of their secrets, and the slowing of those who guess.
+//! Verification of credentials, hashing and sealing of their secrets, and the slowing of those who
+//! guess.
 //!
-//! Access keys: [`AccessKeyId`], [`AccessKeySecret`], [`hash_secret`] under the
-//! deployment's [`HashKey`], and [`login`] with them; [`LoginThrottle`] counts what failed.
-//! People: [`hash_password`], [`TotpSecret`], [`passkey`], [`PersonToken`], slowed by [`AccountThrottle`]. Keeps no files and knows no clock;
-//! random values come from the operating system.
+//! [`Verifier`] judges what clients log in with, by its form: access keys, session keys, signed
+//! connect tokens, tokens of identity providers ([`oidc`]); [`certificate_login`] client
+//! certificates; [`hash_password`], [`TotpSecret`], [`passkey`] and [`PersonToken`] are for people.
+//! [`SessionIssuer`] makes temporary credentials, [`MasterKey`] seals what has to be
+//! read again, [`LoginThrottle`] and [`AccountThrottle`] count what failed. Keeps no files and knows
+//! no clock; random values come from the operating system.
 
 mod access_key;
 mod account_throttle;
