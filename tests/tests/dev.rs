@@ -117,7 +117,9 @@ fn the_next_start_finds_everything_again() {
         .success();
     let keys = "/v1/org/dev/programmatic_identity/worker/access_key";
     let worker = AccessKey::created(admin.post(keys, &json!({})));
-    admin.delete("/v1/org/dev/kvdb/second").success();
+    admin
+        .delete("/v1/org/dev/kvdb/second?confirm=second")
+        .success();
     let login = (first.access_key_id.clone(), first.secret_access_key.clone());
     let mode = std::fs::metadata(Path::new(data).join("cli.json"))
         .unwrap()

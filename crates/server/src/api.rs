@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,7 @@ use crate::federation::Federation;
 use crate::paging::Page;
 use crate::people::People;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::request_id::RequestId;
 use crate::routes::databases::HealthSource;
 use crate::{checking, show};
@@ -106,9 +107,7 @@ impl FromRequestParts<Arc<Api>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        let Query(asked) = Query::<Asked>::from_request_parts(parts, api)
-            .await
-            .map_err(|error| Problem::malformed(error.body_text()))?;
+        let Query(asked) = Query::<Asked>::from_request_parts(parts, api).await?;
         let url = parts.uri.path().to_owned();
         let page = Page::of(&api.hash_key, &url, asked.limit, asked.cursor.as_deref())?;
         let changes = !matches!(parts.method, Method::GET | Method::HEAD);

@@ -24,6 +24,7 @@ mod paging;
 mod people;
 mod policies;
 mod problem;
+mod query;
 mod request_id;
 pub mod routes;
 mod serve;

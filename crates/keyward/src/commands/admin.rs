@@ -28,6 +28,7 @@ pub(crate) enum Command {
     User(admin_user::Command),
     /// Make a new key for signing sessions now; every day one is made anyway. Keyward must not be
     /// running on the data directory.
+    #[command(after_help = "Example:\n  keyward admin rotate-signing-keys --end-sessions")]
     RotateSigningKeys {
         /// Forget the former keys, too: every session of temporary credentials ends.
         #[arg(long)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use keyward_auth::backend_purpose;
@@ -18,6 +17,7 @@ use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show;
 
 /// What is known of the server behind a database, by path: made by whoever looks.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{
     Connect, ContextNames, Decision, DecisionRecord, Outcome, Session, UnixMillis, full_path,
@@ -14,6 +14,7 @@ use super::{Endpoint, get, post};
 use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show::{self, Detail};
 
 /// How long every decision is kept after somebody asked for them.

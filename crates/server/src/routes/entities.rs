@@ -1,6 +1,5 @@
 //! Identities, groups and databases: what an organisation has by id and name.
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
 use keyward_iam::{Change, Directory, IdentityIx, Kind, PathParts, full_path};
@@ -11,6 +10,7 @@ use super::{Endpoint, Target, delete, get, patch, post, put};
 use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show;
 
 pub(super) const ID: (&str, &str, &str) = (

@@ -1,6 +1,5 @@
 //! Resource policies, boundaries and guardrails.
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{Change, Entity, Kind, PathParts, PolicyText};
@@ -13,6 +12,7 @@ use crate::api::Call;
 use crate::body::{Body, Text};
 use crate::policies::{self, policy_inputs};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show;
 
 const POLICIES: (&str, &str, &str) = (

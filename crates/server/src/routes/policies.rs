@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{Change, IdentityIx, PolicyCarrier, PolicyText, SystemPolicy};
@@ -19,6 +18,7 @@ use crate::body::Body;
 use crate::checking;
 use crate::policies::{self, document_text};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show;
 
 const DOCUMENT: (&str, &str, &str) = (

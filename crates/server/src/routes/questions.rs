@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use keyward_commands::{ActionId, ChannelRule};
 use keyward_iam::{
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Endpoint, Target, get};
 use crate::api::Call;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show::{self, Detail};
 
 const CONTEXT: (&str, &str, &str) = (

@@ -1,6 +1,5 @@
 //! Trusts.
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use crate::api::Call;
 use crate::body::Body;
 use crate::policies::policy_inputs;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::show;
 
 const KIND: (&str, &str, &str) = (
