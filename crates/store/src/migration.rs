@@ -181,7 +181,7 @@ mod tests {
     fn what_the_schema_itself_refuses() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
-        let audit = "INSERT INTO audit VALUES (?, 1, 'p', '[]', 'r', '{}', NULL)";
+        let audit = "INSERT INTO audit VALUES (?, 1, 'p', '[]', 'r', '{}', NULL, NULL)";
         connection.execute(audit, [1]).unwrap();
         connection
             .execute("INSERT INTO entity VALUES ('p', 'k', NULL, 1)", [])
@@ -189,15 +189,15 @@ mod tests {
         let cases = [
             (
                 "gap",
-                "INSERT INTO audit VALUES (3, 1, 'p', '[]', 'r', '{}', NULL)",
+                "INSERT INTO audit VALUES (3, 1, 'p', '[]', 'r', '{}', NULL, NULL)",
             ),
             (
                 "twice",
-                "INSERT INTO audit VALUES (1, 1, 'p', '[]', 'r', '{}', NULL)",
+                "INSERT INTO audit VALUES (1, 1, 'p', '[]', 'r', '{}', NULL, NULL)",
             ),
             (
                 "zero",
-                "INSERT INTO audit VALUES (0, 1, 'p', '[]', 'r', '{}', NULL)",
+                "INSERT INTO audit VALUES (0, 1, 'p', '[]', 'r', '{}', NULL, NULL)",
             ),
             ("audit changed", "UPDATE audit SET principal = 'q'"),
             ("audit deleted", "DELETE FROM audit"),
