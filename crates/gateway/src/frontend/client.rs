@@ -639,7 +639,7 @@ impl Client {
         let directory = turn.shared.directory.load_full();
         match directory.check_session(&open.session, turn.now) {
             Ok(()) => {
-                open.ends = session_end(&directory, &open.session, turn.now);
+                open.ends = directory.session_end(&open.session, turn.now);
                 false
             }
             Err(ended) => {
@@ -681,7 +681,7 @@ impl Client {
             self.broken |= attentive;
             return;
         }
-        open.ends = session_end(&directory, &open.session, turn.now);
+        open.ends = directory.session_end(&open.session, turn.now);
         open.table = turn.shared.tables().table(
             &directory,
             &open.session,
@@ -817,7 +817,7 @@ impl Client {
             .usage
             .connected(&session, directory, path);
         self.access = Access::Open(Box::new(Open {
-            ends: session_end(directory, &session, turn.now),
+            ends: directory.session_end(&session, turn.now),
             in_use,
             session,
             database,
@@ -845,18 +845,6 @@ impl Client {
         self.answer(turn, |out| encode::simple(out, "RESET"));
         Flow::Done
     }
-}
-
-/// The next moment at which a session may end by itself.
-pub(crate) fn session_end(
-    directory: &Directory,
-    session: &Session,
-    now: UnixMillis,
-) -> Option<UnixMillis> {
-    let certificate = session.certificate.as_ref();
-    let certificate = certificate.map(|certificate| certificate.ends);
-    let other = directory.session_end(session, now);
-    [other, certificate].into_iter().flatten().min()
 }
 
 /// Whether a word begins an HTTP request that somebody was tricked into sending here.

@@ -7,7 +7,7 @@ use keyward_commands::Words as _;
 use keyward_iam::{AskedDatabase, ChooseDatabaseError, Connect, Directory, Principal, Session};
 use keyward_resp::{Protocol, encode};
 
-use super::client::{Access, Client, Flow, Hold, Turn, session_end};
+use super::client::{Access, Client, Flow, Hold, Turn};
 use super::words::RequestWords;
 use crate::backend::Backend;
 use crate::metrics::count;
@@ -313,7 +313,7 @@ impl Client {
             }
             if open.session.principal == session.principal {
                 // The session is renewed; everything open stays open if it may still be.
-                open.ends = session_end(directory, &session, turn.now);
+                open.ends = directory.session_end(&session, turn.now);
                 open.in_use =
                     turn.shared
                         .verifier
