@@ -12,6 +12,7 @@ use crate::ids::{Kind, PathParts, UnixMillis};
 use crate::people::{AskedBy, FRESH_LOGIN, PersonChange};
 use crate::providers::Provider;
 use crate::session::{Principal, Session};
+use crate::snapshots::Existing;
 use crate::tags::Tags;
 
 /// An action that must be allowed on a resource.
@@ -64,6 +65,7 @@ fn delete_action(path: &str) -> &'static str {
         Some(Kind::OrganisationUser) => "iam:DeleteOrgUser",
         Some(Kind::IdentityProvider) => "iam:DeleteIdentityProvider",
         Some(Kind::Database) => "kvdb:Delete",
+        Some(Kind::Snapshot) => "kvdb:DeleteSnapshot",
         Some(Kind::Policy) => "iam:DeletePolicy",
         _ => "iam:DeleteProgrammaticIdentity",
     }
@@ -285,6 +287,35 @@ impl Directory {
             Change::SetAdministration { path, .. } => vec![needs("kvdb:SetAdministration", path)],
             Change::UpdateDatabase { path, .. } => vec![needs("kvdb:Update", path)],
             Change::DeleteDatabase { path } => vec![needs("kvdb:Delete", path)],
+            Change::CreateSnapshot { database, .. } => {
+                vec![needs("kvdb:CreateSnapshot", database)]
+            }
+            Change::UpdateSnapshot { path, .. } => {
+                let database = path.split_once("/snapshot/").map_or(&**path, |(d, _)| d);
+                vec![needs("kvdb:Update", database)]
+            }
+            Change::RestoreSnapshot {
+                path,
+                target,
+                existing,
+            } => {
+                let mut all = vec![
+                    needs("kvdb:RestoreSnapshot", path),
+                    needs("kvdb:RestoreSnapshot", target),
+                ];
+                if *existing == Existing::Flush {
+                    all.push(needs("kvdb:ExecuteFlushall", target));
+                }
+                all
+            }
+            Change::DeleteSnapshot { path } => vec![needs("kvdb:DeleteSnapshot", path)],
+            // Decided on a resource that nobody owns: Keyward itself says how its work ended.
+            Change::EndSnapshot { path, .. } => {
+                vec![needs("kvdb:CreateSnapshot", format!("deployment/{path}"))]
+            }
+            Change::EndRestore { path, .. } => {
+                vec![needs("kvdb:RestoreSnapshot", format!("deployment/{path}"))]
+            }
             Change::CreateTrust { trustor, .. } => vec![needs("iam:CreateTrust", trustor)],
             Change::UpdateTrust { path, .. } => {
                 vec![needs("iam:UpdateTrust", self.trustor_path(path))]
@@ -507,7 +538,7 @@ impl Directory {
     }
 }
 
-fn refuse(requirement: &Requirement, text: &str) -> Decision {
+pub(crate) fn refuse(requirement: &Requirement, text: &str) -> Decision {
     Decision {
         outcome: Outcome::ImplicitDeny,
         subject: Subject::Command,

@@ -8,6 +8,7 @@ use crate::entities::{Backend, Invitation, KeyStatus, TrustKind};
 use crate::ids::UnixMillis;
 use crate::people::PersonChange;
 use crate::providers::Provider;
+use crate::snapshots::{Existing, RestoreState, SnapshotState};
 
 /// A policy as it is handed in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -302,8 +303,52 @@ pub enum Change {
         /// What it is for; `Some(None)` takes it away.
         description: Option<Option<String>>,
     },
-    /// Deletes a database.
+    /// Deletes a database that has no snapshots.
     DeleteDatabase {
+        /// Its path.
+        path: String,
+    },
+    /// A snapshot of a database: its keys are read from now on.
+    CreateSnapshot {
+        /// Path of the database.
+        database: String,
+        /// Its id.
+        id: String,
+        /// What it is for.
+        description: Option<String>,
+    },
+    /// How the making of a snapshot ended, or that its file was lost. Made by Keyward itself.
+    EndSnapshot {
+        /// Path of the snapshot.
+        path: String,
+        /// Ready or failed.
+        state: SnapshotState,
+    },
+    /// Changes what people read of a snapshot.
+    UpdateSnapshot {
+        /// Its path.
+        path: String,
+        /// What it is for; `None` takes it away.
+        description: Option<String>,
+    },
+    /// Puts the keys of a snapshot into a database: they are written from now on.
+    RestoreSnapshot {
+        /// Path of the snapshot.
+        path: String,
+        /// Path of the database.
+        target: String,
+        /// What happens to the keys that are there.
+        existing: Existing,
+    },
+    /// How a restore ended. Made by Keyward itself.
+    EndRestore {
+        /// Path of the snapshot.
+        path: String,
+        /// Done or failed.
+        state: RestoreState,
+    },
+    /// Deletes a snapshot: what is in it is gone.
+    DeleteSnapshot {
         /// Its path.
         path: String,
     },

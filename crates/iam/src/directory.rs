@@ -6,8 +6,11 @@ use std::sync::Arc;
 use keyward_policy::{Findings, Policy};
 
 use crate::entities::{AccessKey, Attachment, Database, Identity, NamedPolicy, Trust};
-use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx};
+use crate::ids::{
+    AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, SnapshotIx, TrustIx,
+};
 use crate::paged::{PagedMap, PagedTable};
+use crate::snapshots::Snapshot;
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
@@ -18,6 +21,8 @@ pub enum Entity {
     Identity(IdentityIx),
     /// A database.
     Database(DatabaseIx),
+    /// A snapshot of a database.
+    Snapshot(SnapshotIx),
     /// A trust.
     Trust(TrustIx),
     /// An access key.
@@ -35,6 +40,7 @@ pub struct Directory {
     pub(crate) revision: u64,
     pub(crate) identities: PagedTable<Identity>,
     pub(crate) databases: PagedTable<Database>,
+    pub(crate) snapshots: PagedTable<Snapshot>,
     pub(crate) trusts: PagedTable<Trust>,
     pub(crate) access_keys: PagedTable<AccessKey>,
     pub(crate) policies: PagedTable<NamedPolicy>,
@@ -108,6 +114,28 @@ impl Directory {
             Entity::Database(ix) => Some(ix),
             _ => None,
         }
+    }
+
+    /// A snapshot by index; `None` once it is deleted.
+    #[must_use]
+    pub fn snapshot(&self, ix: SnapshotIx) -> Option<&Snapshot> {
+        self.snapshots.get(ix.0)
+    }
+
+    /// A snapshot by full path.
+    #[must_use]
+    pub fn snapshot_at(&self, path: &str) -> Option<SnapshotIx> {
+        match self.entity(path)? {
+            Entity::Snapshot(ix) => Some(ix),
+            _ => None,
+        }
+    }
+
+    /// Every snapshot.
+    pub fn snapshots(&self) -> impl Iterator<Item = (SnapshotIx, &Snapshot)> {
+        self.snapshots
+            .iter()
+            .map(|(ix, snapshot)| (SnapshotIx(ix), snapshot))
     }
 
     /// A trust by index; `None` once it is deleted.
@@ -240,12 +268,17 @@ impl Directory {
                 let key = self.access_key_by_ix(ix)?;
                 self.identity(key.identity)?.resource_policy.as_ref()
             }
+            // So is a snapshot of its database.
+            Entity::Snapshot(ix) => {
+                let database = self.database(self.snapshot(ix)?.database)?;
+                database.resource_policy.as_ref()
+            }
             Entity::Trust(_) | Entity::Policy(_) | Entity::Tombstone => None,
         }
     }
 
-    /// The tags of the identity or database at a full path. What lies below (an access key) has
-    /// those of what it lies in.
+    /// The tags of the identity or database at a full path. What lies below (an access key, a
+    /// snapshot) has those of what it lies in.
     #[must_use]
     pub fn tags_of(&self, path: &str) -> Option<&Tags> {
         match self.entity(path)? {
@@ -254,6 +287,10 @@ impl Directory {
             Entity::AccessKey(ix) => {
                 let key = self.access_key_by_ix(ix)?;
                 self.identity(key.identity).map(|identity| &identity.tags)
+            }
+            Entity::Snapshot(ix) => {
+                let database = self.database(self.snapshot(ix)?.database)?;
+                Some(&database.tags)
             }
             Entity::Trust(_) | Entity::Policy(_) | Entity::Tombstone => None,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_policy::Policy;
 
 use crate::aliases::VendorAliases;
-use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, UnixMillis};
+use crate::ids::{AccessKeyIx, DatabaseIx, IdentityIx, Kind, PolicyIx, SnapshotIx, UnixMillis};
 use crate::people::Person;
 use crate::providers::Provider;
 use crate::system::SystemPolicy;
@@ -261,6 +261,8 @@ pub struct Database {
     pub resource_policy: Option<Arc<Policy>>,
     /// What conditions on `ResourceTag/…` read.
     pub tags: Tags,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<SnapshotIx>,
     /// By whom and when.
     pub created: Stamp,
 }

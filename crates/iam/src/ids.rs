@@ -103,6 +103,8 @@ pub enum Kind {
     AccessKey,
     /// `org/<organisation>/kvdb/<id>`
     Database,
+    /// `org/<organisation>/kvdb/<database>/snapshot/<id>`
+    Snapshot,
     /// `org/<organisation>/policy/<id>`, or `policy/system/<id>`
     Policy,
     /// `org/<organisation>/trust/<id>`
@@ -117,13 +119,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Organisation,
         Self::User,
         Self::ProgrammaticIdentity,
         Self::Group,
         Self::AccessKey,
         Self::Database,
+        Self::Snapshot,
         Self::Policy,
         Self::Trust,
         Self::Role,
@@ -152,6 +155,7 @@ impl Kind {
             Self::Group => "group",
             Self::AccessKey => "access_key",
             Self::Database => "kvdb",
+            Self::Snapshot => "snapshot",
             Self::Policy => "policy",
             Self::Trust => "trust",
             Self::Role => "role",
@@ -176,7 +180,7 @@ pub struct PathParts<'a> {
     pub organisation: Option<&'a str>,
     /// The id of the thing; for an access key the key id.
     pub id: &'a str,
-    /// The identity that an access key belongs to.
+    /// Id of the identity that an access key belongs to, or of the database that a snapshot is of.
     pub parent: Option<&'a str>,
 }
 
@@ -211,9 +215,17 @@ impl<'a> PathParts<'a> {
                     let kind = Kind::from_segment(segment)?;
                     let inner = next()?;
                     match (kind, next()) {
-                        (Kind::Organisation | Kind::User | Kind::AccessKey, _) => return None,
+                        (Kind::Organisation | Kind::User | Kind::AccessKey | Kind::Snapshot, _) => {
+                            return None;
+                        }
                         (Kind::ProgrammaticIdentity, Some("access_key")) => Self {
                             kind: Kind::AccessKey,
+                            organisation: Some(id),
+                            id: next()?,
+                            parent: Some(inner),
+                        },
+                        (Kind::Database, Some("snapshot")) => Self {
+                            kind: Kind::Snapshot,
                             organisation: Some(id),
                             id: next()?,
                             parent: Some(inner),
@@ -290,6 +302,8 @@ dense_ids! {
     IdentityIx
     /// A database.
     DatabaseIx
+    /// A snapshot of a database.
+    SnapshotIx
     /// A trust.
     TrustIx
     /// An access key.
@@ -339,6 +353,14 @@ mod tests {
                 "org/acme/programmatic_identity/ci/access_key/KWAK1",
                 Some((Kind::AccessKey, Some("acme"), "KWAK1", Some("ci"))),
             ),
+            (
+                "org/acme/kvdb/x/snapshot/s",
+                Some((Kind::Snapshot, Some("acme"), "s", Some("x"))),
+            ),
+            ("org/acme/kvdb/x/snapshot", None),
+            ("org/acme/kvdb/x/snapshot/s/t", None),
+            ("org/acme/snapshot/s", None),
+            ("org/acme/role/x/snapshot/s", None),
             ("kvdb/x", None),
             ("org/acme/kvdb", None),
             ("org/acme/kvdb/x/y", None),

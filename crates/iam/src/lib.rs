@@ -35,6 +35,7 @@ mod providers;
 mod row;
 mod session;
 mod simulate;
+mod snapshots;
 mod system;
 mod table;
 mod tags;
@@ -73,7 +74,7 @@ pub use graph::PolicyCarrier;
 pub use grounds::PolicySource;
 pub use ids::{
     AccessKeyIx, DatabaseIx, IdentityIx, Kind, MAX_ID_LEN, PathParts, PolicyIx, RESERVED_IDS, Slug,
-    SlugError, TrustIx, UnixMillis, full_path,
+    SlugError, SnapshotIx, TrustIx, UnixMillis, full_path,
 };
 pub use people::{
     FRESH_LOGIN, Hash, LONGEST_LOGIN, LinkedLogin, LoginSession, MAX_LINKED, MAX_LOGINS,
@@ -90,6 +91,10 @@ pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};
 pub use simulate::{
     Case, CaseDocument, CaseError, CaseRequest, ContextNames, KnownValue, TEST_ORGANISATION,
+};
+pub use snapshots::{
+    Existing, MAX_SNAPSHOT_TEXT, MAX_SNAPSHOTS, Restore, RestoreState, Snapshot, SnapshotAction,
+    SnapshotPermit, SnapshotState,
 };
 pub use system::{SYSTEM_POLICIES, SystemPolicy};
 pub use table::{Connect, DecisionTable, KeyFilter, Permit, Refused, Request, TableCache};

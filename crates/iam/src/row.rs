@@ -18,10 +18,11 @@ use crate::entities::{
     Trust, TrustKind,
 };
 use crate::ids::{
-    AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, TrustIx, UnixMillis,
+    AccessKeyIx, DatabaseIx, IdentityIx, Kind, PathParts, PolicyIx, SnapshotIx, TrustIx, UnixMillis,
 };
 use crate::people::{Person, linked_key, passkey_key, sign_in_key};
 use crate::providers::Provider;
+use crate::snapshots::{Restore, Snapshot, SnapshotState};
 use crate::system::SystemPolicy;
 use crate::tags::Tags;
 
@@ -163,6 +164,19 @@ struct StoredDatabase {
     resource_policy: Option<StoredDocument>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
+    created: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSnapshot {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    state: SnapshotState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished_at: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_restore: Option<Box<Restore>>,
     created: Stamp,
 }
 
@@ -382,6 +396,16 @@ impl Directory {
                     created: database.created.clone(),
                 })
             }
+            Entity::Snapshot(ix) => {
+                let snapshot = self.snapshot(ix)?;
+                serde_json::to_value(StoredSnapshot {
+                    description: name(&snapshot.description),
+                    state: snapshot.state.clone(),
+                    finished_at: snapshot.finished_at,
+                    last_restore: snapshot.last_restore.clone(),
+                    created: snapshot.created.clone(),
+                })
+            }
             Entity::Trust(ix) => {
                 let trust = self.trust(ix)?;
                 serde_json::to_value(StoredTrust {
@@ -422,11 +446,13 @@ impl Directory {
             .iter()
             .map(|(_, key)| self.access_key_path(key));
         let databases = self.databases().map(|(_, d)| d.path.to_string());
+        let snapshots = self.snapshots().map(|(_, s)| s.path.to_string());
         let trusts = self.trusts().map(|(_, t)| t.path.to_string());
         let policies = self.policies().map(|(_, p)| p.path.to_string());
         identities
             .chain(policies)
             .chain(databases)
+            .chain(snapshots)
             .chain(keys)
             .chain(trusts)
             .map(|p| self.row(&p))
@@ -466,6 +492,13 @@ impl Directory {
                         backend.insert("operator".to_owned(), by_operator.into());
                     }
                     shown.insert(field, Value::Object(backend));
+                }
+                ("state", Value::Object(state)) => shown.extend(state),
+                ("last_restore", Value::Object(mut restore)) => {
+                    if let Some(Value::Object(state)) = restore.remove("state") {
+                        restore.extend(state);
+                    }
+                    shown.insert(field, Value::Object(restore));
                 }
                 ("resource_policy", _) => {} // has a URL and an action of its own
                 ("last_version", _) => {}    // what the next version will be is nobody's concern
@@ -754,6 +787,7 @@ impl Loader {
             administration: stored.administration,
             resource_policy,
             tags: Self::tags(path, &stored.tags)?,
+            snapshots: Vec::new(),
             created: stored.created,
         });
         self.place(
@@ -761,6 +795,26 @@ impl Loader {
             stored.name.as_deref(),
             Entity::Database(DatabaseIx(ix)),
         );
+        Ok(())
+    }
+
+    fn snapshot(&mut self, path: &str, stored: StoredSnapshot) -> Loaded<()> {
+        let (database, _) = path.split_once("/snapshot/").unwrap_or((path, ""));
+        let of = self.directory.database_at(database);
+        let of = of.ok_or_else(|| bad(path, "its database is not stored"))?;
+        let ix = SnapshotIx(self.directory.snapshots.push(Snapshot {
+            path: path.into(),
+            database: of,
+            description: stored.description.map(Into::into),
+            state: stored.state,
+            finished_at: stored.finished_at,
+            last_restore: stored.last_restore,
+            created: stored.created,
+        }));
+        if let Some(database) = self.directory.databases.get_mut(of.0) {
+            database.snapshots.push(ix);
+        }
+        self.place(path, None, Entity::Snapshot(ix));
         Ok(())
     }
 
@@ -924,6 +978,13 @@ impl Directory {
         }
         for (path, body) in &bodies[Kind::Database as usize] {
             loader.database(path, parse(path, body)?)?;
+        }
+        // Oldest first, as they were before.
+        let snapshots = &mut bodies[Kind::Snapshot as usize];
+        let made = |body: &Value| body["created"]["at"].as_u64();
+        snapshots.sort_by(|(a, x), (b, y)| made(x).cmp(&made(y)).then_with(|| a.cmp(b)));
+        for (path, body) in &bodies[Kind::Snapshot as usize] {
+            loader.snapshot(path, parse(path, body)?)?;
         }
         for kind in Kind::IDENTITIES {
             for (path, body) in &bodies[kind as usize] {

@@ -162,6 +162,7 @@ fn describe_requirements(directory: &Directory, path: &str) -> Vec<(&'static str
         Kind::IdentityProvider => "iam:DescribeIdentityProvider",
         Kind::AccessKey => "iam:DescribeAccessKey",
         Kind::Database => "kvdb:Describe",
+        Kind::Snapshot => "kvdb:DescribeSnapshot",
         Kind::Policy => "iam:DescribePolicy",
         // Both sides of a trust may look at it.
         Kind::Trust => {

@@ -305,6 +305,35 @@ fn describe(change: &Change) -> (String, Value) {
             path.clone(),
             json!({ "change": "update_database", "name": name, "description": description }),
         ),
+        Change::CreateSnapshot {
+            database,
+            id,
+            description,
+        } => (
+            format!("{database}/snapshot/{id}"),
+            json!({ "change": "create_snapshot", "description": description }),
+        ),
+        Change::EndSnapshot { path, state } => (
+            path.clone(),
+            json!({ "change": "end_snapshot", "result": state }),
+        ),
+        Change::UpdateSnapshot { path, description } => (
+            path.clone(),
+            json!({ "change": "update_snapshot", "description": description }),
+        ),
+        Change::RestoreSnapshot {
+            path,
+            target,
+            existing,
+        } => (
+            path.clone(),
+            json!({ "change": "restore_snapshot", "target": target, "existing": existing }),
+        ),
+        Change::EndRestore { path, state } => (
+            path.clone(),
+            json!({ "change": "end_restore", "result": state }),
+        ),
+        Change::DeleteSnapshot { path } => (path.clone(), json!({ "change": "delete_snapshot" })),
         Change::DeleteDatabase { path } => (path.clone(), json!({ "change": "delete_database" })),
         Change::CreateTrust {
             id,

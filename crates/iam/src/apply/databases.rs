@@ -27,6 +27,7 @@ impl Editor<'_> {
             administration: false,
             resource_policy: None,
             tags: Tags::default(),
+            snapshots: Vec::new(),
             created: self.context.stamp(),
         });
         self.place(&path, Entity::Database(DatabaseIx(ix)));
@@ -79,12 +80,17 @@ impl Editor<'_> {
 
     pub(super) fn delete_database(&mut self, path: &str) -> Outcome {
         let (ix, database) = self.database_mut(path)?;
-        let name = database.name.clone();
+        let (name, snapshots) = (database.name.clone(), database.snapshots.clone());
         let uses = |(_, identity): (_, &Identity)| {
             (identity.default_database == Some(ix)).then(|| identity.path.to_string())
         };
         // Their connections would go nowhere, or elsewhere.
-        let dependents: Vec<String> = self.directory.identities().filter_map(uses).collect();
+        let mut dependents: Vec<String> = self.directory.identities().filter_map(uses).collect();
+        // Perhaps the last copy of what was in it: deleted by name, never along.
+        let snapshots = snapshots
+            .iter()
+            .filter_map(|ix| self.directory.snapshot(*ix));
+        dependents.extend(snapshots.map(|snapshot| snapshot.path.to_string()));
         if !dependents.is_empty() {
             return Err(ChangeError::Conflict {
                 path: path.to_owned(),

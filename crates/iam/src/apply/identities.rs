@@ -120,7 +120,7 @@ impl Editor<'_> {
             Entity::Identity(ix) => self.directory.identities.get_mut(ix.0).map(|i| &mut i.name),
             Entity::Database(ix) => self.directory.databases.get_mut(ix.0).map(|d| &mut d.name),
             Entity::Policy(ix) => self.directory.policies.get_mut(ix.0).map(|p| &mut p.name),
-            Entity::Trust(_) | Entity::AccessKey(_) => {
+            Entity::Trust(_) | Entity::AccessKey(_) | Entity::Snapshot(_) => {
                 let reason = format!("`{path}` has no name");
                 return Err(ChangeError::Invalid { reason });
             }

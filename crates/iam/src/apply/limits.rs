@@ -40,7 +40,7 @@ impl Editor<'_> {
             Entity::Identity(ix) => self.identity_mut(ix).resource_policy = policy,
             Entity::Database(_) => self.database_mut(path)?.1.resource_policy = policy,
             Entity::Tombstone => return Err(missing()),
-            Entity::AccessKey(_) | Entity::Trust(_) | Entity::Policy(_) => {
+            Entity::AccessKey(_) | Entity::Trust(_) | Entity::Policy(_) | Entity::Snapshot(_) => {
                 let reason = format!("`{path}` has no resource policy of its own");
                 return Err(ChangeError::Invalid { reason });
             }

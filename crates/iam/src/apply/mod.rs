@@ -10,6 +10,7 @@ mod people;
 mod policies;
 mod providers;
 mod roles;
+mod snapshots;
 mod tags;
 mod trusts;
 
@@ -396,6 +397,22 @@ impl Editor<'_> {
                 description.as_ref().map(|text| text.as_deref()),
             ),
             Change::DeleteDatabase { path } => self.delete_database(path),
+            Change::CreateSnapshot {
+                database,
+                id,
+                description,
+            } => self.create_snapshot(database, id, description.as_deref()),
+            Change::EndSnapshot { path, state } => self.end_snapshot(path, state),
+            Change::UpdateSnapshot { path, description } => {
+                self.update_snapshot(path, description.as_deref())
+            }
+            Change::RestoreSnapshot {
+                path,
+                target,
+                existing,
+            } => self.restore_snapshot(path, target, *existing),
+            Change::EndRestore { path, state } => self.end_restore(path, state),
+            Change::DeleteSnapshot { path } => self.delete_snapshot(path),
             Change::CreateTrust {
                 id,
                 trustor,

@@ -18,7 +18,7 @@ impl Editor<'_> {
         let place = match self.directory.entity(path).ok_or_else(missing)? {
             Entity::Identity(ix) => self.directory.identities.get_mut(ix.0).map(|i| &mut i.tags),
             Entity::Database(ix) => self.directory.databases.get_mut(ix.0).map(|d| &mut d.tags),
-            Entity::Trust(_) | Entity::AccessKey(_) | Entity::Policy(_) => {
+            Entity::Trust(_) | Entity::AccessKey(_) | Entity::Policy(_) | Entity::Snapshot(_) => {
                 let reason = format!("`{path}` has no tags: identities and databases have");
                 return Err(ChangeError::Invalid { reason });
             }

@@ -125,7 +125,8 @@ fn item(call: &Call, path: &str) -> Option<Value> {
             let policies = texts(directory, &directory.trust(ix)?.policies);
             object.insert("policies".to_owned(), policies);
         }
-        Entity::AccessKey(_) | Entity::Tombstone => return None,
+        // Snapshots are data, not state.
+        Entity::AccessKey(_) | Entity::Snapshot(_) | Entity::Tombstone => return None,
     }
     Some(shown)
 }
