@@ -77,7 +77,7 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct OrganisationDetails {
     /// Random 12-digit number for AWS-style ARNs; never chosen, never reused.
-    pub account: Box<str>,
+    pub account: Arc<str>,
     /// The user to whom it belongs.
     pub owner: IdentityIx,
     /// Bind every request by its identities and on its resources. Empty: no limit.

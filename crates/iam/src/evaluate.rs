@@ -9,7 +9,7 @@ use keyward_policy::{
 };
 
 use crate::decision::{Decision, Outcome, StatementRef, Subject};
-use crate::grounds::{Edge, Grant, Grounds, Layer, PolicySource};
+use crate::grounds::{Edge, Grant, Grounds, PolicySource};
 use crate::ids::PathParts;
 use crate::miss::{Misses, Stop};
 
@@ -47,7 +47,7 @@ impl Facts for Question<'_> {
 }
 
 /// The strongest thing that a list of documents says, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Said<'a> {
     Deny(At<'a>),
     Allow(At<'a>),
@@ -206,7 +206,7 @@ impl Grounds {
 
     /// Where a statement of the resource policy stands: of a role perhaps in the conditions of an
     /// assumable trust.
-    fn resource_reference(&self, at: At<'_>) -> StatementRef {
+    pub(crate) fn resource_reference(&self, at: At<'_>) -> StatementRef {
         let own = self.resource_policy.len() - self.assumable.len();
         match at
             .document
@@ -221,38 +221,108 @@ impl Grounds {
         }
     }
 
-    fn explicit_deny(&self, question: &Question<'_>) -> Option<StatementRef> {
-        for layer in self.layers.iter().filter(|layer| layer.binding) {
-            if let Said::Deny(at) = self.say(&layer.documents, question, |_| true) {
-                return Some(at.reference(&layer.source));
-            }
-        }
-        for edge in self
+    /// Steps 2 to 5 of the design for one question, without what is implied.
+    pub(crate) fn evaluate(&self, question: &Question<'_>) -> Decision {
+        let layers: Vec<Said<'_>> = self
+            .layers
+            .iter()
+            .map(|layer| self.say(&layer.documents, question, |_| true))
+            .collect();
+        let edges: Vec<Said<'_>> = self
             .nodes
             .iter()
-            .flat_map(|n| &n.edges)
-            .filter(|edge| edge.binding)
-        {
-            if let Grant::Documents(documents) = &edge.grant
-                && let Said::Deny(at) = self.say(documents, question, |_| true)
-            {
-                return Some(at.reference(&edge.source));
+            .flat_map(|node| &node.edges)
+            .map(|edge| match &edge.grant {
+                Grant::Everything => Said::Silent(None),
+                Grant::Documents(documents) => self.say(documents, question, |_| true),
+            })
+            .collect();
+        if let Some(by) = self.explicit_deny(question, &layers, &edges) {
+            return self.denied(question, by.reference(self));
+        }
+        let mut misses = Misses::new(self, question);
+        let steps = self.pass(&layers, &edges, &mut misses);
+        match self.accepted(question, &layers, &steps, &mut misses) {
+            Some((position, by)) => self.allowed(question, position, by, &layers, &steps),
+            None => self.missed(question, misses),
+        }
+    }
+
+    fn explicit_deny<'a>(
+        &'a self,
+        question: &Question<'_>,
+        layers: &[Said<'a>],
+        edges: &[Said<'a>],
+    ) -> Option<By<'a>> {
+        let of_layers = self.layers.iter().zip(layers);
+        let of_layers = of_layers.map(|(layer, said)| (layer.binding, &layer.source, said));
+        let of_edges = self.nodes.iter().flat_map(|node| &node.edges).zip(edges);
+        let of_edges = of_edges.map(|(edge, said)| (edge.binding, &edge.source, said));
+        for (binding, source, said) in of_layers.chain(of_edges) {
+            if binding && let Said::Deny(at) = *said {
+                return Some(By::List(source, at));
             }
         }
         let denies = |statement: &Statement| {
             statement.effect == Effect::Deny && self.deny_names_reached(statement, question.action)
         };
         match self.say(&self.resource_policy, question, denies) {
-            Said::Deny(at) => Some(self.resource_reference(at)),
+            Said::Deny(at) => Some(By::Resource(at)),
             _ => None,
         }
     }
 
-    /// Steps 2 to 5 of the design for one question, without what is implied.
-    pub(crate) fn evaluate(&self, question: &Question<'_>) -> Decision {
-        if let Some(statement) = self.explicit_deny(question) {
-            return self.denied(question, statement);
+    /// Which nodes are passed, each from which: trusts that allow, limits that do not forbid.
+    fn pass<'a>(
+        &'a self,
+        layers: &[Said<'a>],
+        edges: &[Said<'a>],
+        misses: &mut Misses<'a, '_>,
+    ) -> Vec<Option<Step<'a>>> {
+        let mut steps: Vec<Option<Step<'a>>> = Vec::with_capacity(self.nodes.len());
+        let mut said = edges.iter();
+        for (position, node) in self.nodes.iter().enumerate() {
+            let mut step = (position == 0).then(Step::default);
+            for (edge, said) in node.edges.iter().zip(&mut said) {
+                let Some(depth) = steps[edge.from].as_ref().map(|before| before.depth) else {
+                    continue;
+                };
+                let held = edge.conditions.map(|at| self.ask_layer(at, &layers[at]));
+                let passed = match held {
+                    Some(Err(stop)) => Err(stop),
+                    _ => ask_edge(edge, said),
+                };
+                match passed {
+                    Ok(by) if step.as_ref().is_none_or(|found| depth + 1 < found.depth) => {
+                        step = Some(Step {
+                            from: edge.from,
+                            depth: depth + 1,
+                            by,
+                        });
+                    }
+                    Ok(_) => {}
+                    Err(stop) => misses.add(depth, 1, stop),
+                }
+            }
+            if let Some(depth) = step.as_ref().map(|step| step.depth)
+                && let Some(stop) = self.first_stop(&node.layers, layers)
+            {
+                misses.add(depth, 2, stop);
+                step = None;
+            }
+            steps.push(step);
         }
+        steps
+    }
+
+    /// The nearest node that the resource accepts, and by which of its statements.
+    fn accepted<'a>(
+        &'a self,
+        question: &Question<'_>,
+        layers: &[Said<'a>],
+        steps: &[Option<Step<'a>>],
+        misses: &mut Misses<'a, '_>,
+    ) -> Option<(usize, Option<By<'a>>)> {
         let only_owner = is_resource_policy_action(question.action)
             && matches!(
                 self.say(&self.resource_policy, question, |statement| {
@@ -260,154 +330,56 @@ impl Grounds {
                 }),
                 Said::Deny(_)
             );
-        let mut misses = Misses::default();
-        let layers: Vec<Result<StatementRef, Stop>> = self
-            .layers
-            .iter()
-            .map(|layer| self.ask_layer(layer, question))
-            .collect();
-
-        // How each node is passed: from which node, and by which statements.
-        let mut passed: Vec<Option<Step>> = Vec::with_capacity(self.nodes.len());
+        let of_request = self.first_stop(&self.request_layers, layers);
+        let mut best: Option<(usize, usize, Option<By<'a>>)> = None;
         for (position, node) in self.nodes.iter().enumerate() {
-            let mut step = (position == 0).then(Step::default);
-            for edge in &node.edges {
-                let Some(before) = passed[edge.from].as_ref() else {
-                    continue;
-                };
-                let (depth, statements) = (before.depth, before.statements.len());
-                let conditions = edge.conditions.map(|layer| &layers[layer]);
-                let held = match conditions {
-                    Some(Err(stop)) => Err(stop.clone()),
-                    _ => Ok(()),
-                };
-                match held.and_then(|()| self.ask_edge(edge, question)) {
-                    Ok(statement) => {
-                        let shorter = step.as_ref().is_none_or(|s| depth + 1 < s.depth);
-                        if shorter {
-                            let mut all = Vec::with_capacity(statements + 1);
-                            all.extend(before.statements.iter().cloned());
-                            all.extend(statement);
-                            step = Some(Step {
-                                from: edge.from,
-                                depth: depth + 1,
-                                statements: all,
-                            });
-                        }
-                    }
-                    Err(stop) => misses.add(depth, 1, stop),
-                }
-            }
-            if let Some(reached) = step.as_mut() {
-                for layer in &node.layers {
-                    match &layers[*layer] {
-                        Ok(statement) => reached.statements.push(statement.clone()),
-                        Err(stop) => {
-                            misses.add(reached.depth, 2, stop.clone());
-                            step = None;
-                            break;
-                        }
-                    }
-                }
-            }
-            passed.push(step);
-        }
-
-        let mut best: Option<(usize, Step)> = None;
-        for (position, node) in self.nodes.iter().enumerate() {
-            let Some(step) = &passed[position] else {
+            let Some(depth) = steps[position].as_ref().map(|step| step.depth) else {
                 continue;
             };
-            if best
-                .as_ref()
-                .is_some_and(|(_, found)| found.depth <= step.depth)
-            {
+            if best.as_ref().is_some_and(|(found, ..)| *found <= depth) {
                 continue;
             }
-            let mut statements = step.statements.clone();
-            if !node.owner {
-                let refused = if only_owner {
-                    Err(Stop::not_accepted(self))
-                } else {
-                    self.ask_resource(position, question)
-                };
-                match refused {
-                    Ok(statement) => statements.push(statement),
-                    Err(stop) => {
-                        misses.add(step.depth, 0, stop);
-                        continue;
-                    }
-                }
-            }
-            let stop = self
-                .request_layers
-                .iter()
-                .find_map(|layer| match &layers[*layer] {
-                    Ok(statement) => {
-                        statements.push(statement.clone());
-                        None
-                    }
-                    Err(stop) => Some(stop.clone()),
-                });
-            match stop {
-                Some(stop) => misses.add(step.depth + 1, 3, stop),
-                None => {
-                    best = Some((
-                        position,
-                        Step {
-                            statements,
-                            ..step.clone()
-                        },
-                    ))
-                }
+            let by = match (node.owner, only_owner) {
+                (true, _) => Ok(None),
+                (false, true) => Err(Stop::NotAccepted),
+                (false, false) => self.ask_resource(position, question).map(Some),
+            };
+            match (by, of_request) {
+                (Err(stop), _) => misses.add(depth, 0, stop),
+                (Ok(_), Some(stop)) => misses.add(depth + 1, 3, stop),
+                (Ok(by), None) => best = Some((depth, position, by)),
             }
         }
-        match best {
-            Some((position, step)) => self.allowed(question, position, step, &passed),
-            None => self.missed(question, misses),
+        best.map(|(_, position, by)| (position, by))
+    }
+
+    /// The first of some layers that does not allow.
+    fn first_stop<'a>(&'a self, of: &[usize], layers: &[Said<'a>]) -> Option<Stop<'a>> {
+        let mut asked = of.iter().map(|&at| self.ask_layer(at, &layers[at]));
+        asked.find_map(Result::err)
+    }
+
+    fn ask_layer<'a>(&'a self, at: usize, said: &Said<'a>) -> Result<By<'a>, Stop<'a>> {
+        let source = &self.layers[at].source;
+        match *said {
+            Said::Allow(at) => Ok(By::List(source, at)),
+            Said::Deny(at) => Err(Stop::Breaks(source, at)),
+            Said::Silent(near) => Err(Stop::Silent(source, near)),
         }
     }
 
-    fn ask_layer(&self, layer: &Layer, question: &Question<'_>) -> Result<StatementRef, Stop> {
-        match self.say(&layer.documents, question, |_| true) {
-            Said::Allow(at) => Ok(at.reference(&layer.source)),
-            Said::Deny(at) => Err(Stop::breaks(&layer.source, at)),
-            Said::Silent(near) => Err(Stop::silent(&layer.source, near, self, question)),
-        }
-    }
-
-    fn ask_edge(&self, edge: &Edge, question: &Question<'_>) -> Result<Option<StatementRef>, Stop> {
-        if !edge.in_force {
-            return Err(Stop {
-                rank: Match::Full,
-                statement: None,
-                source: Some(edge.source.clone()),
-                subject: Subject::Command,
-                text: format!("{} has expired", edge.source.describe()),
-            });
-        }
-        let documents = match &edge.grant {
-            Grant::Everything => return Ok(None),
-            Grant::Documents(documents) => documents,
-        };
-        match self.say(documents, question, |_| true) {
-            Said::Allow(at) => Ok(Some(at.reference(&edge.source))),
-            Said::Deny(at) => Err(Stop::breaks(&edge.source, at)),
-            Said::Silent(near) => Err(Stop::silent(&edge.source, near, self, question)),
-        }
-    }
-
-    fn ask_resource(&self, node: usize, question: &Question<'_>) -> Result<StatementRef, Stop> {
+    fn ask_resource<'a>(
+        &'a self,
+        node: usize,
+        question: &Question<'_>,
+    ) -> Result<By<'a>, Stop<'a>> {
         let named = |statement: &Statement| {
             statement.effect == Effect::Allow && self.names(statement, node)
         };
         match self.say(&self.resource_policy, question, named) {
-            Said::Allow(at) => Ok(self.resource_reference(at)),
-            Said::Silent(near @ Some((_, at))) => {
-                let source = self.resource_reference(at).source;
-                Err(Stop::silent(&source, near, self, question))
-            }
-            _ => Err(Stop::not_accepted(self)),
+            Said::Allow(at) => Ok(By::Resource(at)),
+            Said::Silent(Some((rank, at))) => Err(Stop::SilentResource(rank, at)),
+            _ => Err(Stop::NotAccepted),
         }
     }
 
@@ -424,28 +396,44 @@ impl Grounds {
         }
     }
 
+    /// The chain that ends at a node, with a statement of each list on it that had to allow.
     fn allowed(
         &self,
         question: &Question<'_>,
         position: usize,
-        step: Step,
-        passed: &[Option<Step>],
+        by: Option<By<'_>>,
+        layers: &[Said<'_>],
+        steps: &[Option<Step<'_>>],
     ) -> Decision {
-        let mut chain = vec![self.nodes[position].path.clone()];
-        let (mut at, mut from) = (position, step.from);
-        while at != 0 {
-            chain.push(self.nodes[from].path.clone());
-            at = from;
-            from = passed[at].as_ref().map_or(0, |s| s.from);
+        let mut nodes = vec![(position, None)];
+        let mut at = position;
+        while let Some(step) = steps[at].as_ref().filter(|_| at != 0) {
+            if let Some((_, last)) = nodes.last_mut() {
+                *last = step.by;
+            }
+            nodes.push((step.from, None));
+            at = step.from;
         }
-        chain.reverse();
-        let message = match step.statements.first() {
+        let mut statements = Vec::new();
+        let mut add = |by: By<'_>| statements.push(by.reference(self));
+        let allowing = |at: &usize| self.ask_layer(*at, &layers[*at]).ok();
+        for (node, by) in nodes.iter().rev() {
+            by.iter().copied().for_each(&mut add);
+            let limits = self.nodes[*node].layers.iter();
+            limits.filter_map(allowing).for_each(&mut add);
+        }
+        by.into_iter().for_each(&mut add);
+        let limits = self.request_layers.iter();
+        limits.filter_map(allowing).for_each(&mut add);
+        let chain = nodes.iter().rev();
+        let chain = chain.map(|(node, _)| self.nodes[*node].path.clone());
+        let message = match statements.first() {
             Some(statement) => format!("allowed by {}", statement.describe()),
             None => "allowed: the owner".to_owned(),
         };
         Decision {
-            chain,
-            statements: step.statements,
+            chain: chain.collect(),
+            statements,
             public_message: message.clone(),
             message,
             ..self.decision(question, Outcome::Allow)
@@ -467,15 +455,10 @@ impl Grounds {
         }
     }
 
-    fn missed(&self, question: &Question<'_>, misses: Misses) -> Decision {
-        let stop = misses
-            .nearest
-            .map_or_else(|| Stop::not_accepted(self), |(_, stop)| stop);
-        let told = stop
-            .source
-            .as_ref()
-            .is_none_or(|source| self.may_be_told(source));
-        let public_message = if told {
+    fn missed(&self, question: &Question<'_>, misses: Misses<'_, '_>) -> Decision {
+        let stop = misses.nearest().explain(self, question);
+        let source = stop.source.as_ref();
+        let public_message = if source.is_none_or(|source| self.may_be_told(source)) {
             stop.text.clone()
         } else {
             "a policy of the resource's organisation does not allow it".to_owned()
@@ -517,10 +500,39 @@ fn is_resource_policy_action(action: ActionId) -> bool {
     )
 }
 
-/// How a node was passed.
+/// Whether a trust lets through, and by which statement.
+fn ask_edge<'a>(edge: &'a Edge, said: &Said<'a>) -> Result<Option<By<'a>>, Stop<'a>> {
+    if !edge.in_force {
+        return Err(Stop::Expired(&edge.source));
+    }
+    match (&edge.grant, *said) {
+        (Grant::Everything, _) => Ok(None),
+        (_, Said::Allow(at)) => Ok(Some(By::List(&edge.source, at))),
+        (_, Said::Deny(at)) => Err(Stop::Breaks(&edge.source, at)),
+        (_, Said::Silent(near)) => Err(Stop::Silent(&edge.source, near)),
+    }
+}
+
+/// A statement, and in which list it stands.
+#[derive(Clone, Copy, Debug)]
+enum By<'a> {
+    List(&'a PolicySource, At<'a>),
+    Resource(At<'a>),
+}
+
+impl By<'_> {
+    fn reference(&self, grounds: &Grounds) -> StatementRef {
+        match self {
+            Self::List(source, at) => at.reference(source),
+            Self::Resource(at) => grounds.resource_reference(*at),
+        }
+    }
+}
+
+/// How a node was passed: from which, over how many trusts, and by which statement of the last.
 #[derive(Clone, Debug, Default)]
-struct Step {
+struct Step<'a> {
     from: usize,
     depth: usize,
-    statements: Vec<StatementRef>,
+    by: Option<By<'a>>,
 }

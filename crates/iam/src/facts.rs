@@ -39,12 +39,55 @@ impl Call<'_> {
     }
 }
 
+/// A text that is known. Mostly it is the end of a path, which the directory shares.
+#[derive(Clone, Debug)]
+enum Text {
+    EndOf(Arc<str>, usize),
+    Fixed(&'static str),
+    Own(Box<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::EndOf(path, from) => &path[*from..],
+            Self::Fixed(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+
+    /// The last segment of a path.
+    fn id_of(path: &Arc<str>) -> Self {
+        let from = path.rfind('/').map_or(0, |slash| slash + 1);
+        Self::EndOf(Arc::clone(path), from)
+    }
+
+    fn all_of(path: &Arc<str>) -> Self {
+        Self::EndOf(Arc::clone(path), 0)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Own(text.into())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Known {
-    Text(Box<str>),
+    Text(Text),
     Address(IpAddr),
     Boolean(bool),
 }
+
+/// As much as is mostly known of a session and a resource.
+const MOST_KNOWN: usize = 16;
 
 /// What is known of a session and a resource.
 #[derive(Clone, Debug, Default)]
@@ -230,7 +273,7 @@ impl SessionFacts {
                 None => Found::Absent,
             },
             fact => match self.known.iter().find(|(known, _)| known == fact) {
-                Some((_, Known::Text(text))) => Found::One(Value::Text(text.as_bytes())),
+                Some((_, Known::Text(text))) => Found::One(Value::Text(text.as_str().as_bytes())),
                 Some((_, Known::Address(address))) => Found::One(Value::Address(*address)),
                 Some((_, Known::Boolean(truth))) => Found::One(Value::Boolean(*truth)),
                 None => Found::Absent,
@@ -349,11 +392,11 @@ impl Directory {
     pub(crate) fn session_facts(
         &self,
         session: &Session,
-        resource: &str,
+        resource: &Arc<str>,
         at: UnixMillis,
     ) -> SessionFacts {
-        let mut known = Vec::new();
-        let mut text = |fact: Fact, text: &str| known.push((fact, Known::Text(text.into())));
+        let mut known = Vec::with_capacity(MOST_KNOWN);
+        let mut text = |fact: Fact, text: Text| known.push((fact, Known::Text(text)));
         let mut facts = SessionFacts {
             listed: session.simulated.clone(),
             issued: session.issued,
@@ -365,40 +408,42 @@ impl Directory {
         if let Principal::Identity(ix) = session.principal
             && let Some(identity) = self.identity(ix)
         {
-            text(Fact::PrincipalPath, &identity.path);
-            text(Fact::PrincipalId, identity.id());
+            text(Fact::PrincipalPath, Text::all_of(&identity.path));
+            text(Fact::PrincipalId, Text::id_of(&identity.path));
             if let Some(name) = &identity.name {
-                text(Fact::PrincipalName, name);
+                text(Fact::PrincipalName, (&**name).into());
             }
-            text(Fact::PrincipalType, kind_name(identity.kind));
+            text(Fact::PrincipalType, Text::Fixed(kind_name(identity.kind)));
             if let Some(organisation) = identity.organisation.and_then(|ix| self.identity(ix)) {
-                text(Fact::PrincipalOrganisation, organisation.id());
+                text(Fact::PrincipalOrganisation, Text::id_of(&organisation.path));
                 if let Some(details) = organisation.organisation_details() {
-                    text(Fact::PrincipalAccount, &details.account);
+                    text(Fact::PrincipalAccount, Text::all_of(&details.account));
                 }
             }
             facts.principal_tags = identity.tags.clone();
         }
         if let Some(temporary) = &session.temporary {
-            text(Fact::RoleSessionName, &temporary.name);
+            text(Fact::RoleSessionName, (&*temporary.name).into());
             if let Some(source) = &temporary.source_identity {
-                text(Fact::SourceIdentity, source);
+                text(Fact::SourceIdentity, (&**source).into());
             }
         }
         if let Some(provider) = self.login_provider(session, at) {
-            text(Fact::LoginProvider, provider);
+            text(Fact::LoginProvider, provider.into());
         }
-        text(Fact::ResourcePath, resource);
-        if let Some((_, id)) = resource.rsplit_once('/') {
-            text(Fact::ResourceId, id);
+        text(Fact::ResourcePath, Text::all_of(resource));
+        if resource.contains('/') {
+            text(Fact::ResourceId, Text::id_of(resource));
         }
         if let Some(organisation) = PathParts::of(resource).and_then(|parts| parts.organisation) {
-            text(Fact::ResourceOrganisation, organisation);
-            let details = self
-                .organisation(organisation)
-                .and_then(|ix| self.identity(ix));
-            if let Some(details) = details.and_then(|i| i.organisation_details()) {
-                text(Fact::ResourceAccount, &details.account);
+            let found = self.organisation(organisation);
+            let found = found.and_then(|ix| self.identity(ix));
+            match found {
+                Some(found) => text(Fact::ResourceOrganisation, Text::id_of(&found.path)),
+                None => text(Fact::ResourceOrganisation, organisation.into()),
+            }
+            if let Some(details) = found.and_then(|found| found.organisation_details()) {
+                text(Fact::ResourceAccount, Text::all_of(&details.account));
             }
         }
         if session.simulated.is_none() {

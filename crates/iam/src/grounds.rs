@@ -4,13 +4,14 @@
 //! Gathering is linear in the trusts reached; no path is ever enumerated. The evaluator, the
 //! decision table and the simulator all work on the same value.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use keyward_policy::{Dialect, Policy};
 
 use crate::directory::Directory;
-use crate::entities::{Attachment, TrustKind};
+use crate::entities::{Attachment, Trust, TrustKind};
 use crate::facts::{EarlyFacts, Inputs, SessionFacts};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
@@ -221,6 +222,35 @@ impl Grounds {
     }
 }
 
+/// Where identities stand among those that are reached.
+type Positions = HashMap<IdentityIx, usize, BuildHasherDefault<IndexHasher>>;
+
+/// Hashes indices of the directory: dense numbers, which nobody outside chooses.
+#[derive(Clone, Copy, Debug, Default)]
+struct IndexHasher(u64);
+
+impl Hasher for IndexHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Odd, and its bits spread: Knuth's multiplicative hashing.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Whether a trust is a step of chains.
+fn passes_on(trust: &Trust) -> bool {
+    trust.accepted && trust.kind != TrustKind::Assumable
+}
+
 /// Gathers layers, each at most once.
 struct Layers<'a> {
     directory: &'a Directory,
@@ -287,17 +317,18 @@ impl Layers<'_> {
 }
 
 impl Directory {
-    /// The identities reached from a principal by standing trusts, trustees before trustors.
-    fn reached(&self, principal: IdentityIx) -> Vec<IdentityIx> {
+    /// The identities reached from a principal by standing trusts, trustees before trustors, and
+    /// the position of each.
+    fn reached(&self, principal: IdentityIx) -> (Vec<IdentityIx>, Positions) {
         // Depth first, children before parents, then reversed: an order of a graph without
         // cycles, which `apply` guarantees together with the longest path.
         fn visit(
             directory: &Directory,
             ix: IdentityIx,
-            seen: &mut HashSet<IdentityIx>,
+            positions: &mut Positions,
             done: &mut Vec<IdentityIx>,
         ) {
-            if !seen.insert(ix) {
+            if positions.insert(ix, usize::MAX).is_some() {
                 return;
             }
             let Some(identity) = directory.identity(ix) else {
@@ -308,16 +339,19 @@ impl Directory {
                 .iter()
                 .filter_map(|t| directory.trust(*t))
             {
-                if trust.accepted && trust.kind != TrustKind::Assumable {
-                    visit(directory, trust.trustor, seen, done);
+                if passes_on(trust) && !positions.contains_key(&trust.trustor) {
+                    visit(directory, trust.trustor, positions, done);
                 }
             }
             done.push(ix);
         }
-        let mut done = Vec::new();
-        visit(self, principal, &mut HashSet::new(), &mut done);
+        let (mut done, mut positions) = (Vec::new(), Positions::default());
+        visit(self, principal, &mut positions, &mut done);
         done.reverse();
-        done
+        for (position, ix) in done.iter().enumerate() {
+            positions.insert(*ix, position);
+        }
+        (done, positions)
     }
 
     /// Everything that has a say about what a session does to a resource.
@@ -328,8 +362,9 @@ impl Directory {
         exempt_guardrails: bool,
         at: UnixMillis,
     ) -> Grounds {
-        let resource_organisation = self.organisation_of(resource);
-        let owner = self.owner_of(resource);
+        let resource: Arc<str> = resource.into();
+        let resource_organisation = self.organisation_of(&resource);
+        let owner = self.owner_of(&resource);
         let mut layers = Layers {
             directory: self,
             layers: Vec::new(),
@@ -349,22 +384,22 @@ impl Directory {
             request_layers.extend(layers.add(source, attachments, true));
         }
         request_layers.extend(layers.add_session(session));
-        let (accepting, assumable) = self.assumable_acceptance(resource, at);
+        let (accepting, assumable) = self.assumable_acceptance(&resource, at);
         let mut grounds = Grounds {
-            resource: resource.into(),
+            facts: self.session_facts(session, &resource, at),
             assumable,
             nodes: Vec::new(),
             layers: Vec::new(),
             request_layers,
             resource_policy: self
-                .resource_policy(resource)
+                .resource_policy(&resource)
                 .cloned()
                 .into_iter()
                 .chain(accepting)
                 .collect(),
             authenticated: session.principal != Principal::Unauthenticated,
             valid_until: None,
-            facts: self.session_facts(session, resource, at),
+            resource,
             now: at,
             reads_session: false,
             reads_database_index: false,
@@ -383,7 +418,7 @@ impl Directory {
             return grounds;
         };
         let principal_organisation = self.identity(principal).and_then(|i| i.organisation);
-        let order = self.reached(principal);
+        let (order, positions) = self.reached(principal);
         for (position, ix) in order.iter().enumerate() {
             let Some(identity) = self.identity(*ix) else {
                 continue;
@@ -410,19 +445,15 @@ impl Directory {
                 edges: Vec::new(),
             });
         }
-        let positions: HashMap<IdentityIx, usize> = order
-            .iter()
-            .enumerate()
-            .map(|(position, ix)| (*ix, position))
-            .collect();
         for (position, ix) in order.iter().enumerate() {
             let trusts = self.identity(*ix).map_or(&[][..], |i| &i.trusted_by);
             for trust in trusts
                 .iter()
                 .filter_map(|t| self.trust(*t))
-                .filter(|t| t.accepted && t.kind != TrustKind::Assumable)
+                .filter(|trust| passes_on(trust))
             {
-                let Some(&to) = positions.get(&trust.trustor) else {
+                let to = positions.get(&trust.trustor).copied();
+                let Some(to) = to.filter(|to| *to < order.len()) else {
                     continue;
                 };
                 let grant = match trust.kind {

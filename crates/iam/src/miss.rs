@@ -8,89 +8,118 @@ use crate::decision::{StatementRef, Subject};
 use crate::evaluate::{At, Question};
 use crate::grounds::{Grounds, PolicySource};
 
-/// Where a chain stopped.
+/// Where a chain stopped. What it says is written only of the one that is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop<'a> {
+    /// A trust that is over.
+    Expired(&'a PolicySource),
+    /// A Deny that denies nothing but what passes here.
+    Breaks(&'a PolicySource, At<'a>),
+    /// A list without an Allow for it; with the one that came nearest.
+    Silent(&'a PolicySource, Option<(Match, At<'a>)>),
+    /// The resource's policy names the identity, and does not allow it.
+    SilentResource(Match, At<'a>),
+    /// The resource does not accept the identity.
+    NotAccepted,
+}
+
+/// A stop, told.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop {
-    pub(crate) rank: Match,
+pub(crate) struct Told {
     pub(crate) statement: Option<StatementRef>,
     pub(crate) source: Option<PolicySource>,
     pub(crate) subject: Subject,
     pub(crate) text: String,
 }
 
-impl Stop {
-    pub(crate) fn breaks(source: &PolicySource, at: At<'_>) -> Self {
-        let statement = at.reference(source);
-        Self {
-            rank: Match::Full,
-            text: format!("{} denies, which breaks the chain", statement.describe()),
-            statement: Some(statement),
-            source: Some(source.clone()),
-            subject: Subject::Command,
-        }
-    }
-
-    pub(crate) fn not_accepted(grounds: &Grounds) -> Self {
-        let principal = grounds.nodes.first().map_or("deleted", |n| &n.path);
-        Self {
-            rank: Match::Action,
-            statement: None,
-            source: None,
-            subject: Subject::Command,
-            text: format!(
-                "no chain of trusts leads from {principal} to an identity that {} accepts for it",
-                grounds.resource
-            ),
-        }
-    }
-
-    pub(crate) fn silent(
-        source: &PolicySource,
-        near: Option<(Match, At<'_>)>,
-        grounds: &Grounds,
-        question: &Question<'_>,
-    ) -> Self {
-        let resource = &*grounds.resource;
-        let action = &*grounds.action_name(question);
-        let from = source.describe();
-        let Some((rank, at)) = near.filter(|(rank, _)| *rank > Match::Action) else {
-            return Self {
-                rank: Match::Action,
-                statement: None,
-                source: Some(source.clone()),
-                subject: Subject::Command,
-                text: format!("no statement of {from} allows {action}"),
-            };
-        };
-        let statement = at.reference(source);
-        let (subject, text) = match rank {
-            _ if at.statement.acl.is_some() => {
-                explain_acl(at.statement, question, &statement.describe(), action)
+impl Stop<'_> {
+    /// How far the nearest statement came.
+    fn rank(&self) -> Match {
+        match self {
+            Self::Expired(_) | Self::Breaks(..) => Match::Full,
+            Self::Silent(_, Some((rank, _))) | Self::SilentResource(rank, _) => {
+                (*rank).max(Match::Action)
             }
-            Match::Resource => (
-                Subject::Command,
-                format!(
-                    "{} allows {action}, but not on {resource}",
-                    statement.describe()
-                ),
-            ),
-            Match::Conditions => (
-                Subject::Command,
-                format!(
-                    "{} allows {action}, but {}",
-                    statement.describe(),
-                    failed_clause(at.statement, question)
-                ),
-            ),
-            _ => explain_keys(at.statement, question, &statement.describe(), action),
-        };
-        Self {
-            rank,
-            statement: Some(statement),
-            source: Some(source.clone()),
-            subject,
-            text,
+            Self::Silent(_, None) | Self::NotAccepted => Match::Action,
         }
+    }
+
+    pub(crate) fn explain(&self, grounds: &Grounds, question: &Question<'_>) -> Told {
+        let told = |source: &PolicySource, text: String| Told {
+            statement: None,
+            source: Some(source.clone()),
+            subject: Subject::Command,
+            text,
+        };
+        match *self {
+            Self::Expired(source) => told(source, format!("{} has expired", source.describe())),
+            Self::Breaks(source, at) => {
+                let statement = at.reference(source);
+                let text = format!("{} denies, which breaks the chain", statement.describe());
+                Told {
+                    statement: Some(statement),
+                    ..told(source, text)
+                }
+            }
+            Self::NotAccepted => {
+                let principal = grounds.nodes.first().map_or("deleted", |n| &n.path);
+                Told {
+                    statement: None,
+                    source: None,
+                    subject: Subject::Command,
+                    text: format!(
+                        "no chain of trusts leads from {principal} to an identity that {} accepts for it",
+                        grounds.resource
+                    ),
+                }
+            }
+            Self::SilentResource(rank, at) => {
+                let source = grounds.resource_reference(at).source;
+                explain_silent(&source, Some((rank, at)), grounds, question)
+            }
+            Self::Silent(source, near) => explain_silent(source, near, grounds, question),
+        }
+    }
+}
+
+fn explain_silent(
+    source: &PolicySource,
+    near: Option<(Match, At<'_>)>,
+    grounds: &Grounds,
+    question: &Question<'_>,
+) -> Told {
+    let resource = &*grounds.resource;
+    let action = &*grounds.action_name(question);
+    let Some((rank, at)) = near.filter(|(rank, _)| *rank > Match::Action) else {
+        return Told {
+            statement: None,
+            source: Some(source.clone()),
+            subject: Subject::Command,
+            text: format!("no statement of {} allows {action}", source.describe()),
+        };
+    };
+    let statement = at.reference(source);
+    let described = statement.describe();
+    let (subject, text) = match rank {
+        _ if at.statement.acl.is_some() => explain_acl(at.statement, question, &described, action),
+        Match::Resource => (
+            Subject::Command,
+            format!("{described} allows {action}, but not on {resource}"),
+        ),
+        Match::Conditions => (
+            Subject::Command,
+            format!(
+                "{described} allows {action}, but {}",
+                failed_clause(at.statement, question)
+            ),
+        ),
+        _ => explain_keys(at.statement, question, &described, action),
+    };
+    Told {
+        statement: Some(statement),
+        source: Some(source.clone()),
+        subject,
+        text,
     }
 }
 
@@ -227,28 +256,44 @@ fn explain_keys(
 
 /// The nearest miss: the longest chain prefix that allowed, then how far its best statement came;
 /// ties by text.
-#[derive(Default)]
-pub(crate) struct Misses {
-    pub(crate) nearest: Option<((usize, u8, Match), Stop)>,
+pub(crate) struct Misses<'a, 'q> {
+    grounds: &'a Grounds,
+    question: &'q Question<'q>,
+    nearest: Option<((usize, u8, Match), Stop<'a>)>,
 }
 
-impl Misses {
+impl<'a, 'q> Misses<'a, 'q> {
+    pub(crate) fn new(grounds: &'a Grounds, question: &'q Question<'q>) -> Self {
+        Self {
+            grounds,
+            question,
+            nearest: None,
+        }
+    }
+
     /// `stage`: 0 the resource did not accept, 1 a trust, 2 a limit of an identity on the chain,
     /// 3 a limit of the request after a chain allowed.
-    pub(crate) fn add(&mut self, depth: usize, stage: u8, stop: Stop) {
+    pub(crate) fn add(&mut self, depth: usize, stage: u8, stop: Stop<'a>) {
         // A resource statement that names the identity came nearer than a trust that says nothing.
-        let stage = if stage == 0 && stop.rank > Match::Action {
+        let stage = if stage == 0 && stop.rank() > Match::Action {
             2
         } else {
             stage
         };
-        let rank = (depth, stage, stop.rank);
-        let nearer = self
-            .nearest
-            .as_ref()
-            .is_none_or(|(best, found)| rank > *best || (rank == *best && stop.text < found.text));
+        let rank = (depth, stage, stop.rank());
+        let text = |stop: &Stop<'_>| stop.explain(self.grounds, self.question).text;
+        let nearer = self.nearest.as_ref().is_none_or(|(best, found)| {
+            rank > *best || (rank == *best && text(&stop) < text(found))
+        });
         if nearer {
             self.nearest = Some((rank, stop));
         }
+    }
+
+    /// What to tell: that nothing accepts, if nothing came near.
+    pub(crate) fn nearest(&self) -> Stop<'a> {
+        self.nearest
+            .as_ref()
+            .map_or(Stop::NotAccepted, |(_, stop)| *stop)
     }
 }

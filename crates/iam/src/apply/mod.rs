@@ -191,7 +191,7 @@ struct Editor<'a> {
     directory: Directory,
     changed: Vec<String>,
     /// Paths of organisations that were deleted, with their account numbers: these stay taken.
-    retired: Vec<(String, Box<str>)>,
+    retired: Vec<(String, std::sync::Arc<str>)>,
     context: &'a ChangeContext,
 }
 
