@@ -21,6 +21,7 @@ pub mod passkey;
 mod password;
 mod person_token;
 mod random;
+mod sealed_stream;
 mod session_token;
 mod sigv4;
 mod throttle;
@@ -58,6 +59,9 @@ pub use person_token::{
     hash_recovery_code, recovery_code,
 };
 pub use random::{account_number, decision_id, random_bytes, random_secret_bytes, random_slug};
+pub use sealed_stream::{
+    FRAME_LEN, SealedFile, SealedFileError, SealedReader, SealedWriter, reseal_file_key,
+};
 pub use session_token::{
     MAX_SESSION_TEXT_LEN, SESSION_ID_PREFIX, SESSION_KEY_PREFIX, SESSION_TOKEN_PREFIX, SessionId,
 };

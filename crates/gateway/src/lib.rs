@@ -17,6 +17,7 @@ mod reply_queue;
 mod settings;
 mod shared;
 mod sieve;
+mod snapshot;
 mod worker;
 
 pub use gateway::{Gateway, GatewayHandle, StartError};
@@ -24,3 +25,7 @@ pub use health::{BackendBoard, BackendHealth, BackendState};
 pub use metrics::GatewayMetrics;
 pub use settings::{GatewaySettings, Limits};
 pub use shared::{Shared, UpstreamPassword};
+pub use snapshot::{
+    Answer, MAX_KEY_LEN, RecordHead, SnapshotError, SnapshotFileError, SnapshotHeader,
+    SnapshotProgress, SnapshotReader, SnapshotSummary, SnapshotWriter, snapshot_purpose,
+};
