@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::failure::Outcome;
 use crate::{
-    expiry, hashes, keys, lists, scan, server, sets, sorted_set_combine, sorted_set_ranges,
+    dump, expiry, hashes, keys, lists, scan, server, sets, sorted_set_combine, sorted_set_ranges,
     sorted_sets, strings,
 };
 use keyward_commands::{COMMAND_COUNT, CommandId};
@@ -22,6 +22,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("decrby", strings::decrby),
     ("del", keys::del),
     ("delifeq", strings::delifeq),
+    ("dump", dump::dump),
     ("echo", server::echo),
     ("exists", keys::exists),
     ("expire", expiry::expire),
@@ -83,6 +84,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("randomkey", keys::randomkey),
     ("rename", keys::rename),
     ("renamenx", keys::renamenx),
+    ("restore", dump::restore),
     ("rpop", lists::rpop),
     ("rpoplpush", lists::rpoplpush),
     ("rpush", lists::rpush),

@@ -107,8 +107,10 @@ impl EngineSession {
 
 /// Keys and values in 16 numbered keyspaces, and the commands on them.
 pub struct Engine {
-    keyspaces: Vec<Keyspace>,
+    pub(crate) keyspaces: Vec<Keyspace>,
     server: ServerState,
+    /// Whether a snapshot is being taken.
+    pub(crate) captured: bool,
 }
 
 impl Engine {
@@ -121,6 +123,7 @@ impl Engine {
                 started_at: settings.started_at.0,
                 commands: 0,
             },
+            captured: false,
         }
     }
 

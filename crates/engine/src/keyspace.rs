@@ -1,6 +1,7 @@
 //! One numbered keyspace: keys, their deadlines, and who watches them.
 
 use crate::hash::HashKey;
+use crate::snapshot::{Capture, Frozen, SnapshotRecord, Step};
 use crate::table::Table;
 use crate::value::Value;
 use std::collections::BTreeSet;
@@ -32,8 +33,14 @@ pub(crate) struct Keyspace {
     volatile: usize,
     /// Keys removed because their time was over.
     expired: u64,
+    /// What a snapshot still needs of the keys that are here.
+    capture: Option<Box<Capture>>,
+    /// Keys that were removed all together, of which a snapshot still needs some.
+    frozen: Vec<Frozen>,
 }
 
+// INVARIANT: whatever changes or removes an item, or its deadline, calls `keep` before, and whatever
+// adds one tells `capture`: a snapshot has what was there when it began.
 impl Keyspace {
     pub(crate) fn new(hash_key: HashKey) -> Self {
         Self {
@@ -42,6 +49,8 @@ impl Keyspace {
             watched: Table::new(hash_key),
             volatile: 0,
             expired: 0,
+            capture: None,
+            frozen: Vec::new(),
         }
     }
 
@@ -121,6 +130,7 @@ impl Keyspace {
     }
 
     pub(crate) fn value_at_mut(&mut self, at: usize) -> &mut Value {
+        self.keep(at);
         &mut self.items.value_at_mut(at).value
     }
 
@@ -129,6 +139,9 @@ impl Keyspace {
     }
 
     pub(crate) fn set_deadline(&mut self, at: usize, deadline: i64) {
+        if self.items.value_at(at).deadline != deadline {
+            self.keep(at);
+        }
         let hash = self.items.hash_at(at);
         let item = self.items.value_at_mut(at);
         let before = std::mem::replace(&mut item.deadline, deadline);
@@ -156,20 +169,71 @@ impl Keyspace {
             value,
             deadline: NEVER,
         };
+        if let Some(capture) = &mut self.capture {
+            capture.added(hash, key);
+        }
         self.items.insert_new(hash, key.into(), item)
     }
 
     pub(crate) fn remove_at(&mut self, at: usize) -> Value {
+        self.keep(at);
         self.set_deadline(at, NEVER);
         self.items.remove_at(at).1.value
     }
 
     /// Removes everything. Watchers of keys that were there learn of it.
     pub(crate) fn clear(&mut self) {
+        drop(self.take());
+    }
+
+    /// As `clear`; what was there is handed over, unless a snapshot needs it.
+    pub(crate) fn take(&mut self) -> Table<Item> {
         self.touch_watched_that_exist();
-        self.items.clear();
+        let empty = Table::new(self.hash_key());
+        let items = std::mem::replace(&mut self.items, empty);
         self.deadlines.clear();
         self.volatile = 0;
+        match self.capture.take() {
+            Some(capture) => {
+                self.frozen.push(Frozen { items, capture });
+                Table::new(self.hash_key())
+            }
+            None => items,
+        }
+    }
+
+    /// Begins to keep what is here at `now` for a snapshot, as keyspace `database`.
+    pub(crate) fn begin_capture(&mut self, database: usize, now: i64) {
+        self.capture = Some(Box::new(Capture::new(database, now, self.hash_key())));
+    }
+
+    /// Adds records to a snapshot, as far as `step` goes; false if there are no more.
+    pub(crate) fn capture(&mut self, step: &mut Step, out: &mut Vec<SnapshotRecord>) -> bool {
+        for frozen in &mut self.frozen {
+            if frozen.capture.advance(&frozen.items, step, out) {
+                return true;
+            }
+        }
+        match &mut self.capture {
+            Some(capture) => capture.advance(&self.items, step, out),
+            None => false,
+        }
+    }
+
+    /// Keeps nothing for a snapshot any more; hands over what it kept.
+    pub(crate) fn end_capture(&mut self) -> impl Iterator<Item = Table<Item>> {
+        self.capture = None;
+        std::mem::take(&mut self.frozen)
+            .into_iter()
+            .map(|frozen| frozen.items)
+    }
+
+    /// An item is about to change: gives it to the snapshot that is being taken.
+    #[inline]
+    fn keep(&mut self, at: usize) {
+        if let Some(capture) = &mut self.capture {
+            capture.keep(&self.items, at);
+        }
     }
 
     /// Exchanges the keys of two keyspaces, but not who watches which name where.
@@ -180,6 +244,7 @@ impl Keyspace {
         std::mem::swap(&mut self.items, &mut other.items);
         std::mem::swap(&mut self.deadlines, &mut other.deadlines);
         std::mem::swap(&mut self.volatile, &mut other.volatile);
+        std::mem::swap(&mut self.capture, &mut other.capture);
         for keyspace in [self, other] {
             keyspace.touch_watched_that_exist();
         }
@@ -292,6 +357,7 @@ impl Keyspace {
     }
 
     fn expire(&mut self, at: usize) {
+        self.keep(at);
         self.set_deadline(at, NEVER);
         let (key, _) = self.items.remove_at(at);
         self.touch(&key);
@@ -300,6 +366,10 @@ impl Keyspace {
 }
 
 impl Item {
+    pub(crate) fn deadline(&self) -> i64 {
+        self.deadline
+    }
+
     /// Is its time not over?
     pub(crate) fn lives(&self, now: i64) -> bool {
         self.deadline >= now

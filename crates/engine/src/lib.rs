@@ -14,6 +14,7 @@
 
 mod call;
 mod dispatch;
+mod dump;
 mod engine;
 mod expiry;
 mod extended;
@@ -25,10 +26,12 @@ mod keys;
 mod keyspace;
 mod lists;
 mod number;
+mod rdb;
 mod reply;
 mod scan;
 mod server;
 mod sets;
+mod snapshot;
 mod sorted_set;
 mod sorted_set_combine;
 mod sorted_set_ranges;
@@ -40,3 +43,5 @@ mod value;
 
 pub use dispatch::{supported, supports};
 pub use engine::{DATABASES, Effects, Engine, EngineSession, Settings, UnixMillis};
+pub use rdb::PayloadError;
+pub use snapshot::{PayloadReader, PutError, Removed, RestoredValue, SnapshotRecord};

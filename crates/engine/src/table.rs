@@ -54,11 +54,6 @@ impl<V> Table<V> {
         self.hash_key
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.entries = Vec::new();
-        self.buckets = Vec::new();
-    }
-
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         self.hash_key.hash(key)
     }
@@ -209,15 +204,27 @@ impl<V> Table<V> {
     /// Visits the entries of the next bucket after `cursor`, which is 0 at the start; the cursor
     /// for the next call, 0 when everything was visited.
     pub(crate) fn scan<'t>(&'t self, cursor: u64, mut visit: impl FnMut(&'t [u8], &'t V)) -> u64 {
+        self.scan_hashed(cursor, |_, key, value| visit(key, value))
+    }
+
+    /// As `scan`, with the hash of each key. A key was visited, or was not there when its turn came,
+    /// exactly if its hash in reversed bit order is below the cursor in that order.
+    pub(crate) fn scan_hashed<'t>(
+        &'t self,
+        cursor: u64,
+        mut visit: impl FnMut(u64, &'t [u8], &'t V),
+    ) -> u64 {
         if self.buckets.is_empty() {
-            self.iter().for_each(|(key, value)| visit(key, value));
+            for entry in &self.entries {
+                visit(entry.hash, &entry.key, &entry.value);
+            }
             return 0;
         }
         let (bucket, mask) = self.bucket_and_mask(cursor);
         let mut at = self.buckets[bucket];
         while at != NONE {
             let entry = &self.entries[at as usize];
-            visit(&entry.key, &entry.value);
+            visit(entry.hash, &entry.key, &entry.value);
             at = entry.next;
         }
         (cursor | !mask)

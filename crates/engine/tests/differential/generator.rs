@@ -73,6 +73,7 @@ const SET_OPTIONS: &[&str] = &[
     "EXAT int",
     "PERSIST",
 ];
+const RESTORE_OPTIONS: &[&str] = &["REPLACE", "ABSTTL", "IDLETIME int", "FREQ int", "value"];
 const EXPIRE_OPTIONS: &[&str] = &["NX", "XX", "GT", "LT"];
 const SCORE_RANGE: &[&str] = &["WITHSCORES", "LIMIT int int"];
 const COMBINE: &[&str] = &[
@@ -90,6 +91,9 @@ pub(crate) const FORMS: &[Form] = &[
     // Keys.
     form(3, "COPY key key", &["REPLACE", "DB 0", "DB 1", "DB int"]),
     form(6, "DEL key+", &[]),
+    form(2, "DUMP key", &[]),
+    form(4, "RESTORE key untilttl payload", RESTORE_OPTIONS),
+    form(1, "RESTORE key untilttl payload", &["REPLACE ABSTTL"]),
     form(2, "UNLINK key+", &[]),
     form(2, "EXISTS key+", &[]),
     form(1, "TOUCH key+", &[]),
@@ -397,6 +401,27 @@ const INTEGERS: &[&str] = &[
     "2147483648",
 ];
 /// Times that no key lives: those that do are long, so that both sides see the same.
+/// Values as Redis 7.0 dumps them, in hexadecimal; the last one has a wrong checksum.
+const PAYLOADS: &[&str] = &[
+    "00000a005d9b5c400f7fa2da",
+    "0001610a00bffeef9b8f367db4",
+    "00c00c0a003c2af8515c04bcd5",
+    "00c138ff0a00223b8fbbe8f461f3",
+    "00c2701101000a0001a408fe953095a5",
+    "000b2d333030303030303030300a007cef356d39051fd1",
+    "0004303031320a00cb37f60bcb11085d",
+    "00c3094064017878e057000178780a005db7f663bb08625f",
+    "00c3404c577002616261e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0ff01e0b2010161620a00a6427a68c0d41192",
+    "004064787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878787878780a0062555807841b196d",
+    "120102c3407854041f041400000b008161020101dffb02c0c802f1ffef03f270110104f2c0c62d04f40b00f2052a0100000009e04679e03c000648f0881300007ae0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ff00e0ee0004278d8001ff0a00c7fa0fe494c919bd",
+    "0b0e0200000003000000fbff01002c010a000f5f7a8eb59409d2",
+    "0b10040000000200000090eefeff010000000a0094a105e959efec05",
+    "0b200800000003000000000efad5feffffff0100000000000000ffffffffffffff7f0a00b283e40ce05cdce9",
+    "0204c0fb0162c00101610a00062c9774e22d2365",
+    "10c31c340f34000000060081610201018162029e78e01400061f8163028001ff0a00b08db1eed739d06d",
+    "1123230000000800816302842d696e6605816402dffd02816102010181620283322e3504ff0a00e4de3b15921e2e4a",
+    "00000a005d9b5c400f7fa2db",
+];
 const NO_TIMES: &[&str] = &[
     "0",
     "-1",
@@ -537,6 +562,17 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
         "at" => {
             let offset = *random.pick(&[-5, 2000, 3000]);
             push(&(now / 1000 + offset).to_string());
+        }
+        "untilttl" => match random.below(5) {
+            0 => push(random.text(NO_TIMES)),
+            1 => push(&(1_000_000 + random.below(1_000_000)).to_string()),
+            2 => push(&(now + 2_000_000).to_string()),
+            _ => push("0"),
+        },
+        "payload" => {
+            let hex = random.mostly(90, PAYLOADS.len() - 1, PAYLOADS);
+            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            out.push((0..hex.len()).step_by(2).map(byte).collect());
         }
         "pat" => {
             let offset = *random.pick(&[-5000, 2_000_000, 3_000_000]);

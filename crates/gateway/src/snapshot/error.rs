@@ -35,6 +35,9 @@ pub enum SnapshotError {
     /// The file is not what was written.
     #[error("the file of the snapshot cannot be used")]
     Damaged(#[source] SnapshotFileError),
+    /// Another one is made of the same engine.
+    #[error("another snapshot of the database is being made")]
+    Busy,
     /// Somebody asked to stop.
     #[error("it was cancelled")]
     Cancelled,

@@ -4,6 +4,7 @@
 //! of a server are ever in memory.
 
 pub(crate) mod connection;
+mod embedded;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod progress;
@@ -70,14 +71,22 @@ impl Shared {
             created: now().0,
             server: String::new(),
         };
+        let key = &self.verifier.master_key;
+        let begin = |part: &mut PartFile, header: &SnapshotHeader| {
+            SnapshotWriter::new(part.take()?, key, header).map_err(SnapshotError::File)
+        };
         let sealed = match backend {
-            Backend::Embedded => return Err(SnapshotError::Gone),
+            Backend::Embedded => {
+                embedded::NAME.clone_into(&mut header.server);
+                let mut writer = begin(&mut part, &header)?;
+                let engine = self.engine(permit.database());
+                embedded::create(&engine, &mut writer, MAX_FILE, progress)?;
+                writer.finish()
+            }
             Backend::Server { .. } => {
                 let mut connection = Connection::open(self, permit.database(), progress)?;
                 header.server.clone_from(&connection.server);
-                let key = &self.verifier.master_key;
-                let writer = SnapshotWriter::new(part.take()?, key, &header);
-                let mut writer = writer.map_err(SnapshotError::File)?;
+                let mut writer = begin(&mut part, &header)?;
                 server::create(&mut connection, &mut writer, MAX_FILE, progress)?;
                 writer.finish()
             }
@@ -123,12 +132,18 @@ impl Shared {
         let mut reader = open(&mut file)?;
         let directory = self.directory.load_full();
         let database = directory.database(permit.database());
-        let target;
+        let mut target = String::new();
         let restored = match &database.ok_or(SnapshotError::Gone)?.backend {
-            Backend::Embedded => return Err(SnapshotError::Gone),
+            Backend::Embedded => {
+                embedded::NAME.clone_into(&mut target);
+                let engine = self.engine(permit.database());
+                embedded::probe(&engine, &survey, &origin)?;
+                embedded::prepare(&engine, existing, progress)
+                    .and_then(|()| embedded::restore(&engine, &mut reader, existing, progress))
+            }
             Backend::Server { .. } => {
                 let mut connection = Connection::open(self, permit.database(), progress)?;
-                target = connection.server.clone();
+                target.clone_from(&connection.server);
                 server::probe(&mut connection, &survey, &origin)?;
                 server::prepare(&mut connection, existing).and_then(|()| {
                     server::restore(&mut connection, &mut reader, existing, progress)
