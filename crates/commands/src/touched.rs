@@ -332,20 +332,28 @@ pub(crate) fn find_keyword<W: Words + ?Sized>(
     }
 }
 
-/// A number of keys, of at least 0. Servers that look for keys read as much as is a number (`01`, `+1`,
-/// `1.5`); the call is refused when it runs, unless the whole word is one.
+/// A number of keys, of at least 0. Servers that look for keys read it as C's `atoi` does: as much as is
+/// a number after blanks (` 1`, `01`, `+1`, `1.5`), cut to 32 bits. The call is refused when it runs,
+/// unless the whole word is a number that fits.
 fn number(word: &[u8]) -> Option<usize> {
-    let digits = word.strip_prefix(b"+").unwrap_or(word);
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let word = &word[word.iter().position(|byte| !blank(byte)).unwrap_or(0)..];
+    let (negative, digits) = match word {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, word),
+    };
     let end = digits.iter().position(|byte| !byte.is_ascii_digit());
     let digits = &digits[..end.unwrap_or(digits.len())];
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_usize, |number, digit| {
-        number
-            .checked_mul(10)?
-            .checked_add(usize::from(digit - b'0'))
-    })
+    let number = digits.iter().fold(0_i64, |number, digit| {
+        let digit = i64::from(digit - b'0');
+        let digit = if negative { -digit } else { digit };
+        number.saturating_mul(10).saturating_add(digit)
+    });
+    usize::try_from(number as i32).ok()
 }
 
 /// Lists the channels. Tells whether the call stays within them.

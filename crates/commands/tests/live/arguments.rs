@@ -44,7 +44,7 @@ fn expiries_are_those_that_servers_set() {
                 continue; // RESTORE needs a value that it accepts: a test of its own
             }
             for round in 0..rounds() {
-                let mode = Mode::ALL[round % 4];
+                let mode = Mode::ALL[round % Mode::ALL.len()];
                 let call = calls.call(&command, mode);
                 let prepare = calls.prepare(&command);
                 let before = server.prepare(&prepare);

@@ -15,6 +15,8 @@ pub(crate) enum Mode {
     Malformed,
     /// Words of the command's own grammar, numbers and keys in any order.
     Soup,
+    /// A form that somebody thought of who wants a key to be overlooked; tricky where there is none.
+    Formed,
 }
 
 /// Names of keys: there is one of each type, the rest does not exist.
@@ -44,8 +46,173 @@ const OPTIONS: [&str; 17] = [
 ];
 
 impl Mode {
-    pub(crate) const ALL: [Self; 4] = [Self::Plain, Self::Tricky, Self::Malformed, Self::Soup];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::Tricky,
+        Self::Malformed,
+        Self::Soup,
+        Self::Formed,
+    ];
 }
+
+/// Numbers as servers read some and refuse others: signs, zeros, blanks, ends of types.
+const NUMBERS: [&str; 28] = [
+    "0",
+    "1",
+    "1",
+    "1",
+    "2",
+    "2",
+    "3",
+    "-1",
+    "-0",
+    "01",
+    "+1",
+    "002",
+    " 1",
+    "1 ",
+    "\t1",
+    "1.0",
+    "1e0",
+    "0x1",
+    "",
+    "x",
+    "2147483647",
+    "2147483648",
+    "4294967297",
+    "-4294967295",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551617",
+    "99999999999999999999",
+];
+
+/// Names of keys that are bytes, and not text.
+const BINARY: [&[u8]; 5] = [b"", b"\xff\xfe", b"\x00", b"a\r\nb", b"\xc3\x28{x}"];
+
+/// Forms of irregular commands. `K`: a key, an option word or bytes; `N`: a number, mostly a small
+/// one; `P`: a pattern; `W`: any word; `?` after a word: perhaps; `*`: not at all or several times.
+const FORMS: [&str; 119] = [
+    "sort K BY P GET P* STORE K",
+    "sort K STORE K STORE K",
+    "sort K STORE K BY STORE GET STORE",
+    "sort K GET STORE K LIMIT N N? STORE K",
+    "sort K BY nosort GET # DESC? ALPHA? STORE K?",
+    "sort K LIMIT STORE K STORE K?",
+    "sort K W* STORE K W*",
+    "sort_ro K BY P GET P* LIMIT N N DESC?",
+    "sort_ro K STORE K",
+    "sort_ro K GET STORE GET K",
+    "georadius K 0 0 1 m STORE K STORE K",
+    "georadius K 0 0 1 m STORE K STOREDIST K",
+    "georadius K 0 0 1 m COUNT STORE K STORE K?",
+    "georadius K 0 0 1 m COUNT N ANY? W* STOREDIST K W*",
+    "georadius K 0 0 STORE m STORE K",
+    "georadius_ro K 0 0 1 m W* STORE K",
+    "georadiusbymember K m1 1 m STORE K STORE K?",
+    "georadiusbymember K STORE 1 m STOREDIST K",
+    "georadiusbymember K m1 1 m W* STORE K W*",
+    "georadiusbymember_ro K STORE 1 m W* STORE K?",
+    "geosearchstore K K FROMMEMBER m1 BYRADIUS 1 m STOREDIST?",
+    "geosearchstore K K FROMLONLAT 0 0 BYBOX 1 1 m W*",
+    "geosearch K FROMMEMBER STORE BYRADIUS 1 m W*",
+    "xread STREAMS K K 0 0",
+    "xread COUNT N STREAMS K 0",
+    "xread COUNT STREAMS K 0",
+    "xread COUNT STREAMS STREAMS K 0",
+    "xread BLOCK STREAMS STREAMS K K 0 0",
+    "xread BLOCK N COUNT N STREAMS K* 0*",
+    "xread STREAMS STREAMS STREAMS K 0 0 0",
+    "xread STREAMS K STREAMS 0",
+    "xread W* STREAMS K* W*",
+    "xreadgroup GROUP g c STREAMS K >",
+    "xreadgroup GROUP STREAMS c STREAMS K >",
+    "xreadgroup GROUP g STREAMS STREAMS K >",
+    "xreadgroup GROUP STREAMS STREAMS STREAMS K >",
+    "xreadgroup GROUP g c NOACK? COUNT N BLOCK N STREAMS K* >*",
+    "xreadgroup GROUP g c CLAIM N STREAMS K >",
+    "xreadgroup COUNT STREAMS GROUP g c STREAMS K 0",
+    "xreadgroup BLOCK N GROUP g c W* STREAMS K K > >",
+    "xreadgroup GROUP g c GROUP g c STREAMS K >",
+    "xreadgroup NOACK STREAMS GROUP g c STREAMS K 0",
+    "migrate h 1 K 0 5",
+    "migrate h 1 \"\" 0 5 KEYS K K*",
+    "migrate h 1 K 0 5 KEYS K",
+    "migrate h 1 \"\" 0 5 COPY REPLACE KEYS K*",
+    "migrate h 1 \"\" 0 5 AUTH KEYS KEYS K K",
+    "migrate h 1 \"\" 0 5 AUTH2 KEYS KEYS KEYS K",
+    "migrate h 1 \"\" 0 5 AUTH2 u KEYS KEYS K",
+    "migrate h 1 \"\" KEYS 5 KEYS K",
+    "migrate h 1 \"\" 0 5 W* KEYS K*",
+    "eval x N K*",
+    "eval x N K K K",
+    "eval_ro x N K* W*",
+    "evalsha x N K K",
+    "evalsha_ro x N K*",
+    "fcall f N K*",
+    "fcall_ro f N K K W*",
+    "zunionstore K N K*",
+    "zunionstore K N K K WEIGHTS 1 1 AGGREGATE? MAX?",
+    "zunionstore K N K K W*",
+    "zinterstore K N K K W*",
+    "zdiffstore K N K*",
+    "zrangestore K K 0 -1 W*",
+    "zunion N K K WITHSCORES?",
+    "zinter N K* WITHSCORES?",
+    "zdiff N K* WITHSCORES?",
+    "zintercard N K* LIMIT N",
+    "sintercard N K* LIMIT N",
+    "sintercard N K K LIMIT K",
+    "lmpop N K* LEFT COUNT N",
+    "lmpop N K* LEFT? W*",
+    "blmpop 0.01 N K* LEFT COUNT N",
+    "blmpop N N K* RIGHT",
+    "zmpop N K* MIN COUNT N",
+    "bzmpop 0.01 N K* MAX W*",
+    "blpop K* 0.01",
+    "bzpopmin K K* 0.01",
+    "blmove K K LEFT RIGHT 0.01",
+    "object encoding K",
+    "object freq K W*",
+    "memory usage K SAMPLES N",
+    "memory usage K SAMPLES K",
+    "memory usage K W* SAMPLES K",
+    "bitfield K GET u8 N SET u8 N N INCRBY u8 N N",
+    "bitfield K OVERFLOW SAT W*",
+    "bitfield K GET u8 0 GET u8",
+    "bitfield K GET u8 0 OVERFLOW FAIL SET u8 0 1",
+    "bitfield K SET u8 SET u8",
+    "bitfield_ro K GET u8 0 W*",
+    "bitop AND K K K*",
+    "bitop NOT K K",
+    "set K v GET",
+    "set K v W* GET W*",
+    "set K GET GET",
+    "set K v NX GET EX N",
+    "set K v IFEQ GET GET?",
+    "set K v EX GET KEEPTTL",
+    "copy K K DB N",
+    "copy K K DB N REPLACE",
+    "copy K K REPLACE DB K DB N",
+    "copy K K W*",
+    "move K N",
+    "hsetex K N FIELDS N f v FVS?",
+    "hsetex K FXX? EX N FIELDS N f v",
+    "hgetex K PERSIST FIELDS N f f",
+    "hgetex K EX N FIELDS N f*",
+    "hexpire K N NX? FIELDS N f*",
+    "hpexpireat K N FIELDS N f W*",
+    "httl K FIELDS N f*",
+    "hgetdel K FIELDS N f*",
+    "hpersist K FIELDS N f f",
+    "mset K v K v",
+    "mset K v K",
+    "msetex N K v K v NX? EX? N?",
+    "msetnx K v K v",
+    "pfmerge K K*",
+    "pfcount K K*",
+    "xautoclaim K g c 0 0 COUNT N JUSTID?",
+];
 
 pub(crate) struct Calls {
     rows: BTreeMap<String, Value>,
@@ -125,6 +292,12 @@ impl Calls {
         if mode == Mode::Soup {
             return self.soup(name, &row);
         }
+        if mode == Mode::Formed {
+            if let Some(call) = self.formed(name) {
+                return call;
+            }
+            return self.call(name, Mode::Tricky);
+        }
         let arity = row["arity"].as_i64().expect("an arity");
         let mut words: Vec<String> = Vec::new();
         for _ in 0..20 {
@@ -153,6 +326,76 @@ impl Calls {
         words
     }
 
+    /// A call of one of the forms that there are for a command.
+    fn formed(&mut self, name: &str) -> Option<Vec<Vec<u8>>> {
+        let spoken = name.replace('|', " ");
+        let of_command = |form: &&&str| {
+            let rest = form.strip_prefix(&*spoken);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let forms: Vec<&str> = FORMS.iter().filter(of_command).copied().collect();
+        if forms.is_empty() {
+            return None;
+        }
+        let form = self.pick(&forms);
+        let options: Vec<&str> = form
+            .split(' ')
+            .skip(1)
+            .map(|word| word.trim_end_matches(['?', '*']))
+            .filter(|word| word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase()))
+            .collect();
+        let fixed = spoken.split(' ').count();
+        let mut words: Vec<Vec<u8>> = Vec::new();
+        for (at, word) in form.split(' ').enumerate() {
+            let (word, times) = match word {
+                word if at < fixed => (word, 1),
+                "*" | "?" => (word, 1),
+                word => match word.as_bytes().last() {
+                    Some(b'?') => (&word[..word.len() - 1], self.below(2)),
+                    Some(b'*') => (&word[..word.len() - 1], self.below(4)),
+                    _ => (word, 1),
+                },
+            };
+            for _ in 0..times {
+                let mut next = self.of_form(word, &options);
+                if self.chance(40) {
+                    next.make_ascii_lowercase();
+                }
+                words.push(next);
+            }
+        }
+        let row = &self.rows[name];
+        let least = row["arity"].as_i64().expect("an arity").unsigned_abs() as usize;
+        while words.len() < least {
+            words.push(b"K".to_vec());
+        }
+        if self.chance(25) {
+            self.spoil(&mut words, fixed);
+        }
+        Some(words)
+    }
+
+    fn of_form(&mut self, word: &str, options: &[&str]) -> Vec<u8> {
+        match word {
+            "\"\"" => Vec::new(),
+            "K" => match self.below(8) {
+                0 if !options.is_empty() => self.pick(options).into(),
+                1 => self.pick(&OPTIONS).into(),
+                2 => BINARY[self.below(BINARY.len())].to_vec(),
+                _ => self.pick(&KEYS).into(),
+            },
+            "N" if self.chance(60) => self.pick(&["1", "2", "3"]).into(),
+            "N" => self.pick(&NUMBERS).into(),
+            "P" => self
+                .pick(&["*", "w_*", "nosort", "#", "h*->f", "store", "get"])
+                .into(),
+            "W" if !options.is_empty() && self.chance(50) => self.pick(options).into(),
+            "W" if self.chance(40) => self.pick(&NUMBERS).into(),
+            "W" => self.pick(&OPTIONS).into(),
+            word => word.into(),
+        }
+    }
+
     fn soup(&mut self, name: &str, row: &Value) -> Vec<Vec<u8>> {
         let mut tokens = Vec::new();
         let mut stack = vec![&row["arguments"]];
@@ -172,6 +415,7 @@ impl Calls {
         while words.len() < least + more {
             let word = match self.below(4) {
                 0 if !tokens.is_empty() => self.pick(&tokens),
+                1 if self.chance(30) => self.pick(&NUMBERS),
                 1 => self.pick(&["", "0", "1", "2", "3", "-1", "01", "+1", "1.5", "*", "x"]),
                 2 => self.pick(&OPTIONS),
                 _ => self.pick(&KEYS),
@@ -187,7 +431,9 @@ impl Calls {
         }
         let at = fixed + self.below(words.len() - fixed);
         let other = fixed + self.below(words.len() - fixed);
-        match self.below(5) {
+        match self.below(7) {
+            5 => words[at] = self.pick(&NUMBERS).into(),
+            6 => words[at] = BINARY[self.below(BINARY.len())].to_vec(),
             0 => drop(words.remove(at)),
             1 => words.insert(at, words[other].clone()),
             2 => words.swap(at, other),

@@ -190,7 +190,7 @@ fn every_key_that_changes_is_listed() {
                 continue;
             }
             for round in 0..rounds() {
-                let mode = Mode::ALL[round % 4];
+                let mode = Mode::ALL[round % Mode::ALL.len()];
                 let call = calls.call(&command, mode);
                 let prepare = calls.prepare(&command);
                 let before = server.prepare(&prepare);
@@ -243,7 +243,7 @@ fn every_stream_that_is_read_is_listed() {
         let mut calls = Calls::new(kind);
         let mut read = 0;
         for round in 0..rounds() * 20 {
-            let mode = Mode::ALL[round % 4];
+            let mode = Mode::ALL[round % Mode::ALL.len()];
             let command = ["xread", "xreadgroup"][round % 2];
             let call = calls.call(command, mode);
             server.prepare(&calls.streams());
@@ -311,7 +311,7 @@ fn channels_are_those_that_servers_check() {
                 rounds().min(20)
             };
             for round in 0..times {
-                let mode = Mode::ALL[round % 4];
+                let mode = Mode::ALL[round % Mode::ALL.len()];
                 let call = calls.call(&command, mode);
                 let words = [&b"acl"[..], b"dryrun", b"u"];
                 let words: Vec<&[u8]> = words

@@ -140,8 +140,9 @@ impl Server {
     }
 
     fn read(&mut self) -> Reply {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line).unwrap();
+        let line = String::from_utf8_lossy(&line);
         let rest = line.get(1..).unwrap_or_default().trim_end().to_owned();
         let length = || rest.parse::<i64>().unwrap();
         match line.as_bytes().first() {

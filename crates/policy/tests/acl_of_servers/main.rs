@@ -45,8 +45,8 @@ fn verdict(reply: &Reply, call: &[Vec<u8>]) -> Option<Result<(), AclDenial>> {
     let word = |text: &str| {
         let quoted = text.rsplit_once("access the '").unwrap().1;
         let (name, _) = quoted.rsplit_once("' ").unwrap();
-        let at = call.iter().position(|word| word == name.as_bytes());
-        at.unwrap_or(0) as u32
+        let told = |word: &Vec<u8>| String::from_utf8_lossy(word) == name;
+        call.iter().position(told).unwrap_or(0) as u32
     };
     Some(match &*text {
         "OK" => Ok(()),
@@ -109,8 +109,8 @@ fn compare(kind: ServerKind) {
         let called: Vec<Vec<Vec<u8>>> = (0..each)
             .map(|_| {
                 let command = &commands[random.below(commands.len())];
-                let modes = [Mode::Plain, Mode::Tricky, Mode::Malformed];
-                let mode = modes[if valkey { random.below(3) } else { 0 }];
+                let modes = [Mode::Plain, Mode::Tricky, Mode::Malformed, Mode::Formed];
+                let mode = modes[if valkey { random.below(4) } else { 0 }];
                 let mut call = calls.call(command, mode);
                 if random.chance(5) {
                     call[0].make_ascii_uppercase();
@@ -130,7 +130,9 @@ fn compare(kind: ServerKind) {
             let ours = user.allows(id, call, db_index);
             let context = || {
                 let call = as_text(call);
-                format!("{kind}: `{text}` in {db_index}: {call}: {theirs:?}, ours {ours:?}")
+                format!(
+                    "{kind}: `{text}` in {db_index}: {call}: {theirs:?}, ours {ours:?}, user {user}"
+                )
             };
             assert!(same(ours, theirs, call), "{}", context());
             assert_eq!(printed.allows(id, call, db_index), ours, "{}", context());
@@ -218,7 +220,10 @@ fn set_user(
     let text = rules.join(" ");
     // A rule a word, or cut as a file is.
     if text.len().is_multiple_of(2) {
-        set.extend(rules.iter().map(String::as_bytes));
+        set.extend(rules.iter().flat_map(|rule| match rule.contains('(') {
+            true => vec![rule.as_bytes()],
+            false => rule.split(' ').map(str::as_bytes).collect(),
+        }));
     } else {
         set.extend(text.split(' ').map(str::as_bytes));
     }

@@ -37,7 +37,7 @@ const PATTERNS: [&str; 22] = [
 const ACCESS: [&str; 6] = ["~", "%R~", "%W~", "%RW~", "%wr~", "~"];
 
 /// Rules that are odd, wrong, or written as few people write them.
-const ODD: [&str; 44] = [
+const ODD: [&str; 141] = [
     "~",
     "&",
     "+",
@@ -82,7 +82,156 @@ const ODD: [&str; 44] = [
     "~[^",
     "db=",
     "db=x",
+    "+client|",
+    "allcommands",
+    "+@all",
+    "-@all",
+    "allkeys",
+    "~*",
+    "&*",
+    "alldbs",
+    "resetdbs",
+    "db=0,",
+    "db=,0",
+    "db=00",
+    "db=+1",
+    "db=-0",
+    "db=16",
+    "db=99999999999",
+    "Db=1,1,0",
+    "db=1,x",
+    "+config -config|set",
+    "+config|get -config",
+    "-config +config|set",
+    "+@admin -config|get",
+    "-@all +get|x",
+    "+get|x -get",
+    "+get|x -@read",
+    "+get|x +get",
+    "+get|x +@read",
+    "-get +get|string +get|LIST",
+    "+select|0 -@connection",
+    "+@all -select +select|1",
+    "-client +client|id -client|id",
+    "+acl|whoami|x",
+    "+CONFIG|Get",
+    "-CONFIG",
+    "~\\*",
+    "~\\\\",
+    "~[",
+    "~[]",
+    "~[]a]",
+    "~[^]",
+    "~[!s]*",
+    "~[a-",
+    "~[a-z",
+    "~*[",
+    "~[z-a]*",
+    "~[\\]]",
+    "~[\\t-s]*",
+    "~\u{e9}*",
+    "~?\u{e9}",
+    "%~",
+    "%R~",
+    "%W",
+    "%rw~*",
+    "%R~a%W~b",
+    "%*",
+    "&\\",
+    "~\"string\"",
+    "~'list'",
+    "~\"a",
+    "\"~string\"",
+    "+\"get\"",
+    "~(a)",
+    "~a)",
+    "~)",
+    ")",
+    "(",
+    "( )",
+    "(())",
+    "(+get",
+    "+get)",
+    "on",
+    "off",
+    "nopass",
+    "resetpass",
+    "reset",
+    "sanitize-payload",
+    "SKIP-sanitize-payload",
+    "clearselectors",
+    ">",
+    ">a",
+    "<a",
+    ">a <a",
+    ">a(",
+    "<b",
+    "#",
+    "#00",
+    "#0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "#0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+    "!0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "user",
+    "+@",
+    "-@",
+    "+@keyspace -@keyspace",
+    "+@scripting",
+    "+@search",
+    "-@json",
+    "+@bloom",
 ];
+
+/// A pattern of characters that mean something in patterns, and letters of keys.
+fn wild(random: &mut Random) -> String {
+    const ALPHABET: [&str; 20] = [
+        "*", "*", "?", "?", "[", "]", "^", "-", "\\", "!", "s", "t", "e", "l", "i", "r", "a", "z",
+        "s", "t",
+    ];
+    (0..random.below(8))
+        .map(|_| random.pick(&ALPHABET))
+        .collect()
+}
+
+/// Rules of every kind in any order.
+fn jumble(random: &mut Random, databases: bool) -> Vec<String> {
+    let mut rules = Vec::new();
+    for _ in 0..1 + random.below(12) {
+        rules.push(match random.below(14) {
+            0 => random
+                .pick(&["+@all", "allcommands", "AllCommands", "-@all"])
+                .to_owned(),
+            1 => random
+                .pick(&["resetkeys", "resetchannels", "nocommands"])
+                .to_owned(),
+            2 => random
+                .pick(&["~*", "allkeys", "&*", "allchannels"])
+                .to_owned(),
+            3 if random.chance(25) => odd(random, databases),
+            4 => format!("&{}", random.pick(&PATTERNS)),
+            5 => format!("{}{}", random.pick(&ACCESS), wild(random)),
+            6 => format!("&{}", wild(random)),
+            7 | 8 => format!("{}{}", random.pick(&ACCESS), random.pick(&PATTERNS)),
+            _ => command(random),
+        });
+    }
+    // Some twice.
+    if random.chance(20) {
+        let again = rules[random.below(rules.len())].clone();
+        rules.push(again);
+    }
+    rules
+}
+
+/// An odd rule that both kinds of servers know how to read.
+fn odd(random: &mut Random, databases: bool) -> String {
+    loop {
+        let rule = random.pick(&ODD);
+        let of_databases = rule.to_ascii_lowercase().contains("db");
+        if databases || !of_databases {
+            return rule.to_owned();
+        }
+    }
+}
 
 /// A selector as somebody may have typed it.
 fn in_parentheses(random: &mut Random, rules: &[String]) -> String {
@@ -100,6 +249,9 @@ fn in_parentheses(random: &mut Random, rules: &[String]) -> String {
 
 /// The rules of a selector.
 fn selector(random: &mut Random, databases: bool) -> Vec<String> {
+    if random.chance(30) {
+        return jumble(random, databases);
+    }
     let mut rules = Vec::new();
     match random.below(4) {
         0 | 1 => rules.push("+@all".to_owned()),
@@ -143,7 +295,7 @@ fn selector(random: &mut Random, databases: bool) -> Vec<String> {
     }
     if random.chance(12) {
         let at = random.below(rules.len() + 1);
-        rules.insert(at, random.pick(&ODD).to_owned());
+        rules.insert(at, odd(random, databases));
     }
     if random.chance(10) {
         let resets = ["resetkeys", "resetchannels", "-@all", "+@all", "allkeys"];
