@@ -182,6 +182,21 @@ fn escalation() {
         text.contains("(Mint)") && text.contains("logs in with it"),
         "{text}"
     );
+    // What only holds somewhere is told with where.
+    let office = r#"[{"Effect":"Allow","Actions":["iam:CreateAccessKey"],"Resources":["programmatic_identity/admin"],
+        "Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}}]"#;
+    keyward.cli(&["identity", "create", "porter"]).success();
+    keyward
+        .cli(&["trust", "create", "porter", "--policy", office])
+        .success();
+    let answer = json(&keyward, &["escalation", "porter"]);
+    assert_eq!(
+        answer["items"][0]["conditions"][0], "from an address in 10.0.0.0/8",
+        "{answer}"
+    );
+    let text = keyward.cli(&["escalation", "porter"]).success();
+    let told = "if it comes from an address in 10.0.0.0/8";
+    assert!(text.contains(told), "{text}");
 }
 
 /// What an identity may do by several trusts, as rules for a server.

@@ -123,6 +123,44 @@ fn main() {
     let start = Instant::now();
     let found = directory.escalations("o", false, UnixMillis(0)).found.len();
     println!("{found} escalations in {:?}", start.elapsed());
+    let context = ChangeContext::system(UnixMillis(0));
+    for (n, (action, resource)) in [
+        ("iam:CreateAccessKey", "programmatic_identity/service-1"),
+        ("iam:TagDatabase", "kvdb/*"),
+        ("iam:CreateTrust", "org/o"),
+        ("iam:UpdateTrust", "org/o"),
+        ("iam:PutResourcePolicy", "kvdb/*"),
+        ("iam:*", "**"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let conditions = [
+            "",
+            r#","Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
+            r#","Conditions":{"Bool":{"keyward:MultiFactorAuthPresent":"true"}}"#,
+        ][n % 3];
+        let change = Change::UpdateTrust {
+            path: format!("org/o/trust/service-{}", n + 10),
+            policies: Some(vec![PolicyInput::Document(format!(
+                r#"[{{"Effect":"Allow","Actions":["{action}"],"Resources":["{resource}"]{conditions}}}]"#
+            ))]),
+            expires_at: None,
+            conditions: None,
+        };
+        match directory.apply(&change, &context) {
+            Ok(applied) => directory = applied.directory,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let start = Instant::now();
+    let answer = directory.escalations("o", false, UnixMillis(0));
+    println!(
+        "with six who may change something, under two conditions: {} escalations in {:?}{}",
+        answer.found.len(),
+        start.elapsed(),
+        if answer.truncated { ", not all" } else { "" }
+    );
     let start = Instant::now();
     let rows: Vec<_> = directory.rows().collect();
     println!("{} rows written in {:?}", rows.len(), start.elapsed());

@@ -46,8 +46,9 @@ pub use aliases::{
     AliasError, AlibabaAlias, AwsAlias, AwsDatabaseKind, TencentAlias, VendorAddress, VendorAliases,
 };
 pub use analysis::{
-    Access, AccessGroup, AclLoss, AclRules, Asked, AskedAbout, Escalation, EscalationStep,
-    Escalations, Exception, Gain, Holder, Means, OpenCondition, ResourceAccess, Risk, Way, WhoCan,
+    Access, AccessGroup, AclLoss, AclRules, Asked, AskedAbout, Circumstances, Escalation,
+    EscalationStep, Escalations, Exception, Gain, Holder, Means, OpenCondition, ResourceAccess,
+    Risk, Way, WhoCan,
 };
 pub use apply::{
     ACTIVE_KEYS, Applied, ChangeContext, ChangeError, MAX_ACTIVE_KEYS, MAX_CHAIN, MAX_KEYS,

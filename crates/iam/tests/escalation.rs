@@ -6,10 +6,11 @@
 #[expect(dead_code, reason = "the properties use the rest of it")]
 mod support;
 
-use keyward_commands::ActionId;
+use std::sync::Arc;
+
 use keyward_iam::{
-    AssumeRole, Backend, Change, ChangeContext, Directory, Escalation, IdentityIx, Means,
-    PolicyInput, Session, UnixMillis,
+    AssumeRole, Backend, Change, ChangeContext, Circumstances, Directory, Escalation, IdentityIx,
+    Means, PolicyInput, Principal, Session, UnixMillis,
 };
 use keyward_policy::Touch;
 use support::Random;
@@ -132,57 +133,78 @@ fn of<'a>(found: &'a [Escalation], id: &str) -> Vec<&'a Escalation> {
     found.iter().filter(|e| *e.identity == *path).collect()
 }
 
+/// A session of what is walked with: of a credential, or of a role, which remembers its caller's
+/// factor and tags.
+fn coming(when: &Circumstances, world: &Directory, known: &[Session], by: &str) -> Vec<Session> {
+    let ix = world.identity_at(by);
+    let of = |session: &&Session| Some(session.principal) == ix.map(Principal::Identity);
+    let come = |session: &Session| match &session.temporary {
+        None => ix.map(|ix| when.session(ix)),
+        Some(_) => Some(Session {
+            source: when.source,
+            secure: !when.plain_text,
+            ..session.clone()
+        }),
+    };
+    known.iter().filter(of).filter_map(come).collect()
+}
+
 /// Walks a path with everything decided, and looks at what it promises.
 #[track_caller]
 fn walk(directory: &Directory, told: &Escalation) {
     let start = directory.identity_at(&told.identity).unwrap();
-    let mut controlled = vec![start];
+    let mut known = vec![Session::of_identity(start)];
     let mut world = directory.clone();
+    let mut now = NOW;
+    for step in &told.steps {
+        let sessions = coming(&step.when, &world, &known, &step.by);
+        let at = step.when.at;
+        assert!(!sessions.is_empty() && at >= now, "{told:?}");
+        now = at;
+        let Some(change) = &step.change else {
+            let Some(ask) = &step.ask else { continue };
+            let assumed = sessions.iter().find_map(|session| {
+                let found = world.assume_role(session, ask, "KWTK", at).ok()?;
+                world.session_of(&Arc::new(found.session), at).ok()
+            });
+            known.extend(assumed);
+            assert!(known.len() > 1, "{told:?}");
+            continue;
+        };
+        let approval = sessions
+            .iter()
+            .find_map(|session| world.authorise_change(session, change, at).ok());
+        let context = ChangeContext {
+            at,
+            by: step.by.to_string(),
+            accepts: approval.unwrap_or_else(|| panic!("{told:?}")).accepts,
+        };
+        world = world.apply(change, &context).unwrap().directory;
+        let opened = step.opens.as_ref().and_then(|p| world.identity_at(p));
+        known.extend(opened.map(Session::of_identity));
+    }
     let Some(gain) = &told.gain else {
         return;
     };
     let action = keyward_commands::action(gain.action).unwrap();
-    let allowed = |world: &Directory, controlled: &[IdentityIx]| {
-        controlled.iter().any(|ix| {
-            let session = Session::of_identity(*ix);
-            let names = keyward_iam::ContextNames {
-                keys: gain.key.iter().cloned().collect(),
-                ..Default::default()
+    let allowed = |world: &Directory, sessions: Vec<Session>| {
+        let names = keyward_iam::ContextNames {
+            keys: gain.key.iter().cloned().collect(),
+            ..Default::default()
+        };
+        sessions.iter().any(|session| {
+            let decide = |touch: &Touch<'_>| {
+                world.decide(session, action, &gain.resource, touch, gain.when.at)
             };
-            names
-                .ask(action, |touch| {
-                    world.decide(&session, action, &gain.resource, touch, NOW)
-                })
-                .is_allow()
+            names.ask(action, decide).is_allow()
         })
     };
-    assert!(!allowed(&world, &controlled), "{told:?}");
-    for step in &told.steps {
-        let by = world.identity_at(&step.by).unwrap();
-        assert!(controlled.contains(&by), "{told:?}");
-        let Some(change) = &step.change else {
-            let role = step.opens.as_ref().unwrap();
-            let ask = AssumeRole {
-                role: role.to_string(),
-                session_name: "walk".into(),
-                ..AssumeRole::default()
-            };
-            let found = world.assume_role(&Session::of_identity(by), &ask, "KWTK", NOW);
-            assert!(found.is_ok(), "{told:?}: {found:?}");
-            controlled.extend(world.identity_at(role));
-            continue;
-        };
-        let session = Session::of_identity(by);
-        let approval = world.authorise_change(&session, change, NOW).unwrap();
-        let context = ChangeContext {
-            at: NOW,
-            by: step.by.to_string(),
-            accepts: approval.accepts,
-        };
-        world = world.apply(change, &context).unwrap().directory;
-        controlled.extend(step.opens.as_ref().and_then(|p| world.identity_at(p)));
-    }
-    assert!(allowed(&world, &controlled), "{told:?}");
+    assert!(
+        !allowed(directory, vec![gain.when.session(start)]),
+        "{told:?}"
+    );
+    let end = coming(&gain.when, &world, &known, &gain.by);
+    assert!(allowed(&world, end) && gain.when.at >= now, "{told:?}");
 }
 
 #[test]
@@ -310,6 +332,98 @@ fn ways_to_more() {
             vec![Means::Scripts],
         ),
         ("a strong group", vec![], member(&all), vec![]),
+        (
+            "from the office",
+            vec![only_if(
+                "iam:CreateAccessKey",
+                "programmatic_identity/*",
+                r#""IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}"#,
+            )],
+            vec![],
+            vec![Means::AccessKey],
+        ),
+        (
+            "with a second factor, later",
+            vec![only_if(
+                "iam:PutResourcePolicy",
+                "kvdb/main",
+                r#""Bool":{"keyward:MultiFactorAuthPresent":"true"},
+                   "DateGreaterThan":{"keyward:CurrentTime":"2030-01-01T00:00:00Z"}"#,
+            )],
+            vec![],
+            vec![Means::ResourcePolicy],
+        ),
+        (
+            "what is over is over",
+            vec![only_if(
+                "iam:PutResourcePolicy",
+                "kvdb/main",
+                r#""DateLessThan":{"keyward:CurrentTime":"1970-01-01T00:00:00Z"}"#,
+            )],
+            vec![],
+            vec![],
+        ),
+        (
+            "tags what it may then read",
+            vec![
+                only_if(
+                    "kvdb:ExecuteGet",
+                    "kvdb/*",
+                    r#""StringEquals":{"keyward:ResourceTag/team":"x"}"#,
+                ),
+                allow("iam:TagDatabase", "kvdb/main"),
+            ],
+            vec![],
+            vec![Means::Tag],
+        ),
+        (
+            "tags itself",
+            vec![
+                only_if(
+                    "kvdb:ExecuteGet",
+                    "kvdb/*",
+                    r#""StringEquals":{"keyward:PrincipalTag/team":"x"}"#,
+                ),
+                allow("iam:TagProgrammaticIdentity", x),
+            ],
+            vec![],
+            vec![Means::Tag],
+        ),
+        (
+            "takes the tag away that a Deny names",
+            vec![
+                allow("kvdb:ExecuteGet", "kvdb/*"),
+                r#"{"Effect":"Deny","Actions":["kvdb:*"],"Resources":["kvdb/*"],
+                    "Conditions":{"StringEquals":{"keyward:ResourceTag/state":"closed"}}}"#
+                    .to_owned(),
+                allow("iam:TagDatabase", "kvdb/main"),
+            ],
+            vec![tag("kvdb/main", "state", "closed")],
+            vec![Means::Tag],
+        ),
+        (
+            "its team's tag",
+            vec![
+                only_if(
+                    "kvdb:ExecuteGet",
+                    "kvdb/*",
+                    r#""StringEquals":{"keyward:ResourceTag/team":"${keyward:PrincipalTag/team}"}"#,
+                ),
+                allow("iam:TagDatabase", "kvdb/main"),
+            ],
+            vec![tag(x, "team", "red"), tag("kvdb/main", "team", "blue")],
+            vec![Means::Tag],
+        ),
+        (
+            "scripts from the office",
+            vec![only_if(
+                "kvdb:Execute*",
+                "kvdb/main",
+                r#""IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}"#,
+            )],
+            vec![],
+            vec![Means::Scripts],
+        ),
     ];
     for (what, statements, more, expected) in cases {
         let directory = acme(&statements, more);
@@ -336,7 +450,127 @@ fn ways_to_more() {
     }
 }
 
-const ACTIONS: [&str; 22] = [
+fn only_if(actions: &str, resource: &str, conditions: &str) -> String {
+    let plain = allow(actions, resource);
+    let plain = plain.strip_suffix('}').unwrap();
+    format!(r#"{plain},"Conditions":{{{conditions}}}}}"#)
+}
+
+fn tag(path: &str, key: &str, value: &str) -> Change {
+    Change::SetTags {
+        path: full(path),
+        set: [(key.to_owned(), value.to_owned())].into(),
+        remove: Vec::new(),
+    }
+}
+
+/// What must be so for a path is told in words.
+#[test]
+fn conditions_are_told_in_words() {
+    let office = r#""IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}"#;
+    let factor = r#""Bool":{"keyward:MultiFactorAuthPresent":"true"}"#;
+    let hours = r#""DateGreaterThan":{"keyward:CurrentTime":"2030-01-01T00:00:00Z"},
+                   "DateLessThan":{"keyward:CurrentTime":"2030-01-02T00:00:00Z"}"#;
+    let not_inner = r#""IpAddress":{"keyward:SourceIp":"10.0.0.0/8"},
+                       "NotIpAddress":{"keyward:SourceIp":"10.0.0.0/9"}"#;
+    let cases = [
+        (String::new(), vec![]),
+        (office.to_owned(), vec!["from an address in 10.0.0.0/8"]),
+        (
+            not_inner.to_owned(),
+            vec!["from an address in 10.0.0.0/8 and not in 10.0.0.0/9"],
+        ),
+        (factor.to_owned(), vec!["with a second factor"]),
+        (
+            hours.to_owned(),
+            vec!["between 2030-01-01T00:00:00Z and 2030-01-02T00:00:00Z"],
+        ),
+        (
+            format!("{office},{factor}"),
+            vec!["with a second factor", "from an address in 10.0.0.0/8"],
+        ),
+        (
+            r#""Bool":{"keyward:SecureTransport":"false"}"#.to_owned(),
+            vec!["without encryption"],
+        ),
+        // It tells that, but never two in one.
+        (
+            r#""IpAddress":{"keyward:SourceIp":["10.0.0.0/8","192.0.2.0/24"]}"#.to_owned(),
+            vec!["from an address in 10.0.0.0/8"],
+        ),
+    ];
+    for (conditions, expected) in cases {
+        let on = full("programmatic_identity/admin");
+        let statement = match &*conditions {
+            "" => allow("iam:CreateAccessKey", &on),
+            conditions => only_if("iam:CreateAccessKey", &on, conditions),
+        };
+        let directory = acme(&[statement], Vec::new());
+        let answer = directory.escalations("acme", false, NOW);
+        let told = of(&answer.found, "x");
+        let conditions: Vec<Vec<&str>> = told.iter().map(|e| e.conditions()).collect();
+        assert_eq!(conditions.first(), Some(&expected), "{told:#?}");
+        assert!(!answer.truncated);
+        told.iter().for_each(|told| walk(&directory, told));
+    }
+}
+
+/// A role that lets in whoever has a second factor, and asks for a tag of the session.
+#[test]
+fn roles_are_assumed_under_conditions() {
+    let x = "programmatic_identity/x";
+    let role = Change::CreateRole {
+        organisation: "acme".into(),
+        id: "auditor".into(),
+        name: None,
+        description: None,
+        max_session_seconds: None,
+    };
+    let mut lets_in = trust("auditor", "role/auditor", x, "");
+    if let Change::CreateTrust {
+        conditions, kind, ..
+    } = &mut lets_in
+    {
+        *kind = Some(keyward_iam::TrustKind::Assumable);
+        *conditions = Some(
+            r#"{"Bool":{"keyward:MultiFactorAuthPresent":"true"},
+                "StringLike":{"keyward:RequestTag/ticket":"T-*"}}"#
+                .into(),
+        );
+    }
+    let power = only_if(
+        "iam:CreateAccessKey",
+        "programmatic_identity/admin",
+        r#""StringLike":{"keyward:SessionTag/ticket":"T-*"}"#,
+    );
+    let directory = acme(
+        &[],
+        vec![
+            role,
+            lets_in,
+            trust("power", "", "role/auditor", &document(&[power])),
+        ],
+    );
+    let answer = directory.escalations("acme", false, NOW);
+    let told = of(&answer.found, "x");
+    assert!(!told.is_empty(), "{:#?}", answer.found);
+    for told in told {
+        walk(&directory, told);
+        assert_eq!(told.conditions(), ["with a second factor"]);
+        assert!(
+            told.steps[0].text.contains("session tag ticket=T-x"),
+            "{told:#?}"
+        );
+    }
+}
+
+const ACTIONS: [&str; 28] = [
+    "iam:TagProgrammaticIdentity",
+    "iam:TagGroup",
+    "iam:TagDatabase",
+    "iam:TagRole",
+    "iam:TagProgrammaticIdentity",
+    "iam:TagDatabase",
     "kvdb:ExecuteGet",
     "kvdb:Execute*",
     "kvdb:Execute*",
@@ -384,11 +618,45 @@ const NODES: [&str; 7] = [
     "role/x",
 ];
 
+const CONDITIONS: [&str; 8] = [
+    r#""IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}"#,
+    r#""NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"}"#,
+    r#""Bool":{"keyward:MultiFactorAuthPresent":"true"}"#,
+    r#""DateGreaterThan":{"keyward:CurrentTime":"1970-01-02T00:00:00Z"}"#,
+    r#""DateLessThan":{"keyward:CurrentTime":"1970-01-02T00:00:00Z"}"#,
+    r#""StringEquals":{"keyward:PrincipalTag/team":"a"}"#,
+    r#""StringEquals":{"keyward:ResourceTag/team":"a"}"#,
+    r#""StringNotEquals":{"keyward:ResourceTag/team":"a"}"#,
+];
+
+/// How the walkers come: what the conditions name, and what they do not.
+fn contexts() -> Vec<Circumstances> {
+    let mut all = Vec::new();
+    for source in ["203.0.113.9", "10.1.2.3"] {
+        for mfa in [false, true] {
+            for at in [NOW, UnixMillis(86_500_000)] {
+                all.push(Circumstances {
+                    source: Some(source.parse().unwrap()),
+                    mfa: mfa.then_some(at),
+                    at,
+                    ..Circumstances::default()
+                });
+            }
+        }
+    }
+    all
+}
+
 fn random_document(random: &mut Random) -> String {
     let statements: Vec<String> = (0..1 + random.below(3))
         .map(|_| {
             let effect = if random.one_in(5) { "Deny" } else { "Allow" };
-            statement(effect, random.pick(&ACTIONS), random.pick(&THINGS))
+            let said = statement(effect, random.pick(&ACTIONS), random.pick(&THINGS));
+            if !random.one_in(3) {
+                return said;
+            }
+            let said = said.strip_suffix('}').unwrap();
+            format!(r#"{said},"Conditions":{{{}}}}}"#, random.pick(&CONDITIONS))
         })
         .collect();
     document(&statements)
@@ -410,7 +678,31 @@ fn random_change(random: &mut Random, n: usize) -> Change {
             document(&[allow("*", "org/acme/**")])
         })]
     };
-    match random.below(14) {
+    match random.below(17) {
+        14..=16 => {
+            let path = full(random.pick(&[
+                "kvdb/main",
+                "programmatic_identity/p",
+                "programmatic_identity/q",
+                "group/g",
+                "role/x",
+            ]));
+            match random.below(3) {
+                0 => Change::SetTags {
+                    path,
+                    set: Default::default(),
+                    remove: vec!["team".into()],
+                },
+                value => {
+                    let value = ["a", "b"][value - 1];
+                    Change::SetTags {
+                        path,
+                        set: [("team".to_owned(), value.to_owned())].into(),
+                        remove: Vec::new(),
+                    }
+                }
+            }
+        }
         0 | 1 => Change::CreateTrust {
             id: format!("n{n}"),
             trustor: node(random),
@@ -550,6 +842,11 @@ fn random_world(random: &mut Random) -> Directory {
             document: random_resource_policy(random).into(),
         });
     }
+    for path in ["kvdb/main", "programmatic_identity/p", "group/g", "role/x"] {
+        if random.one_in(3) {
+            changes.push(tag(path, "team", random.pick(&["a", "b"])));
+        }
+    }
     if random.one_in(3) {
         changes.push(Change::PutBoundary {
             identity: full(random.pick(&NODES[1..])),
@@ -576,64 +873,76 @@ fn random_world(random: &mut Random) -> Directory {
     directory
 }
 
-/// What can be asked of the world, compared before and after.
-fn held(world: &Directory, controlled: &[IdentityIx]) -> Vec<(ActionId, String)> {
+/// What can be asked of the world by whoever comes so, compared before and after.
+fn held(
+    world: &Directory,
+    controlled: &[IdentityIx],
+    when: &Circumstances,
+) -> Vec<(&'static str, String)> {
+    const NAMES: [&str; 12] = [
+        "kvdb:ExecuteGet",
+        "kvdb:ExecuteSet",
+        "kvdb:Delete",
+        "iam:CreateAccessKey",
+        "iam:CreateTrust",
+        "iam:UpdateTrust",
+        "iam:PutResourcePolicy",
+        "iam:PutPermissionBoundary",
+        "iam:SetDefaultPolicyVersion",
+        "iam:TagDatabase",
+        "iam:CreateGroup",
+        "org:PutGuardrail",
+    ];
     let mut held = Vec::new();
-    let resources = NODES
-        .iter()
-        .map(|n| full(n))
-        .chain([full("kvdb/main"), full("policy/shared")]);
-    for resource in resources {
-        for action in ActionId::all() {
-            let ordinary = action
-                .command()
-                .is_none_or(|id| id.command().class == keyward_commands::CommandClass::Ordinary);
-            // Of commands a few stand for all.
-            let stands = action.command().is_none_or(|_| {
-                ["kvdb:ExecuteGet", "kvdb:ExecuteSet", "kvdb:ExecuteFlushall"]
-                    .contains(&action.name())
-            });
-            if !ordinary || !stands {
-                continue;
-            }
-            let allowed = controlled.iter().any(|ix| {
-                let session = Session::of_identity(*ix);
+    let nodes = NODES.iter().map(|n| full(n));
+    let sessions = actors(world, controlled, when);
+    for resource in nodes.chain([full("kvdb/main"), full("policy/shared")]) {
+        for name in NAMES {
+            let action = keyward_commands::action(name).unwrap();
+            let allowed = sessions.iter().any(|session| {
                 world
-                    .decide(&session, action, &resource, &Touch::None, NOW)
+                    .decide(session, action, &resource, &Touch::None, when.at)
                     .is_allow()
             });
             if allowed {
-                held.push((action, resource.clone()));
+                held.push((name, resource.clone()));
             }
         }
     }
     held
 }
 
-/// Adds the role, if one of the controlled may assume it without limits.
-fn assume(world: &Directory, controlled: &mut Vec<IdentityIx>) {
-    let role = full("role/x");
+/// The sessions of whoever comes so: of the credentials, and of the role, if one of them may assume
+/// it without limits, from wherever.
+fn actors(world: &Directory, controlled: &[IdentityIx], when: &Circumstances) -> Vec<Session> {
+    let mut sessions: Vec<Session> = controlled.iter().map(|ix| when.session(*ix)).collect();
     let ask = AssumeRole {
-        role: role.clone(),
+        role: full("role/x"),
         session_name: "walk".into(),
         ..AssumeRole::default()
     };
-    let ix = world.identity_at(&role);
-    if ix.is_none_or(|ix| controlled.contains(&ix)) {
-        return;
-    }
-    let unlimited = |by: &IdentityIx| {
-        let found = world.assume_role(&Session::of_identity(*by), &ask, "KWTK", NOW);
-        found.is_ok_and(|found| {
-            let trust = found.session.trust.and_then(|path| world.trust_at(&path));
-            trust
-                .and_then(|ix| world.trust(ix))
-                .is_none_or(|trust| trust.policies.is_empty())
-        })
+    let unlimited = |trust: Option<String>| {
+        let trust = trust.and_then(|path| world.trust_at(&path));
+        let trust = trust.and_then(|ix| world.trust(ix));
+        trust.is_none_or(|trust| trust.policies.is_empty())
     };
-    if controlled.iter().any(unlimited) {
-        controlled.extend(ix);
+    let elsewhere = contexts();
+    let same = elsewhere
+        .iter()
+        .filter(|other| other.at == when.at && other.mfa.is_some() == when.mfa.is_some());
+    let callers = same.flat_map(|other| controlled.iter().map(|ix| other.session(*ix)));
+    let assumed = callers
+        .filter_map(|caller| world.assume_role(&caller, &ask, "KWTK", when.at).ok())
+        .find(|found| unlimited(found.session.trust.clone()));
+    if let Some(found) = assumed {
+        let session = world.session_of(&Arc::new(found.session), when.at).unwrap();
+        sessions.push(Session {
+            source: when.source,
+            secure: true,
+            ..session
+        });
     }
+    sessions
 }
 
 #[test]
@@ -645,8 +954,8 @@ fn told_paths_work_and_others_lead_nowhere() {
             .unwrap_or(default)
     };
     let (worlds, walks) = (
-        number("KEYWARD_ESCALATION_WORLDS", 5),
-        number("KEYWARD_ESCALATION_WALKS", 10),
+        number("KEYWARD_ESCALATION_WORLDS", 6),
+        number("KEYWARD_ESCALATION_WALKS", 6),
     );
     let mut random = Random::new(number("KEYWARD_ESCALATION_SEED", 5) as u64);
     let (mut told, mut silent) = (0, 0);
@@ -667,25 +976,33 @@ fn told_paths_work_and_others_lead_nowhere() {
                 continue;
             }
             silent += 1;
-            let mut roles = vec![start];
-            assume(&directory, &mut roles);
-            let before = held(&directory, &roles);
+            let contexts = contexts();
+            let before: Vec<_> = contexts
+                .iter()
+                .map(|when| held(&directory, &[start], when))
+                .collect();
             for _ in 0..walks {
                 let mut world = directory.clone();
                 let mut controlled = vec![start];
                 let mut trail = Vec::new();
+                let mut now = NOW;
                 for n in 0..60 {
                     let change = random_change(&mut random, n);
-                    let by = random.pick(&controlled);
-                    let session = Session::of_identity(by);
-                    if world.identity(by).is_none() {
-                        break;
+                    let when = &contexts[random.below(contexts.len())];
+                    if when.at < now || world.identity(start).is_none() {
+                        continue;
                     }
-                    let Ok(approval) = world.authorise_change(&session, &change, NOW) else {
+                    // Mostly early, so that there is time for more.
+                    if when.at > now && !random.one_in(10) {
+                        continue;
+                    }
+                    let sessions = actors(&world, &controlled, when);
+                    let session = &sessions[random.below(sessions.len())];
+                    let Ok(approval) = world.authorise_change(session, &change, when.at) else {
                         continue;
                     };
                     let context = ChangeContext {
-                        at: NOW,
+                        at: when.at,
                         by: "walk".into(),
                         accepts: approval.accepts,
                     };
@@ -693,20 +1010,26 @@ fn told_paths_work_and_others_lead_nowhere() {
                         continue;
                     };
                     world = applied.directory;
+                    now = when.at;
                     if let Change::CreateAccessKey { identity, .. } = &change {
                         controlled.extend(world.identity_at(identity));
                     }
-                    assume(&world, &mut controlled);
-                    trail.push(change);
+                    controlled.retain(|ix| world.identity(*ix).is_some());
+                    trail.push((when.clone(), change));
                 }
                 if trail.is_empty() {
                     continue;
                 }
-                for (action, resource) in held(&world, &controlled) {
-                    assert!(
-                        before.contains(&(action, resource.clone())),
-                        "{node} got {action:?} on {resource} by {trail:#?}"
-                    );
+                for (when, before) in contexts.iter().zip(&before) {
+                    if when.at < now {
+                        continue;
+                    }
+                    for (action, resource) in held(&world, &controlled, when) {
+                        assert!(
+                            before.contains(&(action, resource.clone())),
+                            "{node} got {action} on {resource} as {when:?} by {trail:#?}"
+                        );
+                    }
                 }
             }
         }

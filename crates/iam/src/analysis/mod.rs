@@ -14,7 +14,7 @@ mod who_can;
 
 pub use access::{Access, AccessGroup, ResourceAccess};
 pub use acl_rules::{AclLoss, AclRules};
-pub use escalation::{Escalation, EscalationStep, Escalations, Gain, Means};
+pub use escalation::{Circumstances, Escalation, EscalationStep, Escalations, Gain, Means};
 pub use risk::Risk;
 pub use ways::{Exception, OpenCondition, Way};
 pub use who_can::{Asked, AskedAbout, Holder, WhoCan};

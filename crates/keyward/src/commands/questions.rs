@@ -380,7 +380,18 @@ fn escalation_text(answer: &Value) -> String {
             let _ = writeln!(text, "{space}{identity}");
             last = identity;
         }
-        let _ = writeln!(text, "  {}", self::text(item, "means").replace('_', " "));
+        let only_if = |of: &Value| {
+            let words: Vec<&str> = list(of, "conditions")
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            match words.is_empty() {
+                true => String::new(),
+                false => format!(", if it comes {}", words.join(" and ")),
+            }
+        };
+        let means = self::text(item, "means").replace('_', " ");
+        let _ = writeln!(text, "  {means}{}", only_if(item));
         for (n, step) in list(item, "steps").iter().enumerate() {
             let by = self::text(step, "by");
             let by = if by == identity {
@@ -388,7 +399,8 @@ fn escalation_text(answer: &Value) -> String {
             } else {
                 format!("as {by}, ")
             };
-            let _ = writeln!(text, "    {}. {by}{}", n + 1, self::text(step, "text"));
+            let what = self::text(step, "text");
+            let _ = writeln!(text, "    {}. {by}{what}{}", n + 1, only_if(step));
             let needs: Vec<String> = list(step, "needs")
                 .iter()
                 .map(|need| {
@@ -412,7 +424,8 @@ fn escalation_text(answer: &Value) -> String {
             let resource = self::text(gain, "resource");
             let key = gain.get("key").and_then(Value::as_str);
             let key = key.map(|key| format!(", key {key}")).unwrap_or_default();
-            let _ = writeln!(text, "    then, for one: {action} on {resource}{key}");
+            let when = only_if(gain);
+            let _ = writeln!(text, "    then, for one: {action} on {resource}{key}{when}");
         }
     }
     if flag(answer, "truncated") {

@@ -365,6 +365,11 @@ impl UserRules {
             return;
         }
         let mut selector = SelectorRules::default();
+        if !quotes_end(tokens) {
+            // The server reads nothing at all then, and says nothing.
+            self.others.push(selector.finish());
+            return;
+        }
         for (number, token) in tokens.iter().enumerate() {
             let mut token = *token;
             if number == 0 {
@@ -386,7 +391,11 @@ impl UserRules {
                         Err("an empty rule: leave the quotes out".into())
                     }
                     Some(rule) => selector.apply(&rule, false, true),
-                    None => Err("quotes inside parentheses are not balanced in this rule".into()),
+                    None => Err(
+                        "quotes inside parentheses end with their rule, and servers do not \
+                                 agree on others: leave them out"
+                            .into(),
+                    ),
                 }
             } else {
                 selector.apply(token.text.as_bytes(), false, true)
@@ -419,6 +428,31 @@ fn hash_of(text: &str) -> Result<[u8; 32], String> {
     bytes
         .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
         .ok_or_else(|| "a hash of a password is 64 hexadecimal digits in lower case".into())
+}
+
+/// Whether the last quote of a selector is closed. Blanks inside quotes do not end them.
+fn quotes_end(tokens: &[Token<'_>]) -> bool {
+    let mut open = None;
+    for token in tokens {
+        let bytes = token.text.as_bytes();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            at += match (open, byte) {
+                (None, b'"' | b'\'') => {
+                    open = Some(*byte);
+                    1
+                }
+                (Some(b'"'), b'\\') => 2,
+                (Some(b'\''), b'\\') if bytes.get(at + 1) == Some(&b'\'') => 2,
+                (Some(quote), byte) if quote == *byte => {
+                    open = None;
+                    1
+                }
+                _ => 1,
+            };
+        }
+    }
+    open.is_none()
 }
 
 /// A word with quotes, as the server reads it inside parentheses. `None` if quotes are not

@@ -220,7 +220,14 @@ fn set_user(
     let text = rules.join(" ");
     // A rule a word, or cut as a file is.
     if text.len().is_multiple_of(2) {
-        set.extend(rules.iter().flat_map(|rule| match rule.contains('(') {
+        // What is one argument would be several words in a file, unless a selector ends at its end.
+        let is_selector = |rule: &str| {
+            let inside = rule
+                .strip_prefix('(')
+                .and_then(|rule| rule.strip_suffix(')'));
+            inside.is_some_and(|inside| !inside.contains(['(', ')']))
+        };
+        set.extend(rules.iter().flat_map(|rule| match is_selector(rule) {
             true => vec![rule.as_bytes()],
             false => rule.split(' ').map(str::as_bytes).collect(),
         }));

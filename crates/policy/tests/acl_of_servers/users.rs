@@ -37,7 +37,7 @@ const PATTERNS: [&str; 22] = [
 const ACCESS: [&str; 6] = ["~", "%R~", "%W~", "%RW~", "%wr~", "~"];
 
 /// Rules that are odd, wrong, or written as few people write them.
-const ODD: [&str; 141] = [
+const ODD: [&str; 140] = [
     "~",
     "&",
     "+",
@@ -171,7 +171,6 @@ const ODD: [&str; 141] = [
     "#0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "#0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
     "!0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    "user",
     "+@",
     "-@",
     "+@keyspace -@keyspace",

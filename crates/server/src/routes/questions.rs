@@ -324,12 +324,14 @@ async fn escalation(call: Call, target: Target) -> Result<Response, Problem> {
         json!({
             "identity": found.identity,
             "means": found.means,
+            "conditions": found.conditions(),
             "steps": found.steps.iter().map(|found| step(found, own)).collect::<Vec<_>>(),
             "gain": found.gain.as_ref().map(|gain| json!({
                 "action": gain.action,
                 "resource": gain.resource,
                 "key": gain.key.as_ref().map(|key| String::from_utf8_lossy(key)),
                 "by": gain.by,
+                "conditions": gain.when.words,
             })),
         })
     };
@@ -352,6 +354,7 @@ fn step(found: &EscalationStep, detail: Detail<'_>) -> Value {
         "statements": statements.map(show::statement).collect::<Vec<_>>(),
         "text": found.text,
         "opens": found.opens,
+        "conditions": found.when.words,
     })
 }
 

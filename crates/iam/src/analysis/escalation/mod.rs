@@ -5,6 +5,7 @@
 //! taking every step that gains something until none is left, and then leaving out the steps that
 //! the end does not need.
 
+mod circumstances;
 mod moves;
 mod paths;
 mod power;
@@ -12,15 +13,21 @@ mod roles;
 mod servers;
 mod steps;
 mod suspects;
+mod tags;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::assume::AssumeRole;
 use crate::change::Change;
 use crate::decision::StatementRef;
 use crate::directory::Directory;
 use crate::ids::{IdentityIx, UnixMillis};
 use crate::session::Session;
+pub use circumstances::Circumstances;
+use power::Power;
+use roles::Profile;
+use tags::TagKey;
 
 /// Resources of an organisation that powers are compared on; beyond it the answer says so.
 const MAX_RESOURCES: usize = 400;
@@ -46,6 +53,8 @@ pub enum Means {
     ResourcePolicy,
     /// Takes a boundary or guardrails away.
     Limit,
+    /// Changes tags that conditions ask for.
+    Tag,
     /// Takes the ownership of the organisation.
     Ownership,
     /// Several of them, one after the other.
@@ -71,6 +80,10 @@ pub struct EscalationStep {
     pub change: Option<Change>,
     /// The identity that can be logged in as afterwards.
     pub opens: Option<Arc<str>>,
+    /// What is asked for when a role is assumed.
+    pub ask: Option<AssumeRole>,
+    /// How whoever makes it must come.
+    pub when: Circumstances,
 }
 
 /// A request that is allowed afterwards and was not before.
@@ -84,6 +97,8 @@ pub struct Gain {
     pub key: Option<Vec<u8>>,
     /// Who may make it: the identity itself, or one that it can log in as.
     pub by: Arc<str>,
+    /// How that one must come.
+    pub when: Circumstances,
 }
 
 /// One way by which an identity becomes more than it is.
@@ -100,6 +115,22 @@ pub struct Escalation {
     pub gain: Option<Gain>,
 }
 
+impl Escalation {
+    /// What must be so besides, in words, each once: `from an address in 10.0.0.0/8`. None: nothing.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<&str> {
+        let steps = self.steps.iter().map(|step| &step.when);
+        let all = steps.chain(self.gain.iter().map(|gain| &gain.when));
+        let mut told: Vec<&str> = Vec::new();
+        for word in all.flat_map(|when| &when.words) {
+            if !told.contains(&&**word) {
+                told.push(word);
+            }
+        }
+        told
+    }
+}
+
 /// Everybody who can become more.
 #[derive(Clone, Debug, Default)]
 pub struct Escalations {
@@ -113,8 +144,11 @@ pub struct Escalations {
 #[derive(Clone)]
 struct State {
     directory: Directory,
-    /// Those of which it has a credential before the roles that these may assume.
+    /// Those of which it has a credential before the roles that these may assume, each in all
+    /// circumstances.
     controlled: Vec<Actor>,
+    /// The moment of the last step: there is no way back.
+    now: UnixMillis,
 }
 
 /// Something that an attacker acts as.
@@ -122,18 +156,10 @@ struct State {
 struct Actor {
     ix: IdentityIx,
     session: Session,
+    /// In which circumstances, as a place in the list of the search.
+    when: usize,
     /// How the role is assumed, for a session of a role; empty for what has a credential.
     assumed: Vec<EscalationStep>,
-}
-
-impl Actor {
-    fn of_credential(ix: IdentityIx) -> Self {
-        Self {
-            ix,
-            session: Session::of_identity(ix),
-            assumed: Vec::new(),
-        }
-    }
 }
 
 impl State {
@@ -142,13 +168,19 @@ impl State {
         let owned = self
             .controlled
             .iter()
-            .filter(|actor| actor.assumed.is_empty());
+            .filter(|actor| actor.assumed.is_empty() && actor.when == 0);
         owned.map(|actor| actor.ix).collect()
     }
 
     /// That, and the roles that it can act as.
     fn identities(&self) -> Vec<IdentityIx> {
-        self.controlled.iter().map(|actor| actor.ix).collect()
+        let mut found: Vec<IdentityIx> = Vec::new();
+        for actor in &self.controlled {
+            if !found.contains(&actor.ix) {
+                found.push(actor.ix);
+            }
+        }
+        found
     }
 }
 
@@ -156,6 +188,13 @@ struct Search<'a> {
     organisation: &'a str,
     administration: bool,
     at: UnixMillis,
+    circumstances: Vec<Circumstances>,
+    /// What callers may say of themselves so that conditions hold.
+    profiles: Vec<Profile>,
+    /// Keys of tags that documents speak of, with the values that may matter.
+    tag_keys: Vec<TagKey>,
+    /// What is held in a state that others are compared with, by resource.
+    known: HashMap<Arc<str>, (usize, Power)>,
     resources: Vec<Arc<str>>,
     samples: Vec<Vec<u8>>,
     tried: usize,
@@ -178,6 +217,7 @@ impl Directory {
         let mut answer = Escalations::default();
         for ix in search.suspects(self) {
             search.tried = 0;
+            search.known.clear();
             search.compared_by_others += std::mem::take(&mut search.compared);
             answer.found.extend(search.of(self, ix));
         }
@@ -229,17 +269,37 @@ impl<'a> Search<'a> {
         resources.extend(all.filter(|p| inside(p) && ***p != *own).cloned());
         let truncated = resources.len() > MAX_RESOURCES;
         resources.truncate(MAX_RESOURCES);
-        Self {
+        let mut search = Self {
             organisation,
             administration,
             at,
+            circumstances: Vec::new(),
+            profiles: Vec::new(),
+            tag_keys: Vec::new(),
+            known: HashMap::new(),
             resources,
             samples: Vec::new(),
             tried: 0,
             compared: 0,
             compared_by_others: 0,
             truncated,
-        }
+        };
+        let documents = circumstances::documents(directory, organisation);
+        search.circumstances(&documents);
+        search.profiles(&documents);
+        search.tag_keys(directory, &documents);
+        search
+    }
+
+    /// The holder of a credential, however it comes.
+    fn of_credential(&self, ix: IdentityIx) -> impl Iterator<Item = Actor> {
+        let all = self.circumstances.iter().enumerate();
+        all.map(move |(when, how)| Actor {
+            ix,
+            session: how.session(ix),
+            when,
+            assumed: Vec::new(),
+        })
     }
 
     /// Whether enough was tried.

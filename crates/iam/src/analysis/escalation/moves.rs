@@ -222,6 +222,7 @@ impl Search<'_> {
                 });
             }
         }
+        moves.extend(self.tag_moves(state));
         moves
     }
 

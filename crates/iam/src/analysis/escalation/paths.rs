@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::moves::key_of;
-use super::{Actor, Escalation, EscalationStep, Gain, Means, Search, State};
+use super::{Escalation, EscalationStep, Gain, Means, Search, State};
 use crate::change::Change;
 use crate::directory::Directory;
 use crate::ids::IdentityIx;
@@ -14,25 +14,27 @@ const MAX_PATHS: usize = 40;
 /// Rounds of taking every step that gains something.
 const MAX_ROUNDS: usize = 6;
 
-/// The steps, and how the role is assumed that has the gain, if it is one.
-fn told_with_role(
-    after: &State,
-    mut steps: Vec<EscalationStep>,
-    gain: &Gain,
-) -> Vec<EscalationStep> {
-    let mut actors = after
-        .controlled
-        .iter()
-        .filter(|actor| !actor.assumed.is_empty());
-    let by = actors.find(|actor| {
-        let identity = after.directory.identity(actor.ix);
-        identity.is_some_and(|identity| identity.path == gain.by)
-    });
-    steps.extend(by.map_or(&[][..], |actor| &actor.assumed).iter().cloned());
-    steps
-}
-
 impl Search<'_> {
+    /// The steps, and how the role is assumed that has the gain, if it is one.
+    fn told_with_role(
+        &self,
+        after: &State,
+        mut steps: Vec<EscalationStep>,
+        gain: &Gain,
+    ) -> Vec<EscalationStep> {
+        let mut actors = after.controlled.iter().filter(|actor| {
+            let identity = after.directory.identity(actor.ix);
+            self.circumstances[actor.when] == gain.when
+                && identity.is_some_and(|identity| identity.path == gain.by)
+        });
+        let by = match actors.next() {
+            Some(first) if first.assumed.is_empty() => None,
+            first => first,
+        };
+        steps.extend(by.map_or(&[][..], |actor| &actor.assumed).iter().cloned());
+        steps
+    }
+
     /// Everything that can be told of one identity.
     pub(super) fn of(&mut self, directory: &Directory, ix: IdentityIx) -> Vec<Escalation> {
         let Some(identity) = directory.identity(ix) else {
@@ -41,7 +43,8 @@ impl Search<'_> {
         let path = Arc::clone(&identity.path);
         let mut start = State {
             directory: directory.clone(),
-            controlled: vec![Actor::of_credential(ix)],
+            controlled: self.of_credential(ix).collect(),
+            now: self.at,
         };
         self.assume_roles(&mut start);
         let mut found: Vec<Escalation> = self.on_servers(&start, &path);
@@ -60,8 +63,8 @@ impl Search<'_> {
                 else {
                     continue;
                 };
-                if let Some(gain) = self.gain(&start, &after) {
-                    let steps = told_with_role(&after, steps, &gain);
+                if let Some(gain) = self.gain(&start, &after, true) {
+                    let steps = self.told_with_role(&after, steps, &gain);
                     found.push(Escalation {
                         identity: Arc::clone(&path),
                         means: found_move.means,
@@ -100,7 +103,7 @@ impl Search<'_> {
                     else {
                         continue;
                     };
-                    if self.gain(&state, &after).is_some() {
+                    if self.gain(&state, &after, false).is_some() {
                         steps.extend(more);
                         state = after;
                         gained = true;
@@ -117,7 +120,7 @@ impl Search<'_> {
         known.extend(single);
         let gain = self.gain_over_all(&known, &state)?;
         let steps = self.shortest(start, steps, &gain);
-        let steps = told_with_role(&state, steps, &gain);
+        let steps = self.told_with_role(&state, steps, &gain);
         if steps.len() < 2 {
             return None;
         }
@@ -241,7 +244,12 @@ impl Search<'_> {
             told.extend(more);
         }
         let action = keyward_commands::action(gain.action)?;
-        self.confirm(start, &state, action, &gain.resource, gain.key.as_deref())?;
+        let when = self
+            .circumstances
+            .iter()
+            .position(|one| *one == gain.when)?;
+        let key = gain.key.as_deref();
+        self.confirm(start, &state, action, &gain.resource, key, when)?;
         Some(told)
     }
 }

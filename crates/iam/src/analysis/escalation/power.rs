@@ -12,11 +12,22 @@ use crate::analysis::ways::{Ways, all_actions};
 use crate::grounds::PolicySource;
 use crate::ids::IdentityIx;
 
-/// What one attacker may do to one resource.
+/// What one attacker may do to one resource, by the circumstances in which it comes.
 #[derive(Clone)]
-struct Power {
+pub(super) struct Power(Vec<Held>);
+
+/// What it may do in one of them.
+#[derive(Clone)]
+struct Held {
     every: ActionBits,
+    /// By the keys that powers are compared on.
     some: Vec<ActionBits>,
+}
+
+impl Held {
+    fn on(&self, sample: usize) -> &ActionBits {
+        self.some.get(sample).unwrap_or(&ActionBits::EMPTY)
+    }
 }
 
 impl Search<'_> {
@@ -39,23 +50,25 @@ impl Search<'_> {
 
     /// What the attacker may do to a resource.
     fn power(&mut self, state: &State, resource: &Arc<str>) -> Power {
-        self.compared += 1;
-        let mut power = Power {
+        let nothing = Held {
             every: ActionBits::EMPTY,
             some: Vec::new(),
         };
+        let mut power = Power(vec![nothing; self.circumstances.len()]);
         let source = PolicySource::ResourcePolicy(Arc::clone(resource));
         for actor in &state.controlled {
-            let session = &actor.session;
-            let grounds = state.directory.grounds(session, resource, false, self.at);
+            self.compared += 1;
+            let at = self.circumstances[actor.when].at;
+            let held = &mut power.0[actor.when];
+            let grounds = state.directory.grounds(&actor.session, resource, false, at);
             let ways = Ways::of(&grounds, &source, OpenFacts::early(&grounds));
             for way in &ways.ways {
                 for action in way.actions.iter() {
                     if counts(action)
-                        && !power.every.contains(action)
+                        && !held.every.contains(action)
                         && ways.permits(way, action, &Touch::of_action(action)) == Some(true)
                     {
-                        power.every.insert(action);
+                        held.every.insert(action);
                     }
                 }
                 for place in way.allows.iter().chain(&way.breaks) {
@@ -66,23 +79,47 @@ impl Search<'_> {
                 self.sample(deny.statement.keys.as_ref());
             }
             for (n, sample) in self.samples.iter().enumerate() {
-                if power.some.len() <= n {
-                    power.some.push(ActionBits::EMPTY);
+                if held.some.len() <= n {
+                    held.some.push(ActionBits::EMPTY);
                 }
                 self.touches(Some(sample), |touch| {
                     let Some(touch) = touch else { return };
                     for way in &ways.ways {
                         for action in way.actions.iter().filter(|a| is_keyed(*a)) {
-                            if !power.some[n].contains(action)
+                            if !held.some[n].contains(action)
                                 && ways.permits(way, action, touch) == Some(true)
                             {
-                                power.some[n].insert(action);
+                                held.some[n].insert(action);
                             }
                         }
                     }
                 });
             }
         }
+        power
+    }
+
+    /// The same, with all keys that it is compared on.
+    fn power_on_all(&mut self, state: &State, resource: &Arc<str>) -> Power {
+        loop {
+            let known = self.samples.len();
+            let power = self.power(state, resource);
+            if self.samples.len() == known {
+                return power;
+            }
+        }
+    }
+
+    /// The same of the state that others are compared with, which stays the same.
+    fn known_power(&mut self, state: &State, resource: &Arc<str>) -> Power {
+        if let Some((samples, power)) = self.known.get(resource)
+            && *samples == self.samples.len()
+        {
+            return power.clone();
+        }
+        let power = self.power_on_all(state, resource);
+        let known = (self.samples.len(), power.clone());
+        self.known.insert(Arc::clone(resource), known);
         power
     }
 
@@ -106,34 +143,40 @@ impl Search<'_> {
         }
     }
 
-    /// Something that the second state allows and the first does not.
-    pub(super) fn gain(&mut self, before: &State, after: &State) -> Option<Gain> {
+    /// Something that the second state allows and the first does not. `start`: the first is the
+    /// state that the search begins with.
+    pub(super) fn gain(&mut self, before: &State, after: &State, start: bool) -> Option<Gain> {
         for resource in self.resources.clone() {
-            // Twice: the first look finds the keys on which both are compared.
-            let _ = self.power(after, &resource);
-            let then = self.power(before, &resource);
-            let now = self.power(after, &resource);
-            let every = now.every.subtract(&then.every);
-            let witness = every
-                .iter()
-                .max_by_key(|action| Risk::of(*action))
-                .and_then(|action| self.confirm(before, after, action, &resource, None));
-            if witness.is_some() {
-                return witness;
+            // This look finds the keys on which both are compared.
+            let mut now = self.power_on_all(after, &resource);
+            let samples = self.samples.len();
+            let then = match start {
+                true => self.known_power(before, &resource),
+                false => self.power_on_all(before, &resource),
+            };
+            if self.samples.len() > samples {
+                now = self.power_on_all(after, &resource);
             }
-            for (n, sample) in self.samples.clone().iter().enumerate() {
-                let none = ActionBits::EMPTY;
-                let more = now
-                    .some
-                    .get(n)
-                    .unwrap_or(&none)
-                    .subtract(then.some.get(n).unwrap_or(&none))
-                    .subtract(&then.every);
-                let witness = more.iter().find_map(|action| {
-                    self.confirm(before, after, action, &resource, Some(sample))
-                });
+            for (when, (now, then)) in now.0.iter().zip(&then.0).enumerate() {
+                if self.circumstances[when].at < after.now {
+                    continue;
+                }
+                let every = now.every.subtract(&then.every);
+                let witness = every
+                    .iter()
+                    .max_by_key(|action| Risk::of(*action))
+                    .and_then(|action| self.confirm(before, after, action, &resource, None, when));
                 if witness.is_some() {
                     return witness;
+                }
+                for (n, sample) in self.samples.iter().enumerate() {
+                    let more = now.on(n).subtract(then.on(n)).subtract(&then.every);
+                    let witness = more.iter().find_map(|action| {
+                        self.confirm(before, after, action, &resource, Some(sample), when)
+                    });
+                    if witness.is_some() {
+                        return witness;
+                    }
                 }
             }
         }
@@ -148,21 +191,23 @@ impl Search<'_> {
         action: ActionId,
         resource: &Arc<str>,
         sample: Option<&[u8]>,
+        when: usize,
     ) -> Option<Gain> {
+        let how = &self.circumstances[when];
         let allowed = |state: &State| -> Option<IdentityIx> {
-            let mut actors = state.controlled.iter();
+            let mut actors = state.controlled.iter().filter(|actor| actor.when == when);
             let found = actors.find(|actor| {
                 self.touches(sample, |touch| {
                     let touch = touch.unwrap_or(&Touch::None);
                     state
                         .directory
-                        .decide(&actor.session, action, resource, touch, self.at)
+                        .decide(&actor.session, action, resource, touch, how.at)
                         .is_allow()
                 })
             });
             found.map(|actor| actor.ix)
         };
-        if allowed(before).is_some() {
+        if how.at < after.now || allowed(before).is_some() {
             return None;
         }
         let by = allowed(after)?;
@@ -171,25 +216,30 @@ impl Search<'_> {
             resource: Arc::clone(resource),
             key: sample.map(<[u8]>::to_vec),
             by: Arc::clone(&after.directory.identity(by)?.path),
+            when: how.clone(),
         })
     }
 
     /// Something that the last state allows and none of the others.
     pub(super) fn gain_over_all(&mut self, known: &[&State], end: &State) -> Option<Gain> {
         for resource in self.resources.clone() {
-            let now = self.power(end, &resource).every;
-            let mut more = now;
-            for state in known {
-                more = more.subtract(&self.power(state, &resource).every);
-            }
-            let action = more.iter().max_by_key(|action| Risk::of(*action));
-            if let Some(action) = action {
-                let gain = known
-                    .iter()
-                    .map(|state| self.confirm(state, end, action, &resource, None))
-                    .collect::<Option<Vec<_>>>();
-                if let Some(gain) = gain.and_then(|all| all.into_iter().next()) {
-                    return Some(gain);
+            let now = self.power(end, &resource);
+            let known_powers: Vec<Power> = known
+                .iter()
+                .map(|state| self.power(state, &resource))
+                .collect();
+            for (when, now) in now.0.iter().enumerate() {
+                let held = known_powers.iter().map(|power| &power.0[when].every);
+                let more = held.fold(now.every.clone(), |more, held| more.subtract(held));
+                let action = more.iter().max_by_key(|action| Risk::of(*action));
+                if let Some(action) = action {
+                    let gain = known
+                        .iter()
+                        .map(|state| self.confirm(state, end, action, &resource, None, when))
+                        .collect::<Option<Vec<_>>>();
+                    if let Some(gain) = gain.and_then(|all| all.into_iter().next()) {
+                        return Some(gain);
+                    }
                 }
             }
         }
@@ -203,8 +253,9 @@ impl Search<'_> {
             all.remove(action);
         }
         self.resources.clone().iter().all(|resource| {
-            let held = self.power(state, resource).every;
-            all.subtract(&held).is_empty()
+            let power = self.power(state, resource);
+            let mut held = power.0.iter().map(|held| &held.every);
+            held.all(|held| all.subtract(held).is_empty())
         })
     }
 }

@@ -1,17 +1,24 @@
 //! The roles that an attacker can assume, by what it acts as already.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyward_policy::{Conditions, Fact, Operator};
+use keyward_policy::{Conditions, Dialect, Fact, Operator, Policy};
 
 use super::{Actor, EscalationStep, Search, State};
 use crate::assume::AssumeRole;
 use crate::directory::Directory;
 use crate::entities::Trust;
-use crate::ids::Kind;
+use crate::ids::{Kind, UnixMillis};
 
 /// Roles and sessions that are looked at in one state.
 const MAX_ROLES: usize = 64;
+
+/// Different things that callers say of themselves.
+const MAX_PROFILES: usize = 6;
+
+/// What sessions are called where nothing asks for a name.
+const SESSION_NAME: &str = "escalation";
 
 impl Search<'_> {
     /// Adds the sessions of roles that the attacker can open, along chains of roles, too.
@@ -26,22 +33,33 @@ impl Search<'_> {
             .map(|(_, identity)| Arc::clone(&identity.path))
             .take(MAX_ROLES)
             .collect();
-        let mut known: Vec<(Arc<str>, Option<String>)> = Vec::new();
+        let mut known: Vec<Known> = Vec::new();
         let mut at = 0;
         while at < state.controlled.len() && known.len() < MAX_ROLES {
             let caller = state.controlled[at].clone();
             at += 1;
+            let when = &self.circumstances[caller.when];
+            if when.at < state.now {
+                continue;
+            }
             for role in &roles {
-                for ask in asks(directory, role, self) {
+                for ask in asks(directory, role, self, when.at) {
                     let id = "KWTKESCALATION222222";
-                    let found = directory.assume_role(&caller.session, &ask, id, self.at);
+                    let found = directory.assume_role(&caller.session, &ask, id, when.at);
                     let Ok(found) = found else { continue };
-                    let through = (Arc::clone(role), found.session.trust.clone());
+                    let through = Known {
+                        role: Arc::clone(role),
+                        trust: found.session.trust.clone(),
+                        says: (found.session.name.clone(), found.session.tags.clone()),
+                        source_identity: found.session.source_identity.clone(),
+                        at: when.at,
+                        mfa: found.session.mfa,
+                    };
                     if known.contains(&through) {
                         continue;
                     }
                     let session = Arc::new(found.session);
-                    let Ok(session) = directory.session_of(&session, self.at) else {
+                    let Ok(session) = directory.session_of(&session, when.at) else {
                         continue;
                     };
                     let (Some(ix), Some(by)) =
@@ -54,66 +72,171 @@ impl Search<'_> {
                         by: Arc::clone(&by.path),
                         needs: vec![("sts:AssumeRole", role.to_string())],
                         statements: found.decision.statements,
-                        text: format!("assumes {role}"),
+                        text: format!("assumes {role}{}", said(&ask)),
                         change: None,
                         opens: Some(Arc::clone(role)),
+                        ask: Some(ask),
+                        when: when.clone(),
                     });
                     known.push(through);
-                    state.controlled.push(Actor {
-                        ix,
-                        session,
-                        assumed,
+                    // The session is used from anywhere, at that moment, with the caller's factor.
+                    let places = self.circumstances.iter().enumerate();
+                    let same = places.filter(|(_, other)| {
+                        other.at == when.at && other.mfa.is_some() == session.mfa.is_some()
                     });
+                    let added: Vec<Actor> = same
+                        .map(|(place, other)| Actor {
+                            ix,
+                            session: other.of(session.clone()),
+                            when: place,
+                            assumed: assumed.clone(),
+                        })
+                        .collect();
+                    state.controlled.extend(added);
                 }
             }
         }
     }
+
+    /// What callers may say of themselves so that conditions of these documents hold.
+    pub(super) fn profiles(&mut self, documents: &[Arc<Policy>]) {
+        let mut found: Vec<Profile> = Vec::new();
+        for statement in documents.iter().flat_map(|policy| policy.statements()) {
+            let mut profile = Profile::default();
+            statement
+                .conditions
+                .iter()
+                .for_each(|conditions| profile.add(conditions));
+            if profile != Profile::default() && !found.contains(&profile) {
+                found.push(profile);
+            }
+        }
+        if found.len() > MAX_PROFILES {
+            self.truncated = true;
+            found.truncate(MAX_PROFILES);
+        }
+        self.profiles = found;
+    }
+}
+
+/// What one caller says so that a session differs from others.
+#[derive(PartialEq)]
+struct Known {
+    role: Arc<str>,
+    trust: Option<String>,
+    says: (String, BTreeMap<String, String>),
+    source_identity: Option<String>,
+    at: UnixMillis,
+    mfa: Option<UnixMillis>,
+}
+
+/// What a caller may say of itself when it assumes a role.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Profile {
+    external_id: Option<String>,
+    source_identity: Option<String>,
+    session_name: Option<String>,
+    tags: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// Adds what conditions want.
+    fn add(&mut self, conditions: &Conditions) {
+        for clause in conditions.clauses() {
+            let equals = matches!(
+                clause.operator,
+                Operator::StringEquals | Operator::StringEqualsIgnoreCase | Operator::StringLike
+            );
+            let Some(value) = clause.values().first().filter(|_| equals) else {
+                continue;
+            };
+            let value = match clause.operator {
+                Operator::StringLike => value.text().replace(['*', '?'], "x"),
+                _ => value.text().to_owned(),
+            };
+            match clause.key.fact() {
+                Fact::ExternalId => self.external_id = Some(value),
+                Fact::SourceIdentity => self.source_identity = Some(value),
+                Fact::RoleSessionName => self.session_name = Some(value),
+                Fact::RequestTag(key) | Fact::SessionTag(key) => {
+                    self.tags.insert(key.to_string(), value);
+                }
+                // AWS reads session tags over those of the principal.
+                Fact::PrincipalTag(key) if clause.dialect() == Dialect::Aws => {
+                    self.tags.insert(key.to_string(), value);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The same request, saying this, too.
+    fn on(&self, ask: &AssumeRole) -> AssumeRole {
+        let mut ask = ask.clone();
+        ask.external_id = self.external_id.clone().or(ask.external_id);
+        ask.source_identity = self.source_identity.clone().or(ask.source_identity);
+        if let Some(name) = &self.session_name {
+            ask.session_name = name.clone();
+        }
+        ask.tags.extend(self.tags.clone());
+        ask
+    }
+}
+
+/// What a request says that not every request says, in words.
+fn said(ask: &AssumeRole) -> String {
+    let mut words: Vec<String> = ask
+        .tags
+        .iter()
+        .map(|(key, value)| format!("with the session tag {key}={value}"))
+        .collect();
+    let named = Some(&ask.session_name).filter(|name| **name != SESSION_NAME);
+    words.extend(named.map(|name| format!("under the session name {name}")));
+    let external = ask.external_id.iter();
+    words.extend(external.map(|id| format!("with the external id {id}")));
+    let source = ask.source_identity.iter();
+    words.extend(source.map(|id| format!("with the source identity {id}")));
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(", {}", words.join(", ")),
+    }
 }
 
 /// What a caller may ask for: each trust by name, with what its conditions want of the caller's own
-/// words, and the role itself.
-fn asks(directory: &Directory, role: &Arc<str>, search: &Search<'_>) -> Vec<AssumeRole> {
+/// words, and the role itself; each also with what other documents want.
+fn asks(
+    directory: &Directory,
+    role: &Arc<str>,
+    search: &Search<'_>,
+    at: UnixMillis,
+) -> Vec<AssumeRole> {
     let plain = AssumeRole {
         role: role.to_string(),
-        session_name: "escalation".to_owned(),
+        session_name: SESSION_NAME.to_owned(),
         ..AssumeRole::default()
     };
     let of_trust = |trust: &Trust| guess(trust, &plain);
-    let trusts = directory.assumable_trusts(role, search.at).take(MAX_ROLES);
+    let trusts = directory.assumable_trusts(role, at).take(MAX_ROLES);
     let mut all: Vec<AssumeRole> = trusts.map(of_trust).collect();
     all.push(plain);
+    let others: Vec<AssumeRole> = all
+        .iter()
+        .flat_map(|ask| search.profiles.iter().map(|profile| profile.on(ask)))
+        .filter(|other| !all.contains(other))
+        .collect();
+    all.extend(others);
     all
 }
 
 /// What a caller says of itself is no obstacle to it.
 fn guess(trust: &Trust, plain: &AssumeRole) -> AssumeRole {
-    let mut ask = AssumeRole {
+    let mut profile = Profile::default();
+    let statements = trust.conditions.iter().flat_map(|c| c.statements());
+    let conditions = statements.filter_map(|statement| statement.conditions.as_ref());
+    conditions.for_each(|conditions| profile.add(conditions));
+    let plain = AssumeRole {
         trust: Some(trust.path.to_string()),
         ..plain.clone()
     };
-    let statements = trust.conditions.iter().flat_map(|c| c.statements());
-    let clauses = statements.flat_map(|statement| {
-        let conditions = statement.conditions.as_ref();
-        conditions.map_or(&[][..], Conditions::clauses)
-    });
-    for clause in clauses {
-        let equals = matches!(
-            clause.operator,
-            Operator::StringEquals | Operator::StringEqualsIgnoreCase | Operator::StringLike
-        );
-        let Some(value) = clause.values().first().filter(|_| equals) else {
-            continue;
-        };
-        let value = value.text().to_owned();
-        match clause.key.fact() {
-            Fact::ExternalId => ask.external_id = Some(value),
-            Fact::SourceIdentity => ask.source_identity = Some(value),
-            Fact::RoleSessionName => ask.session_name = value,
-            Fact::RequestTag(key) => {
-                ask.tags.insert(key.to_string(), value);
-            }
-            _ => {}
-        }
-    }
-    ask
+    profile.on(&plain)
 }

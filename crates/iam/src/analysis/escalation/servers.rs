@@ -4,79 +4,96 @@ use std::sync::Arc;
 
 use keyward_policy::Touch;
 
-use super::{Escalation, EscalationStep, Means, Search, State};
+use super::{Actor, Escalation, EscalationStep, Means, Search, State};
+use crate::ids::DatabaseIx;
 
 impl Search<'_> {
     /// Scripts, and commands and changes that concern the server itself.
     pub(super) fn on_servers(&self, state: &State, path: &Arc<str>) -> Vec<Escalation> {
-        let mut found = Vec::new();
-        let Some(ix) = state.controlled.first() else {
-            return found;
-        };
-        let (ix, session) = (&ix.ix, ix.session.clone());
+        let mut found: Vec<Escalation> = Vec::new();
         // Whoever owns the organisation gains nothing by it.
-        if state
+        let owner = state
             .directory
-            .owner_of(&format!("org/{}", self.organisation))
-            == Some(*ix)
-        {
+            .owner_of(&format!("org/{}", self.organisation));
+        if state.controlled.first().map(|actor| actor.ix) == owner {
             return found;
         }
+        let mut actors: Vec<&Actor> = state.controlled.iter().collect();
+        actors.sort_by_key(|actor| (actor.assumed.len(), actor.when));
         let own = format!("org/{}/", self.organisation);
-        for (database_ix, database) in state.directory.databases() {
-            if !database.path.starts_with(&own) {
-                continue;
-            }
-            let decide = |name: &str| {
-                let action = keyward_commands::action(name)?;
-                let decision =
-                    state
-                        .directory
-                        .decide(&session, action, &database.path, &Touch::None, self.at);
-                decision.is_allow().then_some((action.name(), decision))
+        let databases = state.directory.databases();
+        for (ix, database) in databases.filter(|(_, database)| database.path.starts_with(&own)) {
+            let administered = self.administration && database.administration;
+            let path_of = &database.path;
+            let (name, text) = match administered {
+                true => (
+                    "kvdb:ExecuteConfigSet",
+                    format!("administers the server of {path_of}"),
+                ),
+                false => (
+                    "kvdb:SetAdministration",
+                    format!("turns administration on for {path_of}"),
+                ),
             };
-            let mut add = |means, name: &str, text: String| {
-                if let Some((action, decision)) = decide(name) {
-                    found.push(Escalation {
-                        identity: Arc::clone(path),
-                        means,
-                        steps: vec![EscalationStep {
-                            by: Arc::clone(path),
-                            needs: vec![(action, database.path.to_string())],
-                            statements: decision.statements,
-                            text,
-                            change: None,
-                            opens: None,
-                        }],
-                        gain: None,
-                    });
-                }
-            };
-            let script = ["EVAL", "return 1", "0"];
-            let runs = state
-                .directory
-                .decide_command(
-                    &session,
-                    database_ix,
-                    &script,
-                    false,
-                    &crate::Call::at(self.at),
-                )
-                .is_allow();
-            if runs {
-                let text = format!("runs scripts and functions on {}", database.path);
-                add(Means::Scripts, "kvdb:ExecuteEval", text);
+            let ways = [
+                (
+                    Means::Scripts,
+                    "kvdb:ExecuteEval",
+                    format!("runs scripts and functions on {path_of}"),
+                ),
+                (Means::Administration, name, text),
+                (
+                    Means::Administration,
+                    "kvdb:SetBackend",
+                    format!("sends {path_of} to a server of its own"),
+                ),
+            ];
+            for (means, name, text) in ways {
+                let mut steps = actors
+                    .iter()
+                    .filter_map(|actor| self.on_server(state, actor, (ix, path_of), name, &text));
+                found.extend(steps.next().map(|steps| Escalation {
+                    identity: Arc::clone(path),
+                    means,
+                    steps,
+                    gain: None,
+                }));
             }
-            if self.administration && database.administration {
-                let text = format!("administers the server of {}", database.path);
-                add(Means::Administration, "kvdb:ExecuteConfigSet", text);
-            } else {
-                let text = format!("turns administration on for {}", database.path);
-                add(Means::Administration, "kvdb:SetAdministration", text);
-            }
-            let text = format!("sends {} to a server of its own", database.path);
-            add(Means::Administration, "kvdb:SetBackend", text);
         }
         found
+    }
+
+    /// What somebody does to a server by one action, if it may.
+    fn on_server(
+        &self,
+        state: &State,
+        actor: &Actor,
+        (ix, path): (DatabaseIx, &Arc<str>),
+        name: &str,
+        text: &str,
+    ) -> Option<Vec<EscalationStep>> {
+        let action = keyward_commands::action(name)?;
+        let when = &self.circumstances[actor.when];
+        let directory = &state.directory;
+        if name == "kvdb:ExecuteEval" {
+            let script = ["EVAL", "return 1", "0"];
+            let call = &crate::Call::at(when.at);
+            let runs = directory.decide_command(&actor.session, ix, &script, false, call);
+            runs.is_allow().then_some(())?;
+        }
+        let decision = directory.decide(&actor.session, action, path, &Touch::None, when.at);
+        decision.is_allow().then_some(())?;
+        let mut steps = actor.assumed.clone();
+        steps.push(EscalationStep {
+            by: Arc::clone(&directory.identity(actor.ix)?.path),
+            needs: vec![(action.name(), path.to_string())],
+            statements: decision.statements,
+            text: text.to_owned(),
+            change: None,
+            opens: None,
+            ask: None,
+            when: when.clone(),
+        });
+        Some(steps)
     }
 }

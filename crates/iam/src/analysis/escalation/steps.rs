@@ -19,14 +19,22 @@ impl Search<'_> {
         text: &str,
     ) -> Option<(State, Vec<EscalationStep>)> {
         self.tried += 1;
-        for actor in &state.controlled {
+        // Those that come in the plainest way first.
+        let mut actors: Vec<&Actor> = state.controlled.iter().collect();
+        actors.sort_by_key(|actor| actor.when);
+        for actor in actors {
             let session = &actor.session;
-            let Ok(approval) = state.directory.authorise_change(session, change, self.at) else {
+            let when = self.circumstances[actor.when].clone();
+            let at = when.at;
+            if at < state.now {
+                continue;
+            }
+            let Ok(approval) = state.directory.authorise_change(session, change, at) else {
                 continue;
             };
             let path = Arc::clone(&state.directory.identity(actor.ix)?.path);
             let context = ChangeContext {
-                at: self.at,
+                at,
                 by: path.to_string(),
                 accepts: approval.accepts,
             };
@@ -45,7 +53,7 @@ impl Search<'_> {
                         action,
                         &requirement.resource,
                         &Touch::None,
-                        self.at,
+                        at,
                     );
                     statements.extend(decision.statements);
                 }
@@ -54,11 +62,12 @@ impl Search<'_> {
             let mut next = State {
                 directory: applied.directory,
                 controlled: state.controlled.clone(),
+                now: at,
             };
             if let Some(ix) = opens.and_then(|path| next.directory.identity_at(path))
                 && !next.owned().contains(&ix)
             {
-                next.controlled.push(Actor::of_credential(ix));
+                next.controlled.extend(self.of_credential(ix));
             }
             self.assume_roles(&mut next);
             let needs = approval.requirements.into_iter();
@@ -70,6 +79,8 @@ impl Search<'_> {
                 text: text.to_owned(),
                 change: Some(change.clone()),
                 opens: opens.cloned(),
+                ask: None,
+                when,
             });
             // A trust may wait for its trustee: another controlled identity may accept it.
             if !approval.accepts
@@ -135,7 +146,7 @@ impl Search<'_> {
         opens: Option<&Arc<str>>,
         text: &str,
     ) -> Option<(State, Vec<EscalationStep>)> {
-        let context = ChangeContext::system(self.at);
+        let context = ChangeContext::system(state.now);
         state.directory.apply(change, &context).ok()?;
         self.make(state, change, opens, text)
     }
