@@ -1,7 +1,7 @@
 // An OpenID provider for the tests: a certified implementation, with clients whose tokens look like
 // those of GitHub Actions, GitLab and Kubernetes, and a sign-in for people.
 //
-// node oidc_provider.mjs <port> <callback of keyward>...; prints one line of JSON when it listens.
+// node oidc_provider.mjs <host> <port> <callback of keyward>...; prints one line of JSON when it listens.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ const modules = process.env.KEYWARD_TEST_NODE_MODULES;
 const require = createRequire(join(modules, 'index.js'));
 const { default: Provider } = await import(require.resolve('oidc-provider'));
 
-const [port, ...callbacks] = process.argv.slice(2);
+const [host, port, ...callbacks] = process.argv.slice(2);
 
 // What each workload's tokens say besides times, issuer and audience.
 const workloads = {
@@ -56,6 +56,7 @@ const workloads = {
 const people = {
   alice: { groups: ['everyone', 'developers'], realm_access: { roles: ['deployer'] }, email: 'alice@acme.example' },
   bob: { groups: 'operators', email: 'alice@acme.example', email_verified: true },
+  carol: { groups: [], amr: ['pwd', 'otp', 'mfa'] },
 };
 
 const client = (client_id, more) => ({
@@ -63,7 +64,7 @@ const client = (client_id, more) => ({
   grant_types: ['client_credentials'], ...more,
 });
 
-const issuer = `http://127.0.0.1:${port}`;
+const issuer = `http://${host}:${port}`;
 const provider = new Provider(issuer, {
   clients: [
     ...Object.keys(workloads).map((id) => client(id)),
@@ -72,7 +73,7 @@ const provider = new Provider(issuer, {
       application_type: 'native',
     }),
   ],
-  claims: { openid: ['sub', 'groups', 'realm_access', 'email', 'email_verified'] },
+  claims: { openid: ['sub', 'groups', 'realm_access', 'email', 'email_verified', 'amr'] },
   conformIdTokenClaims: false,
   findAccount: (_, id) => ({ accountId: id, claims: async () => ({ sub: id, ...people[id] }) }),
   pkce: { required: () => true },
@@ -97,8 +98,13 @@ const provider = new Provider(issuer, {
     },
   },
 });
+// With which factors somebody signed in; its own pages for development tell none.
+Object.defineProperty(provider.Session.prototype, 'amr', {
+  get() { return people[this.accountId]?.amr; },
+  set() {},
+});
 provider.on('server_error', (_, error) => console.error(error));
 
-createServer(provider.callback()).listen(Number(port), '127.0.0.1', () => {
+createServer(provider.callback()).listen(Number(port), host, () => {
   console.log(JSON.stringify({ issuer }));
 });

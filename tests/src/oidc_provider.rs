@@ -24,10 +24,16 @@ impl OidcProvider {
     /// Starts one on a free port; `callbacks` are where people who sign in may come back to.
     #[track_caller]
     pub fn start(callbacks: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        Self::start_at("127.0.0.1", callbacks)
+    }
+
+    /// As [`OidcProvider::start`], at a loopback address: browsers tell providers apart by it.
+    #[track_caller]
+    pub fn start_at(host: &str, callbacks: &[&str]) -> Self {
+        let free = TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port().to_string();
         let mut command = node_server("clients/oidc_provider.mjs", "oidc-provider");
-        command.arg(&port).args(callbacks);
+        command.args([host, &port]).args(callbacks);
         let mut process = Process::start(command, true);
         let stdout = process.take_stdout().expect("standard output was kept");
         let (sender, receiver) = mpsc::channel();

@@ -356,3 +356,78 @@ fn keys_and_sessions_survive_a_restart_and_new_master_keys() {
     let refused = Client::try_connect(&made.url(&keyward)).expect_err("ended");
     assert_error(&refused, "WRONGPASS");
 }
+
+#[test]
+fn signing_keys_rotate_under_open_sessions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data").display().to_string();
+    let keyward = Keyward::dev(&["--data-dir", &data]);
+    with_role(&keyward);
+    let rotate = |more: &[&str]| {
+        let mut program = Keyward::command();
+        program
+            .args(["--data-dir", &data, "admin", "rotate-signing-keys"])
+            .args(more);
+        let ended = program.output().expect("the program under test");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{said}");
+    };
+    let first = assume(&keyward, json!({}));
+    let mut open = Client::connect(&first.url(&keyward));
+    assert_eq!(open.call(&["SET", "deploy:1", "x"]), ok());
+    // A session lives across a rotation, open connections and new ones; the new key signs.
+    rotate(&[]);
+    assert_eq!(open.call(&["GET", "deploy:1"]), bulk("x"));
+    let mut again = Client::connect(&first.url(&keyward));
+    assert_eq!(again.call(&["GET", "deploy:1"]), bulk("x"));
+    let second = assume(&keyward, json!({}));
+    let mut newer = Client::connect(&second.url(&keyward));
+    assert_eq!(newer.call(&["GET", "deploy:1"]), bulk("x"));
+    // One ends by itself, the others go on.
+    let one = format!("{ROLE}/session/{}", second.id);
+    keyward.admin().delete(&one).success();
+    assert_error(&newer.call(&["GET", "deploy:1"]), "NOAUTH");
+    rotate(&[]);
+    assert_eq!(open.call(&["GET", "deploy:1"]), bulk("x"));
+    // All of them end, and what came after goes on.
+    rotate(&["--end-sessions"]);
+    let ended = error_text(&open.call(&["GET", "deploy:1"]));
+    assert!(ended.starts_with("NOAUTH"), "{ended}");
+    assert_error(&again.call(&["GET", "deploy:1"]), "NOAUTH");
+    let refused = Client::try_connect(&first.url(&keyward)).expect_err("ended");
+    assert_error(&refused, "WRONGPASS");
+    let third = assume(&keyward, json!({}));
+    let mut newest = Client::connect(&third.url(&keyward));
+    assert_eq!(newest.call(&["GET", "deploy:1"]), bulk("x"));
+    let mut key = keyward.client();
+    assert_eq!(key.call(&["PING"]), keyward_e2e::simple("PONG"));
+}
+
+#[test]
+fn lists_of_sessions_survive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data").display().to_string();
+    let made = {
+        let mut keyward = Keyward::dev(&["--data-dir", &data]);
+        with_role(&keyward);
+        let made = assume(&keyward, json!({ "source_identity": "alice" }));
+        let mut client = Client::connect(&made.url(&keyward));
+        assert_eq!(client.call(&["SET", "deploy:1", "x"]), ok());
+        keyward.signal("TERM");
+        keyward.wait(Duration::from_secs(20));
+        made
+    };
+    let keyward = Keyward::dev(&["--data-dir", &data]);
+    let listed = keyward.admin().get(&format!("{ROLE}/session")).success();
+    let one = &listed["items"][0];
+    assert_eq!(one["id"], made.id.as_str(), "{listed}");
+    assert_eq!(one["opened_by"], "org/dev/programmatic_identity/app");
+    assert_eq!(one["opened_from"], "127.0.0.1");
+    assert_eq!(one["source_identity"], "alice");
+    assert_eq!(one["last_used"]["database"], "org/dev/kvdb/main", "{one}");
+    let one = format!("{ROLE}/session/{}", made.id);
+    keyward.admin().delete(&one).success();
+    assert!(Client::try_connect(&made.url(&keyward)).is_err());
+    let listed = keyward.admin().get(&format!("{ROLE}/session")).success();
+    assert_eq!(listed["items"], json!([]));
+}

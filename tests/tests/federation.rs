@@ -142,6 +142,32 @@ fn github_actions() {
         assert!(it.login("deployer", &forged).starts_with("WRONGPASS"));
         assert!([401, 403].contains(&it.assume(&forged).status));
     }
+    // What the gateway opened is listed with whose token it was, and ended: for good.
+    let other = it.provider.token("github-main", &it.audience);
+    let mut ending = it.keyward.stranger();
+    assert_eq!(ending.call(&["AUTH", "deployer", &other]), ok());
+    let mut same = it.keyward.stranger();
+    assert_eq!(same.call(&["AUTH", "deployer", &other]), ok());
+    let listed = it.admin.get("/v1/org/dev/role/deployer/session").success();
+    let listed = listed["items"].as_array().expect("a list").clone();
+    let twice = listed.iter().find(|one| one["connections"]["count"] == 2);
+    let twice = twice.expect("one session with both connections");
+    assert_eq!(twice["token"]["issuer"], it.provider.issuer.as_str());
+    assert_eq!(
+        twice["token"]["subject"],
+        "repo:acme/app:ref:refs/heads/main"
+    );
+    assert!(twice["token"]["id"].is_string(), "{twice}");
+    assert_eq!(twice["opened_from"], "127.0.0.1");
+    assert_eq!(twice["opened_by"], "org/dev/identity_provider/ci");
+    let path = twice["path"].as_str().expect("a path");
+    it.admin.delete(&format!("/v1/{path}")).success();
+    for client in [&mut ending, &mut same] {
+        let ended = error_text(&client.call(&["GET", "k"]));
+        assert!(ended.starts_with("NOAUTH"), "{ended}");
+    }
+    assert!(it.login("deployer", &other).starts_with("WRONGPASS"));
+    assert_eq!(it.login("deployer", &main), "OK");
     // An open connection ends with the trust.
     let mut open = it.keyward.stranger();
     assert_eq!(open.call(&["AUTH", "deployer", &main]), ok());
@@ -262,4 +288,57 @@ const client = new Redis({ host: process.env.HOST, port: +process.env.PORT,
     assert_eq!(node(script, &variables).success(), "OK 2");
     let mut client = Client::connect(&it.url("deployer", &token));
     assert_eq!(client.call(&["SET", "rs", "3"]), ok());
+}
+
+/// Who waits for the keys of an issuer is told in time, and nobody else waits.
+#[test]
+fn an_issuer_that_never_answers() {
+    use base64::Engine as _;
+    use std::time::{Duration, Instant};
+
+    let it = Deployment::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let issuer = format!("http://{}", silent.local_addr().expect("an address"));
+    // Connections are taken, kept, and left without an answer.
+    std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
+    let body = json!({ "id": "silent", "type": "oidc", "issuer": issuer,
+                       "audiences": [it.audience] });
+    it.admin
+        .post("/v1/org/dev/identity_provider", &body)
+        .success();
+    it.trust("silent", "silent", &it.aud()).success();
+    let part =
+        |json: Json| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs();
+    let claims =
+        json!({ "iss": issuer, "sub": "x", "aud": it.audience, "iat": now, "exp": now + 300 });
+    let header = json!({ "alg": "RS256", "kid": "k" });
+    let token = format!("{}.{}.AAAA", part(header), part(claims));
+
+    let mut other = it.keyward.client();
+    let mut waiting = it.keyward.stranger();
+    waiting.send(&["AUTH", "deployer", &token]);
+    let since = Instant::now();
+    for _ in 0..50 {
+        let asked = Instant::now();
+        assert_eq!(other.call(&["SET", "k", "v"]), ok());
+        assert!(asked.elapsed() < Duration::from_secs(1));
+    }
+    let told = error_text(&waiting.read());
+    assert!(told.starts_with("ERR keyward:"), "{told}");
+    assert!(
+        since.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        since.elapsed()
+    );
+    // The API says so, too, and answers others meanwhile.
+    let asked = Instant::now();
+    assert_eq!(it.assume(&token).status, 503);
+    assert!(
+        asked.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        asked.elapsed()
+    );
+    it.keyward.cli(&["whoami"]).success();
 }

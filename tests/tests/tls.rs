@@ -55,9 +55,13 @@ impl World {
         self.run_redis_cli(Some(&self.keyward.secret_access_key), options, command)
     }
 
-    fn run_redis_cli(&self, secret: Option<&str>, options: &[&str], command: &[&str]) -> String {
+    fn port(&self) -> &str {
         let (_, port) = self.keyward.redis_url.rsplit_once(':').expect("a port");
-        let port = port.trim_end_matches("/0");
+        port.trim_end_matches("/0")
+    }
+
+    fn run_redis_cli(&self, secret: Option<&str>, options: &[&str], command: &[&str]) -> String {
+        let port = self.port();
         let mut program = Command::new("redis-cli");
         program
             .args(["-h", "127.0.0.1", "-p", port])
@@ -229,6 +233,32 @@ fn a_client_certificate_is_a_login() {
     assert!(said.is_some(), "{}", ask(&["SET", "ci:1", "x"]));
     assert!(ask(&["GET", "other"]).contains("NOPERM"));
     assert!(ask(&["ACL", "WHOAMI"]).contains("programmatic_identity/ci"));
+
+    // While it is connected it is listed, and ended by its fingerprint: then it opens nothing more.
+    let mut open = Command::new("redis-cli")
+        .args(["-h", "127.0.0.1", "-p", world.port()])
+        .args(["--tls", "--cacert", &world.ca_file()])
+        .args(certified)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-cli");
+    let mut commands = open.stdin.take().expect("its input was kept");
+    std::io::Write::write_all(&mut commands, b"GET ci:1\n").expect("it reads");
+    let listed = keyward_e2e::wait_until(Duration::from_secs(10), || {
+        let listed = world.cli(&["session", "list", "ci", "--output", "json"]);
+        listed.contains("certificate_session").then_some(listed)
+    });
+    let listed: serde_json::Value = serde_json::from_str(&listed.expect("listed")).expect("JSON");
+    assert_eq!(listed["name"], "spiffe://test/ci", "{listed}");
+    assert_eq!(listed["connections"]["count"], 1);
+    let fingerprint = listed["id"].as_str().expect("a fingerprint");
+    world.cli(&["session", "kill", "ci", fingerprint]);
+    assert!(ask(&["GET", "ci:1"]).contains("NOAUTH"));
+    drop(commands);
+    open.wait().expect("it ends");
+    let listed = world.cli(&["session", "list", "ci", "--output", "json"]);
+    assert!(!listed.contains("certificate_session"), "{listed}");
 
     // A password replaces it.
     let user = ["--user", &world.keyward.access_key_id];

@@ -17,8 +17,8 @@ use crate::master_key::{MasterKey, SealError, sealed_of_text, text_of_sealed};
 use crate::random::{random_bytes, random_secret_bytes};
 use crate::session_token::{Form, SessionId, read, write};
 
-/// How long a signing key signs.
-pub const SIGNING_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a signing key signs, unless the operator says otherwise: 30 days.
+pub const SIGNING_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Longest time that any session lasts: as long a signing key verifies after its last signature.
 pub const LONGEST_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
@@ -77,28 +77,37 @@ impl SigningKeys {
         Self(vec![SigningKey::generate(now)])
     }
 
-    /// Whether the newest key has signed long enough.
+    /// How many there are.
     #[must_use]
-    pub fn is_due(&self, now: UnixMillis) -> bool {
-        let period = u64::try_from(SIGNING_PERIOD.as_millis()).unwrap_or(u64::MAX);
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the newest key has signed for a period.
+    #[must_use]
+    pub fn is_due(&self, period: Duration, now: UnixMillis) -> bool {
+        let period = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         self.0[0].made.0.saturating_add(period) <= now.0
     }
 
     /// The same keys with a new one that signs, without those whose sessions have all ended.
     #[must_use]
     pub fn rotated(&self, now: UnixMillis) -> Self {
-        let longest = u64::try_from(LONGEST_SESSION.as_millis()).unwrap_or(u64::MAX);
         let mut keys = vec![SigningKey::generate(now)];
-        let mut followed = now;
-        for key in &self.0 {
-            // A key signs until the one after it is made.
-            if followed.0.saturating_add(longest) < now.0 || keys.len() == MAX_SIGNING_KEYS {
-                break;
-            }
-            keys.push(key.clone());
-            followed = key.made;
-        }
-        Self(keys)
+        keys.extend(self.0.iter().take(MAX_SIGNING_KEYS - 1).cloned());
+        let keys = Self(keys);
+        keys.without_idle(now).unwrap_or(keys)
+    }
+
+    /// The keys without those whose sessions have all ended; `None` if there are none of these.
+    #[must_use]
+    pub fn without_idle(&self, now: UnixMillis) -> Option<Self> {
+        let longest = u64::try_from(LONGEST_SESSION.as_millis()).unwrap_or(u64::MAX);
+        // A key signs until the one after it is made.
+        let over = |next: &SigningKey| next.made.0.saturating_add(longest) < now.0;
+        let kept = self.0.iter().position(over)? + 1;
+        (kept < self.0.len()).then(|| Self(self.0[..kept].to_vec()))
     }
 
     /// The keys under the master key, as text.
@@ -476,11 +485,24 @@ mod tests {
                 .verify_session_key(made.session_key.as_bytes())
                 .is_ok()
         };
-        assert!(!issuer.keys().is_due(UnixMillis(NOW.0 + 23 * HOUR)));
+        let period = Duration::from_secs(24 * 60 * 60);
+        assert!(!issuer.keys().is_due(period, UnixMillis(NOW.0 + 23 * HOUR)));
         let day = UnixMillis(NOW.0 + 24 * HOUR);
-        assert!(issuer.keys().is_due(day));
+        assert!(issuer.keys().is_due(period, day));
         issuer.install(issuer.keys().rotated(day));
-        assert!(!issuer.keys().is_due(day));
+        assert!(!issuer.keys().is_due(period, day));
+        assert!(
+            issuer
+                .keys()
+                .without_idle(UnixMillis(day.0 + 12 * HOUR))
+                .is_none()
+        );
+        let idle = issuer.keys().without_idle(UnixMillis(day.0 + 13 * HOUR));
+        assert_eq!(
+            idle.map(|keys| keys.len()),
+            Some(1),
+            "dropped without a rotation, too"
+        );
         assert!(
             still(&issuer),
             "an older key verifies until its sessions end"

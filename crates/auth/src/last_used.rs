@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keyward_iam::{Directory, Session, TemporarySession, UnixMillis};
+use keyward_iam::{CertificateSession, Directory, Session, TemporarySession, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 /// How often at most one connection notes that it uses its credential, in milliseconds.
@@ -12,6 +12,9 @@ const NOTE_EVERY: u64 = 1000;
 
 /// Most sessions of temporary credentials that are remembered.
 pub const MAX_SESSIONS: usize = 100_000;
+
+/// Most sessions that the gateway has opened and that are not written down yet.
+const MAX_OPENED: usize = 65_536;
 
 /// Most source addresses that are told apart among the open connections of one credential.
 const MAX_SOURCES: usize = 64;
@@ -46,7 +49,43 @@ struct Entry {
 #[derive(Debug)]
 struct SeenSession {
     session: Arc<TemporarySession>,
+    opened_from: Option<IpAddr>,
     entry: Entry,
+}
+
+/// A session of temporary credentials as it is kept: nothing of its credentials.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptSession {
+    /// What it is.
+    pub session: TemporarySession,
+    /// From where it was opened, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_from: Option<IpAddr>,
+    /// Its last use, if it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<LastUse>,
+}
+
+/// Sessions that the gateway opened by itself, for whoever writes that down.
+#[derive(Debug, Default)]
+pub struct OpenedSessions {
+    /// Session and source, in their order.
+    pub opened: Vec<(Arc<TemporarySession>, Option<IpAddr>)>,
+    /// How many more there were than there was room for.
+    pub lost: u64,
+}
+
+/// Open connections of a client certificate.
+#[derive(Clone, Debug)]
+pub struct ListedCertificate {
+    /// How it came to open a session.
+    pub certificate: Arc<CertificateSession>,
+    /// Whom it opens: a path.
+    pub principal: Box<str>,
+    /// Its last use, if it was used.
+    pub last_used: Option<LastUse>,
+    /// Its open connections.
+    pub connections: Connections,
 }
 
 /// A session of temporary credentials that was issued here or seen in use.
@@ -54,19 +93,26 @@ struct SeenSession {
 pub struct ListedSession {
     /// What it is.
     pub session: Arc<TemporarySession>,
+    /// From where it was opened, as far as that is known.
+    pub opened_from: Option<IpAddr>,
     /// Its last use, if it was used.
     pub last_used: Option<LastUse>,
     /// Its open connections.
     pub connections: Connections,
 }
 
-/// Credentials in use, in memory. What is kept of access keys is handed out to be stored at
-/// intervals; sessions of temporary credentials are remembered while they last and while there is
-/// room, which is what a list of them can show. Nothing is decided by any of it.
+/// Which certificate for whom: its fingerprint and the path of the principal.
+type CertificateName = (Arc<str>, Box<str>);
+
+/// Credentials in use, in memory. What is kept of access keys and of sessions is handed out to be
+/// stored at intervals; sessions of temporary credentials are remembered while they last and while
+/// there is room, client certificates while they have connections. Nothing is decided by any of it.
 #[derive(Debug, Default)]
 pub struct Usage {
     keys: Mutex<HashMap<Box<str>, Entry>>,
     sessions: Mutex<HashMap<Box<str>, SeenSession>>,
+    opened: Mutex<OpenedSessions>,
+    certificates: Mutex<HashMap<CertificateName, (Arc<CertificateSession>, Entry)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,12 +157,17 @@ impl Entry {
 enum Credential {
     Key(Box<str>),
     Session(Arc<TemporarySession>),
+    Certificate(Arc<CertificateSession>, Box<str>),
 }
 
 impl Credential {
     fn of(session: &Session, directory: &Directory) -> Option<Self> {
         if let Some(temporary) = &session.temporary {
             return Some(Self::Session(Arc::clone(temporary)));
+        }
+        if let Some(certificate) = &session.certificate {
+            let principal = directory.principal_path(session.principal);
+            return Some(Self::Certificate(Arc::clone(certificate), principal.into()));
         }
         let key = directory.access_key_by_ix(session.access_key?)?;
         Some(Self::Key(key.key_id.clone()))
@@ -162,9 +213,62 @@ impl Usage {
         })
     }
 
-    /// Remembers a session that was just issued.
-    pub fn issued(&self, session: &Arc<TemporarySession>) {
-        self.with_session(session, |_| ());
+    /// Remembers a session that was just issued and written down.
+    pub fn issued(&self, session: &Arc<TemporarySession>, from: Option<IpAddr>) {
+        let mut sessions = lock(&self.sessions);
+        seen(&mut sessions, session, from).entry.is_new = false;
+    }
+
+    /// Remembers what was stored of sessions before the process started.
+    pub fn restore_sessions(&self, stored: impl IntoIterator<Item = KeptSession>, now: UnixMillis) {
+        let mut sessions = lock(&self.sessions);
+        for kept in stored {
+            if kept.session.expires <= now || sessions.len() >= MAX_SESSIONS {
+                continue;
+            }
+            let found = seen(&mut sessions, &Arc::new(kept.session), kept.opened_from);
+            found.entry.last = kept.last_used;
+            found.entry.is_new = false;
+        }
+    }
+
+    /// The sessions that the gateway has opened since the last call. Whoever takes them writes them
+    /// down.
+    pub fn take_opened(&self) -> OpenedSessions {
+        std::mem::take(&mut lock(&self.opened))
+    }
+
+    /// The sessions of which something is new since the last call, to be stored. Forgets what has
+    /// ended.
+    pub fn take_new_sessions(&self, now: UnixMillis) -> Vec<KeptSession> {
+        let mut new = Vec::new();
+        lock(&self.sessions).retain(|_, seen| {
+            if std::mem::take(&mut seen.entry.is_new) {
+                new.push(KeptSession {
+                    session: (*seen.session).clone(),
+                    opened_from: seen.opened_from,
+                    last_used: seen.entry.last.clone(),
+                });
+            }
+            now < seen.session.expires || !seen.entry.connections.is_empty()
+        });
+        new
+    }
+
+    /// The client certificates that have connections as an identity.
+    #[must_use]
+    pub fn certificates_of(&self, principal: &str) -> Vec<ListedCertificate> {
+        let certificates = lock(&self.certificates);
+        let of_it = certificates
+            .iter()
+            .filter(|((_, path), _)| **path == *principal);
+        let listed = of_it.map(|((_, path), (certificate, entry))| ListedCertificate {
+            certificate: Arc::clone(certificate),
+            principal: path.clone(),
+            last_used: entry.last.clone(),
+            connections: entry.connections(),
+        });
+        listed.collect()
     }
 
     /// The sessions of an identity (a role, or whose session it is) that may still be open.
@@ -180,6 +284,17 @@ impl Usage {
             let order = |s: &ListedSession| (s.session.issued, s.session.id.clone());
             order(a).cmp(&order(b))
         });
+        found
+    }
+
+    /// The principals of all sessions that may still be open.
+    #[must_use]
+    pub fn principals_of_sessions(&self, now: UnixMillis) -> Vec<String> {
+        let sessions = lock(&self.sessions);
+        let open = sessions.values().filter(|seen| now < seen.session.expires);
+        let mut found: Vec<String> = open.map(|seen| seen.session.principal.clone()).collect();
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
@@ -211,6 +326,9 @@ impl Usage {
         database: &str,
     ) -> Option<InUse> {
         let credential = Credential::of(session, directory)?;
+        if let Credential::Session(temporary) = &credential {
+            self.meet(temporary, session.source);
+        }
         let source = self.with(&credential, |entry| entry.opened(session.source));
         Some(InUse {
             usage: Arc::clone(self),
@@ -231,35 +349,75 @@ impl Usage {
                     None => act(keys.entry(key_id.clone()).or_default()),
                 }
             }
-            Credential::Session(session) => self.with_session(session, act),
+            Credential::Session(session) => {
+                act(&mut seen(&mut lock(&self.sessions), session, None).entry)
+            }
+            Credential::Certificate(certificate, principal) => {
+                let name = (Arc::clone(&certificate.fingerprint), principal.clone());
+                let mut certificates = lock(&self.certificates);
+                let found = certificates
+                    .entry(name.clone())
+                    .or_insert_with(|| (Arc::clone(certificate), Entry::default()));
+                let told = act(&mut found.1);
+                // Bounded by the open connections.
+                if found.1.connections.is_empty() {
+                    certificates.remove(&name);
+                }
+                told
+            }
         }
     }
 
-    fn with_session<T>(
-        &self,
-        session: &Arc<TemporarySession>,
-        act: impl FnOnce(&mut Entry) -> T,
-    ) -> T {
+    /// A connection comes with a session; one that a token opens begins here.
+    fn meet(&self, session: &Arc<TemporarySession>, from: Option<IpAddr>) {
         let mut sessions = lock(&self.sessions);
-        if let Some(seen) = sessions.get_mut(session.id.as_str()) {
-            return act(&mut seen.entry);
+        let is_known = sessions.contains_key(session.id.as_str());
+        let _ = seen(&mut sessions, session, from);
+        drop(sessions);
+        let origin = session.origins.first();
+        if is_known || origin.is_none_or(|origin| origin.token.is_none()) {
+            return;
         }
-        if sessions.len() >= MAX_SESSIONS {
-            make_room(&mut sessions, session.issued);
+        let mut opened = lock(&self.opened);
+        if opened.opened.len() < MAX_OPENED {
+            opened.opened.push((Arc::clone(session), from));
+        } else {
+            opened.lost += 1;
         }
-        let seen = sessions
-            .entry(session.id.as_str().into())
-            .or_insert_with(|| SeenSession {
-                session: Arc::clone(session),
-                entry: Entry::default(),
-            });
-        act(&mut seen.entry)
     }
+}
+
+/// What is remembered of a session, from now on if nothing is.
+fn seen<'a>(
+    sessions: &'a mut HashMap<Box<str>, SeenSession>,
+    session: &Arc<TemporarySession>,
+    from: Option<IpAddr>,
+) -> &'a mut SeenSession {
+    if sessions.len() >= MAX_SESSIONS && !sessions.contains_key(session.id.as_str()) {
+        make_room(sessions, session.issued);
+    }
+    let found = sessions
+        .entry(session.id.as_str().into())
+        .or_insert_with(|| SeenSession {
+            session: Arc::clone(session),
+            opened_from: from,
+            entry: Entry {
+                is_new: true,
+                ..Entry::default()
+            },
+        });
+    // A token that is shown again prolongs its session.
+    if found.session.expires < session.expires {
+        found.session = Arc::clone(session);
+        found.entry.is_new = true;
+    }
+    found
 }
 
 fn listed(seen: &SeenSession) -> ListedSession {
     ListedSession {
         session: Arc::clone(&seen.session),
+        opened_from: seen.opened_from,
         last_used: seen.entry.last.clone(),
         connections: seen.entry.connections(),
     }
@@ -390,8 +548,8 @@ mod tests {
     fn sessions_are_listed_while_they_last() {
         let usage = Usage::new();
         let (short, long) = (temporary(1, NOW.0 + 1), temporary(2, NOW.0 + 2));
-        usage.issued(&short);
-        usage.issued(&long);
+        usage.issued(&short, None);
+        usage.issued(&long, None);
         let ids = |now| -> Vec<String> {
             let found = usage.sessions_of("org/acme/role/r", now);
             found.iter().map(|found| found.session.id.clone()).collect()
@@ -402,10 +560,70 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_kept_and_found_again() {
+        let usage = Usage::new();
+        let session = temporary(1, NOW.0 + 10);
+        let from = "192.0.2.7".parse().ok();
+        usage.issued(&session, from);
+        assert!(
+            usage.take_new_sessions(NOW).is_empty(),
+            "written down before"
+        );
+        let last = LastUse {
+            at: NOW,
+            source: None,
+            database: None,
+            command: Some("get".to_owned()),
+        };
+        usage.with(&Credential::Session(Arc::clone(&session)), |entry| {
+            entry.note(last.clone());
+        });
+        let new = usage.take_new_sessions(NOW);
+        assert_eq!(new.len(), 1);
+        let text = serde_json::to_string(&new).unwrap();
+        let new: Vec<KeptSession> = serde_json::from_str(&text).unwrap();
+        assert!(usage.take_new_sessions(NOW).is_empty());
+        let later = Usage::new();
+        later.restore_sessions(new.clone(), NOW);
+        let found = later.session("KWTK1").unwrap();
+        assert_eq!((found.opened_from, found.last_used), (from, Some(last)));
+        assert!(later.take_new_sessions(NOW).is_empty());
+        let over = Usage::new();
+        over.restore_sessions(new, UnixMillis(NOW.0 + 10));
+        assert!(over.session("KWTK1").is_none());
+        assert!(usage.take_new_sessions(UnixMillis(NOW.0 + 10)).is_empty());
+        assert!(usage.session("KWTK1").is_none(), "forgotten at its end");
+    }
+
+    #[test]
+    fn sessions_that_the_gateway_opens_are_told_once() {
+        let of_token = |id: u32, expires: u64| {
+            let mut session = (*temporary(id, expires)).clone();
+            session.origins.push(keyward_iam::Origin {
+                token: Some(("https://id.example".to_owned(), "ci".to_owned())),
+                ..keyward_iam::Origin::default()
+            });
+            Arc::new(session)
+        };
+        let usage = Usage::new();
+        usage.meet(&of_token(1, NOW.0 + 10), None);
+        usage.meet(&of_token(1, NOW.0 + 20), None);
+        usage.meet(&temporary(2, NOW.0 + 10), None);
+        let issued = of_token(3, NOW.0 + 10);
+        usage.issued(&issued, None);
+        usage.meet(&issued, None);
+        let told = usage.take_opened();
+        assert_eq!((told.opened.len(), told.lost), (1, 0));
+        assert!(usage.take_opened().opened.is_empty());
+        let expires = usage.session("KWTK1").unwrap().session.expires;
+        assert_eq!(expires, UnixMillis(NOW.0 + 20), "prolonged");
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let usage = Usage::new();
         for id in 0..MAX_SESSIONS as u32 + 10 {
-            usage.issued(&temporary(id, NOW.0 + 10 + u64::from(id)));
+            usage.issued(&temporary(id, NOW.0 + 10 + u64::from(id)), None);
         }
         let kept = lock(&usage.sessions).len();
         assert_eq!(kept, MAX_SESSIONS - MAX_SESSIONS / 10 + 10);

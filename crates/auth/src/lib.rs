@@ -44,7 +44,10 @@ pub use issuer::{
     Credentials, IssueError, LONGEST_SESSION, MAX_SESSION_LEN, NoSession, SIGNING_PERIOD,
     SessionIssuer, SigningKeys,
 };
-pub use last_used::{Connections, InUse, LastUse, ListedSession, MAX_SESSIONS, Usage};
+pub use last_used::{
+    Connections, InUse, KeptSession, LastUse, ListedCertificate, ListedSession, MAX_SESSIONS,
+    OpenedSessions, Usage,
+};
 pub use login::{Login, LoginError, PASSWORD_ONLY_USER};
 pub use master_key::{
     MASTER_KEY_LEN, MAX_PURPOSE_LEN, MIN_PASSPHRASE_LEN, MasterKey, MasterKeyError, MasterKeyId,

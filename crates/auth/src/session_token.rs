@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::access_key::checksum;
@@ -36,6 +37,24 @@ impl SessionId {
         let (prefix, rest) = id.split_at_mut(SESSION_ID_PREFIX.len());
         prefix.copy_from_slice(SESSION_ID_PREFIX.as_bytes());
         rest.copy_from_slice(&random_base32::<16>());
+        Self(id)
+    }
+
+    /// The id of the session that a credential of another system opens: the same credential in the
+    /// same place opens the same session again, so that whoever ends it ends it for good.
+    #[must_use]
+    pub fn derived(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new_with_prefix(b"keyward derived session 1\0");
+        for part in parts {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let mut id = [0; ID_LEN];
+        let (prefix, rest) = id.split_at_mut(SESSION_ID_PREFIX.len());
+        prefix.copy_from_slice(SESSION_ID_PREFIX.as_bytes());
+        for (letter, byte) in rest.iter_mut().zip(hash.finalize()) {
+            *letter = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[usize::from(byte % 32)];
+        }
         Self(id)
     }
 

@@ -264,6 +264,10 @@ impl Io {
                 Err(Over) => Poll::Ready(()),
             };
         }
+        // Whoever always has something to say does not stay longer for it.
+        if self.wait(context, worker, scratch).is_err() {
+            return Poll::Ready(());
+        }
         context.waker().wake_by_ref();
         Poll::Pending
     }

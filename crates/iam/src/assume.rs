@@ -404,6 +404,7 @@ impl Directory {
             session: caller.temporary.as_ref().map(|session| session.id.clone()),
             trust,
             token: token.map(|token| (token.issuer.clone(), token.subject.clone())),
+            token_id: token.and_then(|token| token.token_id.clone()),
             issued: caller.temporary.as_ref().map(|session| session.issued),
             certificate: caller
                 .certificate

@@ -47,6 +47,7 @@ impl CertificateSession {
             authority: digest(&self.authority),
             name: (self.name.0, self.name.1.to_string()),
             ends: self.ends,
+            fingerprint: Some(self.fingerprint.to_string()),
         }
     }
 }
@@ -75,6 +76,12 @@ impl Directory {
     ) -> Result<(), SessionEnded> {
         if at >= certificate.ends {
             return Err(SessionEnded::CertificateExpired);
+        }
+        if let Some(fingerprint) = &certificate.fingerprint
+            && let Some(identity) = self.identity_at(path)
+            && self.is_session_revoked(identity, fingerprint)
+        {
+            return Err(SessionEnded::Revoked);
         }
         let provider = self.identity_at(&certificate.provider);
         let name = (certificate.name.0, &*certificate.name.1);
@@ -150,6 +157,11 @@ impl Directory {
     ) -> Result<(), SessionEnded> {
         if at >= certificate.ends {
             return Err(SessionEnded::CertificateExpired);
+        }
+        if let Principal::Identity(identity) = principal
+            && self.is_session_revoked(identity, &certificate.fingerprint)
+        {
+            return Err(SessionEnded::Revoked);
         }
         let provider = self.identity_at(&certificate.provider);
         let Some(Provider::CertificateAuthority(authority)) =

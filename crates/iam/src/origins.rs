@@ -28,6 +28,15 @@ fn is_revoked(revocations: Option<&Revocations>, id: Option<&str>, issued: UnixM
 }
 
 impl Directory {
+    /// Whether somebody ended one session of an identity: by its id, or by the fingerprint of the
+    /// client certificate that opens it.
+    pub(crate) fn is_session_revoked(&self, identity: IdentityIx, id: &str) -> bool {
+        let revocations = self
+            .identity(identity)
+            .and_then(|i| i.revocations.as_deref());
+        revocations.is_some_and(|all| all.sessions.iter().any(|(known, _)| **known == *id))
+    }
+
     /// Whether a session of temporary credentials holds.
     pub(crate) fn check_temporary(
         &self,

@@ -67,6 +67,9 @@ pub struct Origin {
     /// Issuer and subject of the token that vouched for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<(String, String)>,
+    /// Id of that token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
     /// When its own temporary credentials were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<UnixMillis>,
@@ -86,6 +89,9 @@ pub struct OriginCertificate {
     pub name: (CertificateNameKind, String),
     /// When the certificate ends.
     pub ends: UnixMillis,
+    /// SHA-256 of the client's certificate, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// A limit of one session.

@@ -1,7 +1,9 @@
 //! The operator's configuration file (`--config`): what is not worth a flag, and what has structure.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use keyward_auth::SIGNING_PERIOD;
 use keyward_iam::SignatureAlgorithm;
 use keyward_net::{BackendPermission, BackendRules, NetworkError};
 use serde::Deserialize;
@@ -24,12 +26,39 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     /// Which addresses may be backends of databases, and for whom.
     pub(crate) backends: Option<Backends>,
+    /// Sessions of temporary credentials.
+    #[serde(default)]
+    pub(crate) sessions: SessionsConfig,
     /// Which issuers of tokens are asked for their keys, and where.
     #[serde(default)]
     pub(crate) federation: FederationConfig,
     /// Providers at which people sign in.
     #[serde(default)]
     pub(crate) sign_in: Vec<SignInConfig>,
+}
+
+/// How sessions of temporary credentials are made.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionsConfig {
+    /// After how many hours another key signs them: 1 to 8784, which is a year.
+    signing_key_hours: u32,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        let hours = SIGNING_PERIOD.as_secs() / 3600;
+        Self {
+            signing_key_hours: u32::try_from(hours).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl SessionsConfig {
+    /// How long a key signs.
+    pub(crate) fn signing_period(self) -> Duration {
+        Duration::from_secs(u64::from(self.signing_key_hours) * 3600)
+    }
 }
 
 /// Which issuers organisations may name, and at which addresses they are asked for their keys.
@@ -169,6 +198,9 @@ impl Config {
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
         let mut config = Self::parse(&text).map_err(|error| failed(&error))?;
+        if !(1..=8784).contains(&config.sessions.signing_key_hours) {
+            return Err(failed(&"sessions.signing_key_hours: 1 to 8784"));
+        }
         let base = path.parent().unwrap_or(Path::new("."));
         if let Some(tls) = &mut config.tls {
             tls.certificate = base.join(&tls.certificate);
@@ -200,6 +232,10 @@ mod tests {
         assert_eq!(config.domain.as_deref(), Some("kv.example"));
         assert_eq!(config.tls.unwrap().key, Path::new("/k.pem"));
         assert!(Config::parse("").unwrap().tls.is_none());
+        let sessions = Config::parse("").unwrap().sessions;
+        assert_eq!(sessions.signing_period(), SIGNING_PERIOD);
+        let daily = Config::parse("[sessions]\nsigning_key_hours = 24").unwrap();
+        assert_eq!(daily.sessions.signing_period(), Duration::from_secs(86_400));
     }
 
     #[test]
@@ -209,6 +245,7 @@ mod tests {
             ("[tls]\ncertificate = 'a.pem'", "key"),
             ("[tls]\ncertificate = 1\nkey = 'b'", "line 2"),
             ("domain = ", "line 1"),
+            ("[sessions]\nsigning_key_days = 1", "signing_key_days"),
         ];
         for (text, expected) in cases {
             let error = Config::parse(text).unwrap_err().to_string();

@@ -368,7 +368,8 @@ impl Call {
         path: &str,
         status: StatusCode,
     ) -> Result<Response, Problem> {
-        let warnings = checking::warnings(&change, self.now);
+        let own = [&*self.api.public_url, self.api.people.origin()];
+        let warnings = checking::warnings(&change, self.now, &own);
         let changed = self.change(change).await?;
         let mut shown = show::entity(&changed.directory, path)
             .unwrap_or_else(|| json!({ "path": path, "deleted": true }));

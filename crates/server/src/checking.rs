@@ -1,6 +1,6 @@
 //! What is legal in a policy and probably wrong, as the API tells it.
 
-use keyward_iam::{Change, PolicyInput, UnixMillis};
+use keyward_iam::{Change, PolicyInput, Provider, UnixMillis, organisation_of_audience};
 use keyward_policy::check::{Finding, Options, Region, Report, Severity, check};
 use keyward_policy::{Dialect, PolicyKind};
 use serde_json::{Map, Value, json};
@@ -74,10 +74,13 @@ pub(crate) fn milliseconds(now: UnixMillis) -> Option<i64> {
     i64::try_from(now.0).ok()
 }
 
-/// Warnings about the documents that a change brings; suggestions are left to who asks for them.
-pub(crate) fn warnings(change: &Change, now: UnixMillis) -> Vec<Value> {
+/// Warnings about the documents that a change brings, and about audiences that name another
+/// deployment than that at `own`; suggestions are left to who asks for them.
+pub(crate) fn warnings(change: &Change, now: UnixMillis, own: &[&str]) -> Vec<Value> {
     use PolicyKind::{Identity, Resource};
     match change {
+        Change::CreateIdentityProvider { provider, .. }
+        | Change::UpdateIdentityProvider { provider, .. } => of_audiences(provider, own),
         Change::CreatePolicy {
             organisation,
             document,
@@ -119,6 +122,33 @@ pub(crate) fn warnings(change: &Change, now: UnixMillis) -> Vec<Value> {
         } => of_list(policies, organisation_of(path), now),
         _ => Vec::new(),
     }
+}
+
+/// Tokens that are made for another deployment open this one as soon as a provider takes them: it
+/// may be meant, and it may be a copied line.
+fn of_audiences(provider: &Provider, own: &[&str]) -> Vec<Value> {
+    let Provider::Oidc(oidc) = provider else {
+        return Vec::new();
+    };
+    let is_own = |audience: &str| {
+        own.iter().any(|url| {
+            let rest = audience.strip_prefix(url.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.starts_with("/org/"))
+        })
+    };
+    let elsewhere = oidc
+        .audiences
+        .iter()
+        .filter(|audience| organisation_of_audience(audience).is_some() && !is_own(audience));
+    elsewhere
+        .map(|audience| {
+            let here = own.first().copied().unwrap_or_default();
+            json!({
+                "code": "audience_of_another_deployment", "severity": "warning",
+                "message": format!("the audience `{audience}` names another deployment than this one ({here}): its tokens open this organisation here, too"),
+            })
+        })
+        .collect()
 }
 
 fn organisation_of(path: &str) -> &str {

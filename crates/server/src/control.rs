@@ -112,7 +112,7 @@ impl ControlPlane {
         self.store().audit_since(revision, limit)
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         // A panic in the middle of a change leaves the directory as it was; the store checks
         // revisions itself.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)

@@ -38,8 +38,17 @@ pub(crate) struct SsoStep {
     pub(crate) step: SignInStep,
     /// The page to go on with.
     pub(crate) next: String,
-    /// Path of the user to whom the login is to be linked.
-    pub(crate) link: Option<String>,
+    /// To whom the login is to be linked.
+    pub(crate) link: Option<LinkTo>,
+}
+
+/// A person who wants to link a login, and the session in which she said so.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkTo {
+    /// Path of the user.
+    pub(crate) user: String,
+    /// Id of the login session.
+    pub(crate) login: Arc<str>,
 }
 
 /// Sign-ins at providers that are under way.

@@ -262,7 +262,7 @@ fn sample(world: &World, endpoint: &Endpoint) -> Sample {
     if method == "DELETE" && matches!(last, "{id}") {
         query.push("cascade=true");
     }
-    if endpoint.changes() {
+    if endpoint.changes() && !endpoint.at_once {
         query.push("dry_run=true");
     }
     let mut path = segments.join("/");

@@ -35,3 +35,13 @@ pub struct AuditEntry {
     #[serde(flatten)]
     pub record: AuditRecord,
 }
+
+/// An [`AuditRecord`] of what did not change the directory: a session that was opened.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EventEntry {
+    /// One more than that of the event before.
+    pub number: u64,
+    /// Who, what and when.
+    #[serde(flatten)]
+    pub record: AuditRecord,
+}

@@ -9,13 +9,15 @@ mod data_dir;
 mod error;
 mod migration;
 mod sealed;
+mod sessions;
 mod sqlite;
 
-pub use audit::{AuditEntry, AuditRecord};
+pub use audit::{AuditEntry, AuditRecord, EventEntry};
 pub use data_dir::{DataDir, DataDirError, KEY_LEN, read_private};
 pub use error::{
     BindHashKeyError, BindMasterKeyError, CommitError, LoadDirectoryError, OpenError,
     ReadAuditError, ResealError, StoreError,
 };
 pub use migration::SCHEMA_VERSION;
+pub use sessions::{MAX_KEPT_SESSIONS, SessionRow};
 pub use sqlite::{MAX_AUDIT_ENTRIES, Store};

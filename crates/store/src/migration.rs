@@ -28,6 +28,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "request-id",
         sql: include_str!("../migrations/0003-request-id.sql"),
     },
+    Migration {
+        name: "sessions",
+        sql: include_str!("../migrations/0004-sessions.sql"),
+    },
 ];
 
 /// The version of the schema that this program reads and writes.
@@ -123,6 +127,7 @@ mod tests {
             "2762b7bdb16b5fe1890a6269e9cfeeb78d1e9a55b14bc8f8755ddf0b57eacb91",
             "927cfcb2aa6b0b040811525fa07018991776c843a1222a79f11e1a9a931533c3",
             "d1904a70c5e2b2a0086d7084b93398c46aa415bd5f16bf89e33beee2027c3df0",
+            "f4382d4c34e8081d57f90acd3b9f687ddc6f9e3f3eaecc2b91c7afe3c30b9646",
         ];
         let checksums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
         assert_eq!(checksums, released);

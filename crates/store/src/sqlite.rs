@@ -232,17 +232,24 @@ pub(crate) fn insert_audit(
     const SQL: &str =
         "INSERT INTO audit (revision, at, principal, actions, resource, summary, source, request_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let [actions, summary] = audit_columns(audit);
     transaction.prepare_cached(SQL)?.execute(params![
         integer(revision)?,
         integer(audit.at.0)?,
         audit.principal,
-        serde_json::Value::from(audit.actions.clone()).to_string(),
+        actions,
         audit.resource,
-        audit.summary.to_string(),
+        summary,
         audit.source.map(|source| source.to_string()),
         audit.request_id,
     ])?;
     Ok(())
+}
+
+/// What stands as JSON in an audit record's row: its actions and its summary.
+pub(crate) fn audit_columns(audit: &AuditRecord) -> [String; 2] {
+    let actions = serde_json::Value::from(audit.actions.clone());
+    [actions.to_string(), audit.summary.to_string()]
 }
 
 /// Makes the file if there is none, and takes others' permissions away. SQLite gives the files
@@ -352,9 +359,17 @@ fn entity(row: &rusqlite::Row<'_>, revision: u64) -> Result<Row, LoadDirectoryEr
 }
 
 fn audit_entry(row: &rusqlite::Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
+    Ok(AuditEntry {
+        revision: natural(row, 0)?,
+        record: audit_record(row)?,
+    })
+}
+
+/// An audit record out of the columns behind its number.
+pub(crate) fn audit_record(row: &rusqlite::Row<'_>) -> Result<AuditRecord, rusqlite::Error> {
     let source: Option<String> = row.get(6)?;
     let source = source.map(|text| text.parse().map_err(|error| unreadable(6, error)));
-    let record = AuditRecord {
+    Ok(AuditRecord {
         at: UnixMillis(natural(row, 1)?),
         principal: row.get(2)?,
         actions: json(row, 3)?,
@@ -362,10 +377,6 @@ fn audit_entry(row: &rusqlite::Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
         request_id: row.get(7)?,
         summary: json(row, 5)?,
         source: source.transpose()?,
-    };
-    Ok(AuditEntry {
-        revision: natural(row, 0)?,
-        record,
     })
 }
 

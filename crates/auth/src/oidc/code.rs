@@ -123,7 +123,8 @@ fn percent(text: &str) -> String {
 }
 
 impl SignInClient {
-    /// Begins a sign-in: where the browser is to go, and what to keep until it comes back.
+    /// Begins a sign-in: where the browser is to go, and what to keep until it comes back. `again`
+    /// asks the provider to ask for credentials, whoever is signed in there.
     ///
     /// # Errors
     /// The provider names no place to go to.
@@ -131,6 +132,7 @@ impl SignInClient {
         &self,
         discovery: &Discovery,
         redirect_uri: &str,
+        again: bool,
     ) -> Result<(String, SignInStep), SignInError> {
         let none = || SignInError::NoEndpoint(self.issuer.clone());
         let endpoint = discovery.authorization_endpoint.as_ref().ok_or_else(none)?;
@@ -162,6 +164,9 @@ impl SignInClient {
         for (name, value) in values {
             let _ = write!(url, "{separator}{name}={}", percent(value));
             separator = '&';
+        }
+        if again {
+            url.push_str("&prompt=login");
         }
         Ok((url, step))
     }
@@ -268,19 +273,20 @@ mod tests {
     fn where_the_browser_goes() {
         let discovery = discovery(Some("https://id.example/auth?tenant=a"));
         let redirect = "https://kw.example/ui/sso/id/callback";
-        let (url, step) = client().begin(&discovery, redirect).unwrap();
+        let (url, step) = client().begin(&discovery, redirect, false).unwrap();
         assert!(url.starts_with("https://id.example/auth?tenant=a&response_type=code&client_id=kw%2F1&redirect_uri=https%3A%2F%2Fkw.example%2Fui%2Fsso%2Fid%2Fcallback&scope=openid%20groups&state="), "{url}");
         assert!(url.contains(&format!("&nonce={}", step.nonce)));
         assert!(url.ends_with("&code_challenge_method=S256"));
         assert!(!url.contains(step.verifier.as_str()));
-        let (_, other) = client().begin(&discovery, redirect).unwrap();
+        let (again, other) = client().begin(&discovery, redirect, true).unwrap();
+        assert!(again.ends_with("&prompt=login"));
         assert_ne!(other.state, step.state);
         assert_eq!(format!("{step:?}"), "SignInStep");
     }
 
     #[test]
     fn a_provider_that_signs_nobody_in() {
-        let begun = client().begin(&discovery(None), "https://kw.example/x");
+        let begun = client().begin(&discovery(None), "https://kw.example/x", false);
         assert!(matches!(begun, Err(SignInError::NoEndpoint(_))));
     }
 }

@@ -260,8 +260,9 @@ impl ProviderTokens {
                     session_name: verified.session_name(),
                     ..AssumeRole::default()
                 };
-                let id = SessionId::generate().to_string();
                 let path = &identity.path;
+                let id = SessionId::derived(&[path, &role, &facts.issuer, &verified.token_id]);
+                let id = id.to_string();
                 match directory.assume_role_with_token(path, &facts, &ask, connection, &id, now) {
                     Ok(assumed) => opened.push((role, assumed)),
                     Err(AssumeRoleError::Ambiguous { .. }) => {

@@ -442,3 +442,60 @@ proptest::proptest! {
         let _ = UnverifiedToken::parse(token.as_bytes());
     }
 }
+
+#[test]
+fn sign_ins_take_the_token_that_was_made_for_them() {
+    let signers = Signers::new();
+    let keys = signers.keys();
+    let client = SignInClient {
+        issuer: ISSUER.to_owned(),
+        client_id: "kw-1".to_owned(),
+        client_secret: None,
+        scopes: Vec::new(),
+        algorithms: SignatureAlgorithm::DEFAULT.to_vec(),
+    };
+    let good = json!({ "aud": "kw-1", "nonce": "n-1", "azp": null });
+    let cases: [(&str, Value, bool); 14] = [
+        ("as it must be", json!({}), true),
+        ("named as the party", json!({ "azp": "kw-1" }), true),
+        (
+            "for several, to us",
+            json!({ "aud": ["kw-1", "b"], "azp": "kw-1" }),
+            true,
+        ),
+        (
+            "for several, to nobody",
+            json!({ "aud": ["kw-1", "b"] }),
+            false,
+        ),
+        ("to another", json!({ "azp": "kw-2" }), false),
+        ("to several", json!({ "azp": ["kw-1", "kw-2"] }), false),
+        ("without nonce", json!({ "nonce": null }), false),
+        ("another nonce", json!({ "nonce": "n-2" }), false),
+        ("several nonces", json!({ "nonce": ["n-1", "n-2"] }), false),
+        ("for another", json!({ "aud": "kw-2" }), false),
+        ("for whom begins alike", json!({ "aud": "kw-10" }), false),
+        ("for nobody", json!({ "aud": null }), false),
+        (
+            "of another issuer",
+            json!({ "iss": "https://issuer.example/" }),
+            false,
+        ),
+        ("old", json!({ "iat": NOW - 700, "nbf": NOW - 700 }), false),
+    ];
+    for (name, more, taken) in cases {
+        let mut claims = with(good.clone());
+        for (claim, value) in more.as_object().unwrap() {
+            match value {
+                Value::Null => claims.as_object_mut().unwrap().remove(claim),
+                value => claims
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(claim.clone(), value.clone()),
+            };
+        }
+        let token = signers.token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims);
+        let found = client.verify(&token, &keys, Some("n-1"), UnixMillis(NOW * 1000));
+        assert_eq!(found.is_ok(), taken, "{name}: {found:?}");
+    }
+}

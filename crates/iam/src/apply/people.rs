@@ -178,6 +178,11 @@ impl Editor<'_> {
                 if person.linked.len() == before {
                     return Err(invalid("this login is not linked"));
                 }
+                // What the provider opened ends with the link.
+                if !person.linked.iter().any(|known| *known.issuer == **issuer) {
+                    let of_it = |login: &LoginSession| login.provider.as_deref() == Some(issuer);
+                    person.logins.retain(|login| !of_it(login));
+                }
                 self.free_key(linked_key(issuer, subject));
                 self.check_way_in(user)?;
             }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::admin_user;
+use super::admin_user::{self, Operator};
 use crate::Global;
 use crate::dev::{self, MasterKeyArguments, MasterKeyKeeper};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,8 +26,8 @@ pub(crate) enum Command {
     /// The people of the deployment.
     #[command(subcommand)]
     User(admin_user::Command),
-    /// Make a new key for signing sessions now; every day one is made anyway. Keyward must not be
-    /// running on the data directory.
+    /// Make a new key for signing sessions now, whether Keyward is running on the data directory or
+    /// not; every 30 days one is made anyway. Sessions that were signed before go on to their end.
     #[command(after_help = "Example:\n  keyward admin rotate-signing-keys --end-sessions")]
     RotateSigningKeys {
         /// Forget the former keys, too: every session of temporary credentials ends.
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
             end_sessions,
             master_key,
         } => {
-            dev::rotate_signing_keys(master_key, *end_sessions, global)?;
+            rotate_signing_keys(master_key, *end_sessions, global)?;
             let answer = json!({ "rotated": true, "sessions_ended": end_sessions });
             output.document(&answer, |_| {
                 let ended = if *end_sessions {
@@ -69,4 +69,22 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
         )
     })?;
     Ok(())
+}
+
+/// Rotates in the process that has the data directory, if one has; else in the directory itself.
+fn rotate_signing_keys(
+    master_key: &MasterKeyArguments,
+    end_sessions: bool,
+    global: &Global,
+) -> Result<(), Failure> {
+    match dev::rotate_signing_keys(master_key, end_sessions, global) {
+        Err(failure) if failure.exit() == Exit::Conflict => {
+            let body = json!({ "end_sessions": end_sessions });
+            let operator = Operator::of(global)?;
+            operator
+                .call("POST", "rotate_signing_keys", &body)
+                .map(drop)
+        }
+        done => done,
+    }
 }

@@ -81,13 +81,13 @@ pub(crate) enum Command {
 }
 
 /// The API, asked as the operator.
-struct Operator {
+pub(super) struct Operator {
     agent: ureq::Agent,
     file: OperatorFile,
 }
 
 impl Operator {
-    fn of(global: &Global) -> Result<Self, Failure> {
+    pub(super) fn of(global: &Global) -> Result<Self, Failure> {
         let path = global.profile.data_dir.join(OPERATOR_FILE);
         let missing = || {
             let text = format!(
@@ -110,7 +110,13 @@ impl Operator {
         })
     }
 
+    /// A call about people.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(method, &format!("user{path}"), body)
+    }
+
+    /// Any call of the operator's.
+    pub(super) fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let unreachable = |error: &dyn std::fmt::Display| {
             let text = format!(
                 "cannot reach {}: {error} (is `keyward dev` running?)",
@@ -122,7 +128,7 @@ impl Operator {
         let text = Zeroizing::new(body.to_string());
         let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("{}/v1/operator/user{path}", self.file.url))
+            .uri(format!("{}/v1/operator/{path}", self.file.url))
             .header("content-type", "application/json")
             .header("authorization", &*bearer);
         let answer = if body.is_null() {

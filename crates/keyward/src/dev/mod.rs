@@ -259,6 +259,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         tokens: Some(federation.tokens.clone()),
         domain: config.domain.as_deref().map(Into::into),
     });
+    signing_keys::restore(&state.control, &verifier);
     let own_ports = vec![arguments.port, api_address.port()];
     let backends = config.backends.clone();
     let backends = backends.unwrap_or_else(Backends::of_this_machine);
@@ -346,7 +347,11 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let mut terminate = signal(SignalKind::terminate())?;
     let serving = tokio::spawn(server.serve(api, stopping));
     let last_used = Arc::clone(&verifier);
-    let upkeep = tokio::spawn(signing_keys::keep(Arc::clone(&state.control), verifier));
+    let upkeep = tokio::spawn(signing_keys::keep(
+        Arc::clone(&state.control),
+        verifier,
+        config.sessions.signing_period(),
+    ));
     let following = tls
         .clone()
         .map(|tls| tokio::spawn(tls::follow(tls, Arc::clone(&state.control))));
@@ -376,7 +381,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    signing_keys::store_last_used(&state.control, &last_used);
+    signing_keys::store_all(&state.control, &last_used);
     Ok(())
 }
 

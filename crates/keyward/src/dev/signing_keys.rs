@@ -9,8 +9,11 @@ use keyward_store::Store;
 
 use crate::failure::Failure;
 
-/// How often last uses are written down, and signing keys are looked after.
-const EVERY: Duration = Duration::from_secs(15);
+/// How often sessions that the gateway has opened are written down.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// After how many of these last uses are written down, and signing keys are looked after.
+const ROUNDS: u32 = 15;
 
 /// The signing keys of a store, made if this is its first start.
 pub(super) fn open(store: &mut Store, master_key: &MasterKey) -> Result<SigningKeys, Failure> {
@@ -42,10 +45,42 @@ pub(super) fn rotate(
         .map_err(|error| Failure::of(&error))
 }
 
-/// Looks after both until the process ends.
-pub(super) async fn keep(control: Arc<ControlPlane>, verifier: Arc<Verifier>) {
-    let restored = control.last_used();
-    match restored {
+/// Looks after both until the process ends. A signing key signs for `period`.
+pub(super) async fn keep(control: Arc<ControlPlane>, verifier: Arc<Verifier>, period: Duration) {
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut round = 0;
+    loop {
+        tick.tick().await;
+        let (control, verifier) = (Arc::clone(&control), Arc::clone(&verifier));
+        let all = round % ROUNDS == 0;
+        round = round.wrapping_add(1);
+        // The disk is waited for elsewhere.
+        let done = tokio::task::spawn_blocking(move || {
+            if all {
+                store_all(&control, &verifier);
+                let kept = control.keep_signing_keys(&verifier, period, now());
+                told(kept, "signing keys could not be stored");
+            } else {
+                store_opened(&control, &verifier);
+            }
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "looking after signing keys failed");
+        }
+    }
+}
+
+fn told<E: std::error::Error + 'static>(done: Result<(), E>, text: &str) {
+    if let Err(error) = done {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "{text}");
+    }
+}
+
+/// What was stored before the process started.
+pub(super) fn restore(control: &ControlPlane, verifier: &Verifier) {
+    match control.last_used() {
         Ok(stored) => verifier
             .usage
             .restore(stored.into_iter().filter_map(|(key_id, text)| {
@@ -54,24 +89,25 @@ pub(super) async fn keep(control: Arc<ControlPlane>, verifier: Arc<Verifier>) {
             })),
         Err(error) => tracing::warn!(%error, "the last uses of access keys could not be read"),
     }
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let (control, verifier) = (Arc::clone(&control), Arc::clone(&verifier));
-        // The disk is waited for elsewhere.
-        let done = tokio::task::spawn_blocking(move || {
-            store_last_used(&control, &verifier);
-            rotate_signing_keys(&control, &verifier);
-        });
-        if let Err(error) = done.await {
-            tracing::error!(%error, "looking after signing keys failed");
-        }
-    }
+    let restored = control.restore_sessions(&verifier.usage, now());
+    told(restored, "the sessions that are open could not be read");
+}
+
+fn store_opened(control: &ControlPlane, verifier: &Verifier) {
+    let kept = control.keep_opened(&verifier.usage);
+    told(kept, "sessions that were opened could not be written down");
+}
+
+/// Writes down what is new about sessions and last uses.
+pub(super) fn store_all(control: &ControlPlane, verifier: &Verifier) {
+    store_opened(control, verifier);
+    let kept = control.keep_sessions(&verifier.usage, now());
+    told(kept, "the last uses of sessions could not be written");
+    store_last_used(control, verifier);
 }
 
 /// Writes down what is new about last uses.
-pub(super) fn store_last_used(control: &ControlPlane, verifier: &Verifier) {
+fn store_last_used(control: &ControlPlane, verifier: &Verifier) {
     let new = verifier.usage.take_new(&control.directory());
     let rows: Vec<(String, u64, String)> = new
         .iter()
@@ -88,22 +124,9 @@ pub(super) fn store_last_used(control: &ControlPlane, verifier: &Verifier) {
     }
 }
 
-/// Makes a new signing key when it is time. It signs only after it was stored.
-fn rotate_signing_keys(control: &ControlPlane, verifier: &Verifier) {
-    let (keys, at) = (verifier.issuer.keys(), now());
-    if !keys.is_due(at) {
-        return;
-    }
-    let next = keys.rotated(at);
-    match control.put_sealed(SigningKeys::NAME, &next.seal(&verifier.master_key)) {
-        Ok(()) => verifier.issuer.install(next),
-        Err(error) => tracing::warn!(%error, "a new signing key could not be stored"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use keyward_auth::HashKey;
+    use keyward_auth::{HashKey, SIGNING_PERIOD};
     use keyward_iam::UnixMillis;
 
     use super::*;
@@ -120,8 +143,10 @@ mod tests {
         let control = ControlPlane::open(store).unwrap();
         let old = SigningKeys::generate(UnixMillis(0));
         let verifier = Verifier::new(HashKey::generate(), master_key, old);
-        rotate_signing_keys(&control, &verifier);
-        assert!(!verifier.issuer.keys().is_due(now()));
+        control
+            .keep_signing_keys(&verifier, SIGNING_PERIOD, now())
+            .unwrap();
+        assert!(!verifier.issuer.keys().is_due(SIGNING_PERIOD, now()));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/ui/account/passkey/challenge", post(challenge))
         .route("/ui/account/passkey", post(add_passkey))
         .route("/ui/account/passkey/remove", post(remove_passkey))
+        .route("/ui/account/linked/remove", post(unlink))
         .route("/ui/account/session/end", post(end_session))
         .route("/ui/account/session/end-others", post(end_others))
 }
@@ -92,6 +93,7 @@ fn account(visit: &Visit, status: StatusCode, told: &Told<'_>) -> Response {
         (totp_part(visit, &person))
         (passkey_part(visit, &person))
         (recovery_part(visit, &person))
+        (linked_part(visit, &person))
         (sessions_part(visit, signed_in, &person))
         (memberships_part(&directory, signed_in))
     };
@@ -167,6 +169,39 @@ fn recovery_part(visit: &Visit, person: &Person) -> Markup {
             div class="row" {
                 span { (person.recovery_codes.len()) " left" }
                 (button(visit, "/ui/account/recovery-codes", None, "Make new ones"))
+            }
+        }
+    }
+}
+
+fn linked_part(visit: &Visit, person: &Person) -> Markup {
+    let sign_ins = &visit.api.federation.sign_ins;
+    let name = |issuer: &str| {
+        let known = sign_ins.iter().find(|one| one.client.issuer == issuer);
+        known.map_or_else(|| issuer.to_owned(), |one| one.name.clone())
+    };
+    html! {
+        @if !sign_ins.is_empty() || !person.linked.is_empty() {
+            h2 { "Single sign-on" }
+            @for linked in &person.linked {
+                div class="row" {
+                    span {
+                        (name(&linked.issuer)) ": " code { (linked.subject) }
+                        small { "Linked " (moment(linked.added)) }
+                    }
+                    form method="post" action="/ui/account/linked/remove" {
+                        (visit.hidden())
+                        input type="hidden" name="issuer" value=(linked.issuer);
+                        input type="hidden" name="subject" value=(linked.subject);
+                        button type="submit" class="second small" { "Unlink" }
+                    }
+                }
+            }
+            @for sign_in in sign_ins {
+                form method="post" action={ "/ui/sso/" (sign_in.id) "/link" } {
+                    (visit.hidden())
+                    button type="submit" class="second" { "Link a login of " (sign_in.name) }
+                }
             }
         }
     }
@@ -457,6 +492,34 @@ async fn add_passkey(form: Submitted) -> Response {
 async fn remove_passkey(form: Submitted) -> Response {
     let change = PersonChange::RemovePasskey(form.field("id").to_owned());
     done(&form.visit, change, "The passkey was removed.").await
+}
+
+async fn unlink(form: Submitted) -> Response {
+    let visit = &form.visit;
+    let issuer = form.field("issuer").to_owned();
+    let change = PersonChange::Unlink {
+        issuer: issuer.clone(),
+        subject: form.field("subject").to_owned(),
+    };
+    if let Err(response) = make(visit, change).await {
+        return response;
+    }
+    let directory = visit.api.control.directory();
+    let Ok(signed_in) = visit.person(HERE) else {
+        return visit.signed_out("/ui/sign-in");
+    };
+    let person = directory.person(signed_in.user);
+    let is_linked = |person: &Person| person.linked.iter().any(|one| *one.issuer == *issuer);
+    if !person.is_some_and(is_linked)
+        && let Err(response) = super::sso::forget(visit, &signed_in.path, &issuer).await
+    {
+        return response;
+    }
+    let id = &signed_in.login.id;
+    match directory.login_session(signed_in.user, id, visit.now) {
+        Some(_) => account(visit, StatusCode::OK, &Told::Done("The login is unlinked.")),
+        None => visit.signed_out("/ui/sign-in"),
+    }
 }
 
 async fn end_session(form: Submitted) -> Response {

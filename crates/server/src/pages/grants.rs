@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -11,7 +11,7 @@ use keyward_iam::{Change, PersonChange};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::visit::{Submitted, Visit, percent};
+use super::visit::{PageQuery, Submitted, Visit, percent};
 use super::{moment, notice};
 use crate::api::Api;
 use crate::people::device::{is_challenge, normal_user_code};
@@ -283,7 +283,7 @@ fn code_page(visit: &Visit, status: StatusCode, error: Option<&str>) -> Response
     visit.page(status, "Let a device in", false, &body)
 }
 
-async fn device(visit: Visit, Query(asked): Query<AskedDevice>) -> Response {
+async fn device(visit: Visit, PageQuery(asked): PageQuery<AskedDevice>) -> Response {
     let code = asked.code.as_deref().map(normal_user_code);
     let here = match code.as_deref().unwrap_or_default() {
         "" => "/ui/device".to_owned(),
@@ -385,7 +385,7 @@ fn checked_cli<'a>(
 
 const CLI_MALFORMED: &str = "The program asked in a way that cannot be answered: start it again.";
 
-async fn cli(visit: Visit, Query(asked): Query<AskedCli>) -> Response {
+async fn cli(visit: Visit, PageQuery(asked): PageQuery<AskedCli>) -> Response {
     let checked = checked_cli(&asked.port, &asked.state, &asked.challenge);
     let Some((port, state, challenge)) = checked else {
         return gone(&visit, CLI_MALFORMED);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,7 +11,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::notice;
-use super::visit::{Submitted, Visit, next_page};
+use super::visit::{PageQuery, Submitted, Visit, next_page};
 use crate::api::Api;
 use crate::people::factors;
 use crate::people::invitations::for_person;
@@ -109,7 +108,7 @@ fn second_page(
     visit.page(status, "Second factor", has("passkey"), &body)
 }
 
-async fn show(visit: Visit, Query(asked): Query<Asked>) -> Response {
+async fn show(visit: Visit, PageQuery(asked): PageQuery<Asked>) -> Response {
     first_page(
         &visit,
         StatusCode::OK,

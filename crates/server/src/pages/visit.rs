@@ -19,6 +19,7 @@ use crate::api::Api;
 use crate::caller::Peer;
 use crate::people::sign_in::{Client, NewLogin, random_text};
 use crate::people::{LOGIN_LIFETIME, SignedInPerson, person_of_token};
+use crate::query::Query;
 
 /// Longest form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -260,6 +261,23 @@ pub(crate) fn next_page(asked: Option<&str>) -> &str {
                 .all(|b| b.is_ascii_alphanumeric() || b"-._~/?=&%+".contains(&b))
     };
     asked.filter(fits).unwrap_or("/ui/account")
+}
+
+/// The query of a page's URL; what is wrong with one is a page, too.
+pub(crate) struct PageQuery<T>(pub(crate) T);
+
+impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Api>> for PageQuery<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Response> {
+        match Query::from_request_parts(parts, api).await {
+            Ok(Query(asked)) => Ok(Self(asked)),
+            Err(_) => Err(refused(
+                StatusCode::BAD_REQUEST,
+                "The address is malformed.",
+            )),
+        }
+    }
 }
 
 impl FromRequestParts<Arc<Api>> for Visit {

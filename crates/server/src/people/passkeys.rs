@@ -38,12 +38,23 @@ impl<'de> Deserialize<'de> for Encoded {
     }
 }
 
-/// `PublicKeyCredential.toJSON()` of an answer to `navigator.credentials.get`.
+/// `PublicKeyCredential.toJSON()` of an answer to `navigator.credentials.get`. Browsers say more than
+/// is read, and will say other things: nothing is refused for it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Assertion {
-    #[serde(rename = "rawId", alias = "id")]
-    id: Encoded,
+    #[serde(rename = "rawId")]
+    raw_id: Option<Encoded>,
+    /// The same once more.
+    id: Option<Encoded>,
     response: AssertionResponse,
+}
+
+impl Assertion {
+    /// What the authenticator knows the passkey by.
+    fn credential(&self) -> &[u8] {
+        let id = self.raw_id.as_ref().or(self.id.as_ref());
+        id.map_or(&[], |id| &id.0)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +150,16 @@ pub(crate) async fn sign_in(
     answer: &Assertion,
     client: &Client,
 ) -> Result<NewLogin, NotSignedIn> {
+    let outcome = judge(api, step, answer, client).await;
+    sign_in::slowed(api, client.source, outcome).await
+}
+
+async fn judge(
+    api: &Api,
+    step: Option<&str>,
+    answer: &Assertion,
+    client: &Client,
+) -> Result<NewLogin, NotSignedIn> {
     let refused = |error: PasskeyError| NotSignedIn::Passkey(error.to_string());
     let unknown = || NotSignedIn::Passkey("this passkey is not known here".to_owned());
     let response = &answer.response;
@@ -146,7 +167,7 @@ pub(crate) async fn sign_in(
         take_question(api, &response.client_data.0).ok_or(NotSignedIn::StepOver)?;
     let directory = api.control.directory();
     let user = directory
-        .user_by_passkey(&answer.id.0)
+        .user_by_passkey(answer.credential())
         .ok_or_else(unknown)?;
     let path = directory.identity(user).map(|user| user.path.to_string());
     let path = path.ok_or_else(unknown)?;
@@ -160,7 +181,9 @@ pub(crate) async fn sign_in(
         }
         _ => return Err(NotSignedIn::StepOver),
     };
-    let passkey = directory.person(user).and_then(|p| p.passkey(&answer.id.0));
+    let passkey = directory
+        .person(user)
+        .and_then(|p| p.passkey(answer.credential()));
     let passkey = passkey.ok_or_else(unknown)?;
     let key: PasskeyKey =
         serde_json::from_value(passkey.key.clone()).map_err(|_| NotSignedIn::Failed)?;

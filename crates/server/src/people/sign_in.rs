@@ -181,8 +181,23 @@ async fn note_failure(
 ) {
     let now = (api.clock)();
     api.people.throttle.failed(guessed, account, known, now);
-    let wait = api.throttle.failed(source, now);
+    slow_down(api, source).await;
+}
+
+/// Notes a failure with its source; its answer waits with the others of the source.
+pub(crate) async fn slow_down(api: &Api, source: IpAddr) {
+    // Not what was typed: a password may stand where a name belongs.
+    tracing::info!(%source, "a sign-in failed");
+    let wait = api.throttle.failed(source, (api.clock)());
     tokio::time::sleep(wait).await;
+}
+
+/// An outcome that names no account: whoever guesses is slowed by source alone.
+pub(crate) async fn slowed<T>(api: &Api, source: IpAddr, outcome: Outcome<T>) -> Outcome<T> {
+    if let Err(NotSignedIn::Passkey(_) | NotSignedIn::StepOver) = &outcome {
+        slow_down(api, source).await;
+    }
+    outcome
 }
 
 /// Name and password. Names that nobody has take the same work and the same answer.
@@ -264,7 +279,7 @@ pub(crate) async fn with_code(
     code: &str,
     client: &Client,
 ) -> Outcome<NewLogin> {
-    let path = user_of_step(api, step)?;
+    let path = slowed(api, client.source, user_of_step(api, step)).await?;
     let directory = api.control.directory();
     let user = directory.identity_at(&path).ok_or(NotSignedIn::StepOver)?;
     let person = person_of(&directory, user);
@@ -335,7 +350,11 @@ pub(crate) enum Came {
     /// By credentials, given now.
     Password,
     /// By a provider of the deployment.
-    Provider(String),
+    Provider {
+        issuer: String,
+        /// When a second factor was given there.
+        mfa: Option<UnixMillis>,
+    },
     /// By another session of the person, whose second factor counts here, too.
     Approved { mfa: Option<UnixMillis> },
 }
@@ -353,15 +372,15 @@ pub(crate) async fn begin(
     let id = user.strip_prefix("user/").ok_or(NotSignedIn::Failed)?;
     let token = PersonToken::login(id);
     let mfa = match &came {
-        Came::Approved { mfa } => *mfa,
-        _ => mfa.then_some(now),
+        Came::Approved { mfa } | Came::Provider { mfa, .. } => *mfa,
+        Came::Password => mfa.then_some(now),
     };
     let session = LoginSession {
         id: token.id().into(),
         token_hash: Hash(token.hash(&api.hash_key)),
         mfa,
         provider: match &came {
-            Came::Provider(provider) => Some(provider.as_str().into()),
+            Came::Provider { issuer, .. } => Some(issuer.as_str().into()),
             _ => None,
         },
         client: client.description.as_str().into(),

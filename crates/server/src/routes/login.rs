@@ -305,6 +305,9 @@ async fn token(
             }))
         }
         Err(error) => {
+            if let TokenError::InvalidGrant | TokenError::ExpiredToken = error {
+                sign_in::slow_down(&api, from.source).await;
+            }
             let (code, text) = match error {
                 TokenError::AuthorizationPending => {
                     ("authorization_pending", "nobody has let the device in yet")

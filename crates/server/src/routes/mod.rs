@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
@@ -55,6 +56,8 @@ pub struct Endpoint {
     pub status: u16,
     /// Whether it is a list, which is answered a page at a time.
     pub list: bool,
+    /// Whether it cannot be tried without being done.
+    pub at_once: bool,
     handler: MethodRouter<Arc<Api>>,
 }
 
@@ -69,6 +72,7 @@ impl Endpoint {
             query: &[],
             status: 200,
             list: false,
+            at_once: false,
             handler,
         }
     }
@@ -99,6 +103,15 @@ impl Endpoint {
         self
     }
 
+    /// Cannot be tried: whoever asks for a dry run is refused, rather than taken at her word.
+    fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self.handler = self
+            .handler
+            .layer(axum::middleware::from_fn(refuse_dry_run));
+        self
+    }
+
     /// The query parameters: its own, and those that every call of its kind has.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&'static str, &'static str, &'static str)> {
@@ -121,13 +134,13 @@ impl Endpoint {
         if self.list {
             all.extend([LIMIT, CURSOR]);
         }
-        if self.changes() {
+        if self.changes() && !self.at_once {
             all.push(DRY_RUN);
         }
         all
     }
 
-    /// Whether it changes something: then `dry_run` can be asked for.
+    /// Whether it changes something: then `dry_run` can be asked for, unless it is done at once.
     #[must_use]
     pub fn changes(&self) -> bool {
         let asks = ["/v1/decide", "/v1/policy/check"];
@@ -150,6 +163,20 @@ macro_rules! methods {
 
 methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE }
 
+/// Refuses a dry run of a call that has none.
+async fn refuse_dry_run(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let asked = query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        name == "dry_run" && value != "false"
+    });
+    if asked {
+        let text = "this call has no dry run: it is done, or not asked for";
+        return Problem::malformed(text).into_response();
+    }
+    next.run(request).await
+}
+
 /// Every call, in the order of the documentation.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
@@ -170,10 +197,21 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(state::endpoints());
     all.extend(decisions::endpoints());
     all.extend(questions::endpoints());
-    all.extend(login::endpoints());
+    let at_once = login::endpoints().into_iter().map(|endpoint| {
+        // Signing out is a change like others.
+        match endpoint.path {
+            "/v1/logout" => endpoint,
+            _ => endpoint.at_once(),
+        }
+    });
+    all.extend(at_once);
     all.extend(people::endpoints());
-    all.extend(invitations::endpoints());
-    all.extend(operator::endpoints());
+    let at_once = invitations::endpoints().into_iter();
+    let at_once = at_once.chain(operator::endpoints());
+    all.extend(at_once.map(|endpoint| match endpoint.path {
+        path if path.contains("/org/") => endpoint,
+        _ => endpoint.at_once(),
+    }));
     all.extend(operations::endpoints());
     all
 }

@@ -1,4 +1,4 @@
-//! What the operator does with people: a token that only the machine's own files hold, taken on
+//! What the operator does with people and with the keys that sign sessions: a token that only the machine's own files hold, taken on
 //! loopback connections only.
 
 use std::sync::Arc;
@@ -48,6 +48,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Makes a link with which a person sets a password, once.",
             OPERATOR,
         ),
+        post("/v1/operator/rotate_signing_keys", rotate_signing_keys)
+            .tells(
+                "Makes a new key for signing sessions of temporary credentials.",
+                OPERATOR,
+            )
+            .takes(&[(
+                "end_sessions",
+                "boolean?",
+                "whether every session that was signed before ends",
+            )]),
         post("/v1/operator/user/{id}/reset_factors", reset_factors).tells(
             "Takes all second factors of a person away; all sessions end.",
             OPERATOR,
@@ -267,4 +277,37 @@ async fn reset_factors(
 ) -> Result<Response, Problem> {
     let (path, directory) = change_person(&api, &id, PersonChange::ResetFactors).await?;
     Ok(no_store(StatusCode::OK, shown(&api, &directory, &path)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotateSigningKeys {
+    #[serde(default)]
+    end_sessions: bool,
+}
+
+async fn rotate_signing_keys(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    Body(body): Body<RotateSigningKeys>,
+) -> Result<Response, Problem> {
+    let (shared, now) = (Arc::clone(&api), (api.clock)());
+    let rotated = tokio::task::spawn_blocking(move || {
+        let (control, verifier) = (&shared.control, &shared.verifier);
+        control.rotate_signing_keys(verifier, body.end_sessions, now)
+    });
+    let failed = |text: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text);
+    match rotated.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "signing keys");
+            return Err(failed(error.to_string()));
+        }
+        Err(_) => return Err(failed("the rotation failed inside Keyward".to_owned())),
+    }
+    let shown = json!({
+        "rotated": true, "sessions_ended": body.end_sessions,
+        "keys": api.verifier.issuer.keys().len(),
+    });
+    Ok(no_store(StatusCode::OK, shown))
 }

@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use keyward_auth::{LONGEST_SESSION, ListedSession, SessionId};
-use keyward_iam::{Change, UnixMillis};
+use keyward_auth::{LONGEST_SESSION, ListedCertificate, ListedSession, SessionId};
+use keyward_iam::{CertificateNameKind, Change, UnixMillis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +13,9 @@ use crate::api::Call;
 use crate::body::Body;
 use crate::problem::Problem;
 use crate::show;
+
+/// For how long a client certificate is refused whose end is not known, in milliseconds.
+const TEN_YEARS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
 const ROLE: &str = "/v1/org/{organisation}/role/{id}/session";
 const ROLE_ONE: &str = "/v1/org/{organisation}/role/{id}/session/{session}";
@@ -39,8 +42,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             get(list_path, list)
                 .tells(
                     tell(
-                        "Lists the sessions of a role that were opened or used here and still hold.",
-                        "Lists the sessions of an identity itself that were opened or used here and still hold.",
+                        "Lists the sessions of a role that hold, and the client certificates that are connected as it.",
+                        "Lists the sessions of an identity itself that hold, and the client certificates that are connected as it.",
                     ),
                     "iam:ListSession on it",
                 )
@@ -84,15 +87,41 @@ fn shown(identity: &str, listed: &ListedSession) -> Value {
         "issued_at": show::time(session.issued),
         "expires_at": show::time(session.expires),
         "opened_by": origin.map(|origin| &origin.principal),
+        "opened_from": listed.opened_from,
         "access_key": origin.and_then(|origin| origin.access_key.as_ref()),
         "opened_with_session": origin.and_then(|origin| origin.session.as_ref()),
-        "token": origin.and_then(|origin| origin.token.as_ref()).map(|(issuer, subject)| json!({
-            "issuer": issuer, "subject": subject,
-        })),
+        "token": origin.and_then(token),
         "trust": session.trust,
         "tags": session.tags,
         "source_identity": session.source_identity,
         "mfa": session.mfa.map(show::time),
+        "last_used": listed.last_used.as_ref().map(last_used),
+        "connections": connections(&listed.connections),
+    })
+}
+
+/// The token that vouched for whoever opened a session.
+fn token(origin: &keyward_iam::Origin) -> Option<Value> {
+    let (issuer, subject) = origin.token.as_ref()?;
+    Some(json!({ "issuer": issuer, "subject": subject, "id": origin.token_id }))
+}
+
+/// A client certificate that is connected, as lists show it beside sessions.
+fn shown_certificate(identity: &str, listed: &ListedCertificate) -> Value {
+    let certificate = &listed.certificate;
+    let kind = match certificate.name.0 {
+        CertificateNameKind::Uri => "uri",
+        CertificateNameKind::Dns => "dns",
+    };
+    json!({
+        "id": certificate.fingerprint,
+        "path": format!("{identity}/session/{}", certificate.fingerprint),
+        "kind": "certificate_session",
+        "principal": listed.principal,
+        "name": certificate.name.1,
+        "expires_at": show::time(certificate.ends),
+        "opened_by": certificate.provider,
+        "certificate": { "fingerprint": certificate.fingerprint, "name_kind": kind },
         "last_used": listed.last_used.as_ref().map(last_used),
         "connections": connections(&listed.connections),
     })
@@ -135,21 +164,38 @@ async fn list(call: Call, target: Target) -> Result<Response, Problem> {
     let identity = target.of("session");
     may_list(&call, identity)?;
     let found = call.api.verifier.usage.sessions_of(identity, call.now);
-    let mut held: Vec<(String, ListedSession)> = found
+    let mut held: Vec<(String, Value)> = found
         .into_iter()
         .filter(|listed| holds(&call, listed))
-        .map(|listed| (listed.session.id.clone(), listed))
+        .map(|listed| (listed.session.id.clone(), shown(identity, &listed)))
         .collect();
+    let certificates = call.api.verifier.usage.certificates_of(identity);
+    held.extend(certificates.iter().map(|listed| {
+        let shown = shown_certificate(identity, listed);
+        (listed.certificate.fingerprint.to_string(), shown)
+    }));
     held.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(call.list_of(held, |_, listed| Some(shown(identity, &listed))))
+    Ok(call.list_of(held, |_, shown| Some(shown)))
 }
 
-/// The identity and the id of the session that a URL names.
-fn one(target: &Target) -> Result<(&str, SessionId), Problem> {
+/// What a URL names.
+enum Named {
+    Session(SessionId),
+    /// The fingerprint of a client certificate.
+    Certificate(String),
+}
+
+/// The identity, and which session of it a URL names.
+fn one(target: &Target) -> Result<(&str, Named), Problem> {
     let not_found = || Problem::not_found(&target.0);
     let (rest, id) = target.0.rsplit_once('/').ok_or_else(not_found)?;
     let identity = rest.strip_suffix("/session").ok_or_else(not_found)?;
-    Ok((identity, SessionId::parse(id).ok_or_else(not_found)?))
+    let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if id.len() == 64 && id.bytes().all(hexadecimal) {
+        return Ok((identity, Named::Certificate(id.to_owned())));
+    }
+    let id = SessionId::parse(id).ok_or_else(not_found)?;
+    Ok((identity, Named::Session(id)))
 }
 
 /// A session that is remembered, of this identity.
@@ -161,28 +207,58 @@ fn remembered(call: &Call, identity: &str, id: SessionId) -> Option<ListedSessio
 async fn describe(call: Call, target: Target) -> Result<Response, Problem> {
     let (identity, id) = one(&target)?;
     may_list(&call, identity).map_err(|_| Problem::not_found(&target.0))?;
-    let listed = remembered(&call, identity, id).filter(|listed| holds(&call, listed));
-    let listed = listed.ok_or_else(|| Problem::not_found(&target.0))?;
-    Ok(axum::Json(shown(identity, &listed)).into_response())
+    let shown = match &id {
+        Named::Session(id) => remembered(&call, identity, *id)
+            .filter(|listed| holds(&call, listed))
+            .map(|listed| shown(identity, &listed)),
+        Named::Certificate(fingerprint) => {
+            let connected = call.api.verifier.usage.certificates_of(identity);
+            let mut connected = connected.iter();
+            let found = connected.find(|one| *one.certificate.fingerprint == **fingerprint);
+            found.map(|listed| shown_certificate(identity, listed))
+        }
+    };
+    let shown = shown.ok_or_else(|| Problem::not_found(&target.0))?;
+    Ok(axum::Json(shown).into_response())
 }
 
 async fn revoke_one(call: Call, target: Target) -> Result<Response, Problem> {
     let (identity, id) = one(&target)?;
-    // A session that another process, or this one before its last start, has opened is ended like
-    // any other: it ends within the longest time that a session lasts.
     let longest = u64::try_from(LONGEST_SESSION.as_millis()).unwrap_or(u64::MAX);
-    let expires = remembered(&call, identity, id)
-        .map_or(UnixMillis(call.now.0.saturating_add(longest)), |listed| {
-            listed.session.expires
-        });
+    let longest = UnixMillis(call.now.0.saturating_add(longest));
+    let (id, expires) = match id {
+        // One that is not remembered is ended like any other: within the longest time that a
+        // session lasts. A token can be shown again to open its session again: not in that time.
+        Named::Session(id) => {
+            let listed = remembered(&call, identity, id);
+            let of_token = |listed: &ListedSession| {
+                let origin = listed.session.origins.first();
+                origin.is_some_and(|origin| origin.token.is_some())
+            };
+            let end = listed.filter(|listed| !of_token(listed));
+            let end = end.map_or(longest, |listed| listed.session.expires);
+            (id.to_string(), end)
+        }
+        // A certificate opens nothing any more as this identity, as long as it lasts.
+        Named::Certificate(fingerprint) => {
+            let connected = call.api.verifier.usage.certificates_of(identity);
+            let mut connected = connected.iter();
+            let found = connected.find(|one| *one.certificate.fingerprint == *fingerprint);
+            // How long one lasts that is not connected now, nobody has seen.
+            let end = found.map_or(UnixMillis(call.now.0.saturating_add(TEN_YEARS)), |one| {
+                one.certificate.ends
+            });
+            (fingerprint, end)
+        }
+    };
     let changed = call
         .change(Change::RevokeSession {
             identity: identity.to_owned(),
-            id: id.to_string(),
+            id: id.clone(),
             expires,
         })
         .await?;
-    let mut shown = json!({ "path": target.0, "id": id.as_str(), "revoked": true });
+    let mut shown = json!({ "path": target.0, "id": id, "revoked": true });
     show::insert(
         &mut shown,
         "directory_revision",

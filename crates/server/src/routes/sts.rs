@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Endpoint, get, post};
-use crate::api::Call;
+use crate::api::{Api, Call};
 use crate::body::Body;
+use crate::opened;
 use crate::policies::policy_inputs;
 use crate::problem::Problem;
 use crate::show;
@@ -133,7 +134,7 @@ async fn assume_role(call: Call, Body(body): Body<Assume>) -> Result<Response, P
         .directory
         .assume_role(&call.caller.session, &ask, id.as_str(), call.now);
     let assumed = assumed.map_err(|error| refused(&call, error))?;
-    issue(&call, assumed.session)
+    issue(&call, assumed.session).await
 }
 
 #[derive(Deserialize)]
@@ -155,43 +156,60 @@ async fn session_token(call: Call, Body(body): Body<SessionToken>) -> Result<Res
         SessionTokenError::Ended(ended) => Problem::unauthenticated(ended.to_string()),
         error => Problem::invalid(error.to_string()),
     })?;
-    issue(&call, session)
+    issue(&call, session).await
 }
 
-/// Makes the credentials of a session and shows them, once. Nothing is kept of them.
-pub(super) fn issue(call: &Call, session: TemporarySession) -> Result<Response, Problem> {
-    let made = call.api.verifier.issuer.issue(&session);
-    let made = made.map_err(|error| match error {
+/// Makes the credentials of a session. Nothing is kept of them.
+pub(super) fn made(api: &Api, session: &TemporarySession) -> Result<Credentials, Problem> {
+    let made = api.verifier.issuer.issue(session);
+    made.map_err(|error| match error {
         IssueError::TooLong { .. } => Problem::invalid(error.to_string()),
         _ => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "the session could not be written",
         ),
-    })?;
+    })
+}
+
+/// Makes the credentials of a session and shows them, once.
+async fn issue(call: &Call, session: TemporarySession) -> Result<Response, Problem> {
+    let made = made(&call.api, &session)?;
     let mut shown = credentials(&session, &made);
     if call.dry_run {
-        for field in [
-            "access_key_id",
-            "secret_access_key",
-            "session_token",
-            "session_key",
-        ] {
-            show::insert(&mut shown, field, Value::Null);
-        }
-        show::insert(&mut shown, "dry_run", true);
+        hide_credentials(&mut shown);
     } else {
-        call.api.verifier.usage.issued(&Arc::new(session));
+        let source = call.caller.session.source;
+        let source = source.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+        opened::keep(&call.api, &Arc::new(session), source).await?;
     }
+    Ok(shown_once(shown))
+}
+
+/// What a dry run shows of credentials.
+pub(super) fn hide_credentials(shown: &mut Value) {
+    for field in [
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "session_key",
+    ] {
+        show::insert(shown, field, Value::Null);
+    }
+    show::insert(shown, "dry_run", true);
+}
+
+/// An answer that nobody on the way keeps.
+pub(super) fn shown_once(shown: Value) -> Response {
     let mut response = axum::Json(shown).into_response();
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, no_store);
-    Ok(response)
+    response
 }
 
-fn credentials(session: &TemporarySession, made: &Credentials) -> Value {
+pub(super) fn credentials(session: &TemporarySession, made: &Credentials) -> Value {
     let is_role = PathParts::of(&session.principal).is_some_and(|parts| parts.kind == Kind::Role);
     let mut shown = json!({
         "access_key_id": made.key_id.as_str(),

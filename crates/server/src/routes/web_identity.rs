@@ -1,28 +1,34 @@
 //! Sessions of roles for whoever presents a token of an identity provider.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
+use axum::response::Response;
+use keyward_auth::SessionId;
 use keyward_auth::oidc::{UnverifiedToken, VerifyError, providers_for};
-use keyward_auth::{Credentials, SessionId};
 use keyward_iam::{
-    AssumeRole, AssumeRoleError, Directory, IdentityIx, Kind, PathParts, PolicyText, Provider,
-    Session, SessionPolicy, TemporarySession, TokenFacts,
+    AssumeRole, AssumeRoleError, Directory, IdentityIx, Kind, PathParts, Provider, Session,
+    TemporarySession, TokenFacts,
 };
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::sts::{
+    SESSION_POLICIES, credentials, hide_credentials, made, session_policies, shown_once,
+};
 use super::{Endpoint, post};
 use crate::api::Api;
 use crate::body::Body;
 use crate::caller::Peer;
+use crate::opened;
+use crate::people::sign_in::slow_down;
 use crate::problem::Problem;
+use crate::query::Query;
+use crate::show;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -41,7 +47,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ),
                 ("session_name", "string?", "what the session is called; from the token's subject if it is left out"),
                 ("duration_seconds", "integer?", "how long it lasts: 900 to the role's maximum"),
-                ("policies", "array?", "documents or {\"policy\": \"policy/<id>\"} that limit the session"),
+                SESSION_POLICIES,
                 ("trust", "string?", "path of the trust that is meant, where several let the token in"),
                 ("external_id", "string?", "what the role's side asks its callers to say"),
                 ("source_identity", "string?", "who is behind the session; once set it stays along chains"),
@@ -68,6 +74,12 @@ struct Ask {
     tags: BTreeMap<String, String>,
     #[serde(default)]
     transitive_tag_keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// A connection over which somebody may present a token.
@@ -105,38 +117,22 @@ impl From<Problem> for Refused {
     }
 }
 
-/// A session policy as it is handed in.
-fn session_policies(
-    policies: &[Box<RawValue>],
-    organisation: &str,
-) -> Result<Vec<SessionPolicy>, Problem> {
-    let inputs = crate::policies::policy_inputs(policies);
-    let inputs = inputs.map_err(|error| Problem::invalid(error.to_string()))?;
-    let one = |input| match input {
-        keyward_iam::PolicyInput::Document(text) => SessionPolicy::Text(PolicyText {
-            text,
-            dialect: None,
-        }),
-        keyward_iam::PolicyInput::Written(text) => SessionPolicy::Text(text),
-        keyward_iam::PolicyInput::Named(path) => {
-            SessionPolicy::Named(keyward_iam::full_path(&path, organisation))
-        }
-    };
-    Ok(inputs.into_iter().map(one).collect())
-}
-
 async fn assume(
     State(api): State<Arc<Api>>,
     Stranger(peer): Stranger,
+    Query(asked): Query<Asked>,
     Body(ask): Body<Ask>,
 ) -> Result<Response, Problem> {
     let source = peer.address.ip().to_canonical();
-    match open(&api, &peer, ask).await {
+    match open(&api, &peer, ask, asked.dry_run).await {
         Ok(response) => Ok(response),
+        Err(Refused::Problem(problem)) if problem.status == StatusCode::UNAUTHORIZED => {
+            slow_down(&api, source).await;
+            Err(*problem)
+        }
         Err(Refused::Problem(problem)) => Err(*problem),
         Err(Refused::NotAccepted) => {
-            let wait = api.throttle.failed(source, (api.clock)());
-            tokio::time::sleep(wait).await;
+            slow_down(&api, source).await;
             Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "not_accepted",
@@ -166,7 +162,7 @@ fn providers(directory: &Directory, ask: &Ask, token: &UnverifiedToken) -> Vec<I
     all.into_iter().filter(fits).collect()
 }
 
-async fn open(api: &Api, peer: &Peer, mut ask: Ask) -> Result<Response, Refused> {
+async fn open(api: &Api, peer: &Peer, mut ask: Ask, dry_run: bool) -> Result<Response, Refused> {
     let organisation = PathParts::of(&ask.role)
         .filter(|parts| parts.kind == Kind::Role)
         .and_then(|parts| parts.organisation)
@@ -178,7 +174,7 @@ async fn open(api: &Api, peer: &Peer, mut ask: Ask) -> Result<Response, Refused>
     for path in [&mut ask.provider, &mut ask.trust].into_iter().flatten() {
         *path = keyward_iam::full_path(path, &organisation);
     }
-    let policies = session_policies(&ask.policies, &organisation)?;
+    let policies = session_policies(&ask.policies, &ask.role)?;
     let token = UnverifiedToken::parse(ask.token.trim().as_bytes())
         .map_err(|error| Problem::unauthenticated(error.to_string()))?;
     let directory = api.control.directory();
@@ -236,7 +232,10 @@ async fn open(api: &Api, peer: &Peer, mut ask: Ask) -> Result<Response, Refused>
         return Err(Problem::invalid(text).into());
     }
     match opened.pop() {
-        Some((provider, facts, session)) => answer(api, &provider, &facts, &session),
+        Some((provider, facts, session)) => {
+            let source = peer.address.ip().to_canonical();
+            answer(api, &provider, &facts, session, source, dry_run).await
+        }
         None if slow => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "issuer_unavailable",
@@ -247,42 +246,24 @@ async fn open(api: &Api, peer: &Peer, mut ask: Ask) -> Result<Response, Refused>
     }
 }
 
-fn answer(
+async fn answer(
     api: &Api,
     provider: &str,
     facts: &TokenFacts,
-    session: &TemporarySession,
+    session: TemporarySession,
+    source: IpAddr,
+    dry_run: bool,
 ) -> Result<Response, Refused> {
-    let issued = api.verifier.issuer.issue(session);
-    let Credentials {
-        key_id,
-        secret_access_key,
-        session_token,
-        session_key,
-        expires,
-        packed_size_percent,
-    } = issued.map_err(|error| Problem::invalid(error.to_string()))?;
-    let expires_at = i64::try_from(expires.0)
-        .ok()
-        .and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    let body = json!({
-        "access_key_id": key_id.to_string(),
-        "secret_access_key": secret_access_key.as_str(),
-        "session_token": session_token.as_str(),
-        "session_key": session_key.as_str(),
-        "expiration": expires_at.map(|time| time.to_string()),
-        "assumed_role": session.principal,
-        "packed_size_percent": packed_size_percent,
-        "principal": session.principal,
-        "session_name": session.name,
-        "provider": provider,
-        "issuer": facts.issuer,
-        "subject": facts.subject,
-        "audiences": facts.audiences,
-    });
-    Ok((
-        [(axum::http::header::CACHE_CONTROL, "no-store")],
-        axum::Json(body),
-    )
-        .into_response())
+    let made = made(api, &session)?;
+    let mut shown = credentials(&session, &made);
+    show::insert(&mut shown, "provider", provider);
+    show::insert(&mut shown, "issuer", facts.issuer.as_str());
+    show::insert(&mut shown, "subject", facts.subject.as_str());
+    show::insert(&mut shown, "audiences", facts.audiences.clone());
+    if dry_run {
+        hide_credentials(&mut shown);
+    } else {
+        opened::keep(api, &Arc::new(session), source).await?;
+    }
+    Ok(shown_once(shown))
 }

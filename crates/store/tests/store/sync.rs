@@ -126,7 +126,7 @@ fn the_sync_precedes_the_answer() {
 #[test]
 fn a_sync_that_fails_is_never_acknowledged() {
     // The failing call is counted over the whole life of the process, its opening included.
-    for nth in [12, 20, 27, 33] {
+    for nth in [14, 20, 27, 33] {
         let Some(traced) = Traced::new() else { return };
         let fault = format!("inject=fdatasync,fsync:error=EIO:when={nth}");
         let said = traced.run(40, &["-e", &fault]);
@@ -154,7 +154,7 @@ fn a_sync_that_fails_is_never_acknowledged() {
 
 #[test]
 fn a_full_disk_refuses_changes_and_nothing_else() {
-    for nth in [30, 45, 60] {
+    for nth in [45, 60, 75] {
         let Some(traced) = Traced::new() else { return };
         let fault = format!("inject=pwrite64:error=ENOSPC:when={nth}..{}", nth + 3);
         let said = traced.run(40, &["-e", &fault]);
