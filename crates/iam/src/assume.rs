@@ -389,7 +389,7 @@ impl Directory {
         Ok(AssumedRole { session, decision })
     }
 
-    fn is_role(&self, path: &str) -> bool {
+    pub(crate) fn is_role(&self, path: &str) -> bool {
         PathParts::of(path).is_some_and(|parts| parts.kind == Kind::Role)
     }
 

@@ -46,7 +46,7 @@ pub use aliases::{
     AliasError, AlibabaAlias, AwsAlias, AwsDatabaseKind, TencentAlias, VendorAddress, VendorAliases,
 };
 pub use analysis::{
-    Access, AccessGroup, AclLoss, AclRules, Asked, AskedAbout, Circumstances, Escalation,
+    Access, AccessGroup, AclLoss, AclRules, Asked, AskedAbout, Assumer, Circumstances, Escalation,
     EscalationStep, Escalations, Exception, Gain, Holder, Means, OpenCondition, ResourceAccess,
     Risk, Way, WhoCan,
 };

@@ -387,6 +387,229 @@ fn access_by_name() {
     assert!(!told("careful").iter().any(|line| line.contains("scripts")));
 }
 
+/// An organisation of everybody who may act: programs, a person, a role that a program, a person and
+/// tokens may assume, one that nobody may, a partner, and whoever does not log in.
+fn everybody() -> Directory {
+    let mut changes = organisation("acme");
+    changes.extend(organisation("other"));
+    changes.extend([database("x"), identity("ci"), identity("idle")]);
+    changes.push(Change::CreateProgrammaticIdentity {
+        organisation: "other".into(),
+        id: "partner".into(),
+        name: None,
+    });
+    for id in ["ann", "bob"] {
+        changes.push(Change::CreateUser {
+            id: id.into(),
+            name: None,
+        });
+    }
+    changes.push(Change::CreateOrganisationUser {
+        organisation: "acme".into(),
+        id: "ann".into(),
+        name: None,
+        user: Some("user/ann".into()),
+        invitation: None,
+    });
+    changes.push(Change::CreateGroup {
+        organisation: "acme".into(),
+        id: "ops".into(),
+        name: None,
+    });
+    for id in ["deploy", "narrow", "lonely"] {
+        changes.push(Change::CreateRole {
+            organisation: "acme".into(),
+            id: id.into(),
+            name: None,
+            description: None,
+            max_session_seconds: None,
+        });
+    }
+    changes.push(Change::CreateIdentityProvider {
+        organisation: "acme".into(),
+        id: "github".into(),
+        name: None,
+        provider: Box::new(keyward_iam::Provider::Oidc(keyward_iam::OidcProvider {
+            issuer: "https://ci.example".into(),
+            audiences: vec!["https://kw.example/org/acme".into()],
+            algorithms: keyward_iam::SignatureAlgorithm::DEFAULT.to_vec(),
+            jwks: None,
+            shared: false,
+            max_token_age_seconds: None,
+            mappings: Vec::new(),
+        })),
+    });
+    let full = |path: &str| match path {
+        path if path.starts_with("org/") || path.starts_with("user/") => path.to_owned(),
+        path => format!("org/acme/{path}"),
+    };
+    let reads = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"]}]"#;
+    let writes = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteSet"],"Resources":["kvdb/x"],"Keys":["app:*"]}]"#;
+    let gets = r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["org/acme/kvdb/x"],"Keys":["app:*"]}]"#;
+    let token = r#"{"StringEquals":{"keyward:Token/aud":"https://kw.example/org/acme","keyward:Token/sub":"main"}}"#;
+    let factor = r#"{"Bool":{"keyward:MultiFactorAuthPresent":"true"}}"#;
+    // (id, trustor, trustee, policy, assumable, conditions)
+    let trusts = [
+        (
+            "t1",
+            "org/acme",
+            "programmatic_identity/ci",
+            writes,
+            false,
+            "",
+        ),
+        ("t2", "org/acme", "group/ops", reads, false, ""),
+        ("t3", "group/ops", "org_user/ann", "", false, ""),
+        ("t4", "org/acme", "role/deploy", reads, false, ""),
+        (
+            "t5",
+            "role/deploy",
+            "programmatic_identity/ci",
+            "",
+            true,
+            "",
+        ),
+        ("t6", "role/deploy", "org_user/ann", "", true, factor),
+        (
+            "t7",
+            "role/deploy",
+            "identity_provider/github",
+            "",
+            true,
+            token,
+        ),
+        ("t8", "org/acme", "role/narrow", reads, false, ""),
+        (
+            "t9",
+            "role/narrow",
+            "programmatic_identity/idle",
+            gets,
+            true,
+            "",
+        ),
+        ("t10", "org/acme", "role/lonely", reads, false, ""),
+        (
+            "t11",
+            "org/acme",
+            "org/other/programmatic_identity/partner",
+            gets,
+            false,
+            "",
+        ),
+    ];
+    for (id, trustor, trustee, policy, assumable, conditions) in trusts {
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        changes.push(Change::CreateTrust {
+            id: id.into(),
+            trustor: full(trustor),
+            trustee: full(trustee),
+            policies: given(policy)
+                .map(PolicyInput::Document)
+                .into_iter()
+                .collect(),
+            expires_at: None,
+            kind: assumable.then_some(keyward_iam::TrustKind::Assumable),
+            conditions: given(conditions),
+        });
+    }
+    changes.push(Change::PutResourcePolicy {
+        path: "org/acme/kvdb/x".into(),
+        document: r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteExists"],"Identities":["unauthenticated"]}]"#
+            .to_owned()
+            .into(),
+    });
+    build(changes)
+}
+
+#[test]
+fn everybody_who_can_is_told_with_how_they_come() {
+    let directory = everybody();
+    // (action, resource, keys, holders: `?` under limits, `<` who assumes the role)
+    let deploy = "deploy<ci,ann?,u-acme,github?";
+    let cases: [(&str, &str, Option<&[&str]>, String); 10] = [
+        (
+            "kvdb:ExecuteGet",
+            "kvdb/x",
+            Some(&["app:1"]),
+            format!("{deploy} lonely<u-acme narrow<idle,u-acme partner ann u-acme"),
+        ),
+        (
+            "kvdb:ExecuteGet",
+            "kvdb/x",
+            None,
+            format!("{deploy} lonely<u-acme narrow<idle?,u-acme partner? ann u-acme"),
+        ),
+        (
+            "kvdb:ExecuteSet",
+            "kvdb/x",
+            Some(&["app:1"]),
+            "ci u-acme".into(),
+        ),
+        ("kvdb:ExecuteSet", "kvdb/x", Some(&["b"]), "u-acme".into()),
+        ("kvdb:ExecuteSet", "kvdb/x", None, "ci? u-acme".into()),
+        ("kvdb:ExecuteFlushall", "kvdb/x", None, "u-acme".into()),
+        (
+            "kvdb:ExecuteExists",
+            "kvdb/x",
+            Some(&["b"]),
+            format!("{deploy} lonely<u-acme narrow<u-acme unauthenticated ann u-acme"),
+        ),
+        (
+            "sts:AssumeRole",
+            "role/deploy",
+            None,
+            "ci ann? u-acme".into(),
+        ),
+        (
+            "sts:AssumeRoleWithWebIdentity",
+            "role/deploy",
+            None,
+            "github?".into(),
+        ),
+        ("sts:AssumeRole", "role/narrow", None, "idle u-acme".into()),
+    ];
+    for (name, resource, keys, expected) in cases {
+        let asked = Asked {
+            action: action(name),
+            resource: format!("org/acme/{resource}"),
+            about: match keys {
+                Some(keys) => AskedAbout::Names(names(keys)),
+                None => AskedAbout::AnyCall,
+            },
+            administration: false,
+            known: Vec::new(),
+        };
+        let id = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+        let marked = |path: &str, always: bool| id(path) + if always { "" } else { "?" };
+        let holders = directory.who_can(&asked, NOW).holders;
+        let found = holders.iter().map(|holder| {
+            let by: Vec<String> = holder
+                .assumed_by
+                .iter()
+                .map(|by| marked(&by.identity, by.always))
+                .collect();
+            let by = if by.is_empty() {
+                String::new()
+            } else {
+                format!("<{}", by.join(","))
+            };
+            format!("{}{by}", marked(&holder.identity, holder.always))
+        });
+        let found: Vec<String> = found.collect();
+        assert_eq!(found.join(" "), expected, "{name} {keys:?}");
+        // Each holder that always can is allowed by the decisions.
+        for holder in holders.iter().filter(|holder| holder.always) {
+            let session = Session::of_path(&directory, &holder.identity).unwrap();
+            let ask = |touch: &Touch<'_>| {
+                directory.decide(&session, asked.action, &asked.resource, touch, NOW)
+            };
+            let allowed = names(keys.unwrap_or(&[])).ask(asked.action, ask);
+            assert!(allowed.is_allow(), "{name} {holder:?}");
+            assert!(!holder.ways[0].chain.is_empty() && holder.ways[0].chain[0] == holder.identity);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_known_is_told_as_a_condition() {
     let mut changes = organisation("acme");

@@ -159,6 +159,20 @@ fn walk(directory: &Directory, told: &Escalation) {
     for step in &told.steps {
         let sessions = coming(&step.when, &world, &known, &step.by);
         let at = step.when.at;
+        if let (Some(token), Some(ask)) = (&step.token, &step.ask) {
+            let provider = world.identity_at(&step.by).unwrap();
+            let found = world.assume_role_with_token(
+                &step.by,
+                token,
+                ask,
+                &step.when.session(provider),
+                "KWTK",
+                at,
+            );
+            let session = Arc::new(found.unwrap().session);
+            known.push(world.session_of(&session, at).unwrap());
+            continue;
+        }
         assert!(!sessions.is_empty() && at >= now, "{told:?}");
         now = at;
         let Some(change) = &step.change else {
@@ -513,6 +527,156 @@ fn conditions_are_told_in_words() {
         assert!(!answer.truncated);
         told.iter().for_each(|told| walk(&directory, told));
     }
+}
+
+/// Means that no list of moves within one organisation's trusts shows.
+#[test]
+fn less_common_means() {
+    let database = |id: &str| Change::CreateDatabase {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+        backend: Backend::Embedded,
+    };
+    let role = |id: &str| Change::CreateRole {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+        description: None,
+        max_session_seconds: None,
+    };
+    let issuer = Change::CreateIdentityProvider {
+        organisation: "acme".into(),
+        id: "ci".into(),
+        name: None,
+        provider: Box::new(keyward_iam::Provider::Oidc(keyward_iam::OidcProvider {
+            issuer: "https://ci.example".into(),
+            audiences: vec!["https://kw.example/org/acme".into()],
+            algorithms: keyward_iam::SignatureAlgorithm::DEFAULT.to_vec(),
+            jwks: None,
+            shared: false,
+            max_token_age_seconds: None,
+            mappings: Vec::new(),
+        })),
+    };
+    let mut lets_in = trust("ci", "role/deploy", "identity_provider/ci", "");
+    if let Change::CreateTrust {
+        conditions, kind, ..
+    } = &mut lets_in
+    {
+        *kind = Some(keyward_iam::TrustKind::Assumable);
+        *conditions = Some(
+            r#"{"StringEquals":{"keyward:Token/aud":"https://kw.example/org/acme"},
+                "StringLike":{"keyward:Token/sub":"repo:acme/*"}}"#
+                .into(),
+        );
+    }
+    let federation = vec![
+        role("deploy"),
+        issuer,
+        lets_in,
+        trust(
+            "deploy",
+            "",
+            "role/deploy",
+            &document(&[allow("kvdb:Delete", "kvdb/*")]),
+        ),
+    ];
+    let reads_own = allow("kvdb:ExecuteGet", "kvdb/own");
+    type Case = (&'static str, Vec<String>, Vec<Change>, Vec<Means>);
+    let cases: Vec<Case> = vec![
+        (
+            "a copy of what it may not read",
+            vec![
+                reads_own.clone(),
+                allow("kvdb:CreateSnapshot", "kvdb/main"),
+                allow("kvdb:RestoreSnapshot", "kvdb/*"),
+            ],
+            vec![database("own")],
+            vec![Means::Snapshot],
+        ),
+        (
+            "a copy for which there is no place",
+            vec![
+                reads_own.clone(),
+                allow("kvdb:CreateSnapshot", "kvdb/main"),
+                allow("kvdb:RestoreSnapshot", "kvdb/main"),
+            ],
+            vec![database("own")],
+            vec![],
+        ),
+        (
+            "a copy of what it reads anyway",
+            vec![
+                allow("kvdb:ExecuteGet", "kvdb/*"),
+                allow("kvdb:CreateSnapshot", "kvdb/main"),
+                allow("kvdb:RestoreSnapshot", "kvdb/*"),
+            ],
+            vec![database("own")],
+            vec![],
+        ),
+        (
+            "makes the tokens of a provider",
+            vec![
+                allow("iam:UpdateIdentityProvider", "identity_provider/ci"),
+                allow("iam:UpdateIdentityProvider", "role/deploy"),
+            ],
+            federation.clone(),
+            vec![Means::Provider],
+        ),
+        (
+            "may change the provider, and not what it feeds",
+            vec![allow("iam:UpdateIdentityProvider", "identity_provider/ci")],
+            federation,
+            vec![],
+        ),
+    ];
+    for (what, statements, more, expected) in cases {
+        let directory = acme(&statements, more);
+        let answer = directory.escalations("acme", false, NOW);
+        let told = of(&answer.found, "x");
+        let means: Vec<Means> = told.iter().map(|e| e.means).collect();
+        assert_eq!(means, expected, "{what}: {told:#?}");
+        told.iter().for_each(|told| walk(&directory, told));
+    }
+    // A person who may invite becomes what was meant for somebody else.
+    let directory = acme(
+        &[],
+        vec![
+            Change::CreateUser {
+                id: "eve".into(),
+                name: None,
+            },
+            Change::CreateOrganisationUser {
+                organisation: "acme".into(),
+                id: "chief".into(),
+                name: None,
+                user: None,
+                invitation: Some(keyward_iam::Invitation {
+                    token_hash: [7; 32],
+                    expires_at: UnixMillis(1_000_000),
+                    email: None,
+                }),
+            },
+            trust(
+                "chief",
+                "",
+                "org_user/chief",
+                &document(&[allow("*", "**")]),
+            ),
+            trust(
+                "eve",
+                "",
+                "user/eve",
+                &document(&[allow("iam:UpdateOrgUser", "org_user/chief")]),
+            ),
+        ],
+    );
+    let answer = directory.escalations("acme", false, NOW);
+    let eve = answer.found.iter().filter(|e| *e.identity == *"user/eve");
+    let eve: Vec<&Escalation> = eve.filter(|e| e.gain.is_some()).collect();
+    assert!(eve.iter().any(|e| e.means == Means::Membership), "{eve:#?}");
+    eve.iter().for_each(|told| walk(&directory, told));
 }
 
 /// A role that lets in whoever has a second factor, and asks for a tag of the session.

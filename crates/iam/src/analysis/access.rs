@@ -92,11 +92,16 @@ impl Directory {
             Principal::Identity(ix) => self.identity(ix),
             Principal::Unauthenticated => None,
         };
+        let trusted_by_role = |path: &str| {
+            let mut trusts = self.assumable_trusts(path, at);
+            trusts.any(|trust| organisations.contains(&trust.trustee))
+        };
         let identities = self
             .identities()
             .filter(|(_, i)| {
                 concerns(i.organisation, i.resource_policy.is_some())
                     || own.is_some_and(|own| own.path == i.path)
+                    || (i.kind == crate::ids::Kind::Role && trusted_by_role(&i.path))
             })
             .map(|(_, identity)| Arc::clone(&identity.path));
         let policies = self
@@ -260,6 +265,10 @@ fn concerns_kind(action: ActionId, path: &str, is_database: bool) -> bool {
         ("iam", Some(Kind::Organisation)) => {
             of_collection || common(verb) || verb.ends_with("Trust")
         }
+        ("sts", Some(Kind::Role)) => matches!(
+            verb,
+            "AssumeRole" | "AssumeRoleWithWebIdentity" | "TagSession"
+        ),
         ("iam", Some(Kind::Policy)) => {
             verb == "SetDefaultPolicyVersion"
                 || (verb.ends_with("Policy") && !of_collection) && !verb.contains("ResourcePolicy")

@@ -17,4 +17,4 @@ pub use acl_rules::{AclLoss, AclRules};
 pub use escalation::{Circumstances, Escalation, EscalationStep, Escalations, Gain, Means};
 pub use risk::Risk;
 pub use ways::{Exception, OpenCondition, Way};
-pub use who_can::{Asked, AskedAbout, Holder, WhoCan};
+pub use who_can::{Asked, AskedAbout, Assumer, Holder, WhoCan};

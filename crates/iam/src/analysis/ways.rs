@@ -480,12 +480,30 @@ impl<'a> Ways<'a> {
             .find(|way| self.permits(way, action, touch) == Some(true))
     }
 
+    /// Where a statement stands: what an assumable trust accepts stands in its conditions, though it
+    /// is read as a statement of the role's policy.
+    fn reference(&self, place: &Place<'_>) -> StatementRef {
+        let found = place.reference();
+        let grounds = self.grounds;
+        let own = grounds.resource_policy.len() - grounds.assumable.len();
+        let of_resource = matches!(place.source, PolicySource::ResourcePolicy(_));
+        let trust = place.document.checked_sub(own).filter(|_| of_resource);
+        match trust.and_then(|number| grounds.assumable.get(number)) {
+            Some(trust) => StatementRef {
+                source: PolicySource::Conditions(Arc::clone(trust)),
+                document: 0,
+                ..found
+            },
+            None => found,
+        }
+    }
+
     /// A way as it is shown.
     pub(crate) fn shown(&self, way: &OpenWay<'a>) -> Way {
         let path = |node: &usize| Arc::clone(&self.grounds.nodes[*node].path);
         Way {
             chain: way.nodes.iter().map(path).collect(),
-            statements: way.allows.iter().map(Place::reference).collect(),
+            statements: way.allows.iter().map(|p| self.reference(p)).collect(),
             keys: way
                 .allows
                 .iter()

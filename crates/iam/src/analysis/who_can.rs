@@ -1,6 +1,6 @@
 //! Who can do this?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use keyward_commands::{ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope};
@@ -18,6 +18,7 @@ use crate::grounds::{Grounds, PolicySource};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
 use crate::simulate::ContextNames;
+use crate::temporary::TemporarySession;
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -59,7 +60,24 @@ pub struct Holder {
     pub ways: Vec<Way>,
     /// Whether there are more ways than are told.
     pub more_ways: bool,
+    /// Of a role: who can assume it, directly, and may do it then. What a trust that lets somebody in
+    /// limits the session to counts here; the role itself is told of as if nothing did.
+    pub assumed_by: Vec<Assumer>,
 }
+
+/// Somebody who can assume a role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assumer {
+    /// Its path; an identity provider stands for whoever presents its tokens.
+    pub identity: Arc<str>,
+    /// Whether it always can assume it, and always may do it then.
+    pub always: bool,
+    /// How it assumes it.
+    pub ways: Vec<Way>,
+}
+
+/// Roles of which it is told who can assume them.
+const MAX_ROLES: usize = 100;
 
 /// Everybody who can.
 #[derive(Clone, Debug, Default)]
@@ -192,6 +210,7 @@ impl Asked {
             only: None,
             ways: Vec::new(),
             more_ways: false,
+            assumed_by: Vec::new(),
         };
         if implied {
             let names = match &self.about {
@@ -362,6 +381,112 @@ impl Directory {
     /// Everybody who can do something to a resource, as the resource's organisation may see it.
     #[must_use]
     pub fn who_can(&self, asked: &Asked, at: UnixMillis) -> WhoCan {
+        let mut answer = self.holders(asked, at);
+        let mut told = 0;
+        for holder in &mut answer.holders {
+            if self.is_role(&holder.identity) && told < MAX_ROLES {
+                told += 1;
+                let mut all = self.assumers(&holder.identity, &asked.known, at);
+                all.retain_mut(|by| match self.can_then(asked, &holder.identity, by, at) {
+                    None => false,
+                    Some(always) => {
+                        by.always &= always;
+                        true
+                    }
+                });
+                holder.assumed_by = all;
+            }
+        }
+        answer
+    }
+
+    /// Who can assume a role, by itself or with a token.
+    fn assumers(
+        &self,
+        role: &str,
+        known: &[(String, Vec<Vec<u8>>)],
+        at: UnixMillis,
+    ) -> Vec<Assumer> {
+        let actions = ["sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"];
+        let mut found: Vec<Assumer> = Vec::new();
+        for action in actions.into_iter().filter_map(keyward_commands::action) {
+            let by_token = action.name() != "sts:AssumeRole";
+            let asked = Asked {
+                action,
+                resource: role.to_owned(),
+                about: AskedAbout::AnyCall,
+                administration: false,
+                known: known.to_vec(),
+            };
+            for holder in self.holders(&asked, at).holders {
+                if by_token == self.is_provider(&holder.identity) {
+                    found.push(Assumer {
+                        identity: holder.identity,
+                        always: holder.always,
+                        ways: holder.ways,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    fn is_provider(&self, path: &str) -> bool {
+        self.identity_at(path)
+            .is_some_and(|ix| self.provider(ix).is_some())
+    }
+
+    /// The session of a role that was assumed through a trust.
+    fn session_through(&self, role: &str, trust: &str, at: UnixMillis) -> Option<Session> {
+        let temporary = TemporarySession {
+            id: String::new(),
+            principal: role.to_owned(),
+            name: "session".to_owned(),
+            issued: at,
+            expires: UnixMillis(at.0.saturating_add(3_600_000)),
+            revision: self.revision(),
+            trust: Some(trust.to_owned()),
+            policies: Vec::new(),
+            tags: BTreeMap::new(),
+            transitive_tags: Vec::new(),
+            source_identity: None,
+            mfa: None,
+            origins: Vec::new(),
+        };
+        Some(Session {
+            temporary: Some(Arc::new(temporary)),
+            ..Session::of_identity(self.identity_at(role)?)
+        })
+    }
+
+    /// Whether the session that somebody opens of a role can do what is asked about: for sure, perhaps,
+    /// or not (`None`), since the trust that lets it in limits it.
+    fn can_then(&self, asked: &Asked, role: &str, by: &Assumer, at: UnixMillis) -> Option<bool> {
+        let source = PolicySource::ResourcePolicy(asked.resource.as_str().into());
+        let said = said(&asked.known);
+        let mut best = None;
+        for way in &by.ways {
+            let mut trusts = way.statements.iter().filter_map(|said| match &said.source {
+                PolicySource::Conditions(trust) => Some(trust),
+                _ => None,
+            });
+            // Whoever the role itself or its owner lets in is limited by no trust.
+            let Some(trust) = trusts.next_back() else {
+                return Some(true);
+            };
+            let session = self.session_through(role, trust, at);
+            let held = session.and_then(|session| {
+                let session = of_known(session, &asked.known);
+                let grounds = self.grounds(&session, &asked.resource, false, at);
+                asked.holder(&grounds, &source, said.as_ref())
+            });
+            best = best.max(held.map(|held| held.always));
+        }
+        best
+    }
+
+    /// Those who can, without who can assume the roles among them.
+    fn holders(&self, asked: &Asked, at: UnixMillis) -> WhoCan {
         let mut answer = WhoCan::default();
         let class = asked.action.command().map(|id| id.command().class);
         if class == Some(CommandClass::Administrative) {
@@ -398,7 +523,10 @@ impl Directory {
                 }
             }
         }
+        let trusts = self.assumable_trusts(&asked.resource, at);
+        ends.extend(trusts.map(|trust| trust.trustee));
         let organisation = self.organisation_of(&asked.resource);
+        let by_token = asked.action.name() == "sts:AssumeRoleWithWebIdentity";
         let candidates = self.reaching(&ends);
         let source = PolicySource::ResourcePolicy(asked.resource.as_str().into());
         let said = said(&asked.known);
@@ -412,7 +540,13 @@ impl Directory {
                     self.as_seen_from(organisation, holder)
                 };
                 match holders.get_mut(&holder.identity) {
-                    Some(known) if known.always || !holder.always => {}
+                    Some(known) if known.always => {}
+                    Some(known) if !holder.always => {
+                        let more = holder.ways.into_iter();
+                        let more: Vec<Way> = more.filter(|way| !known.ways.contains(way)).collect();
+                        known.ways.extend(more);
+                        known.more_ways |= holder.more_ways;
+                    }
                     _ => {
                         holders.insert(Arc::clone(&holder.identity), holder);
                     }
@@ -422,9 +556,14 @@ impl Directory {
         for (ix, identity) in self.identities() {
             let own = identity.organisation.is_none() || identity.organisation == organisation;
             let everyone = answer.everyone && own;
-            if acts(identity.kind) && (everyone || candidates.contains(&ix)) {
-                ask(&of_known(Session::of_identity(ix), &asked.known), own);
+            let acts = match by_token {
+                true => identity.kind == Kind::IdentityProvider,
+                false => acts(identity.kind),
+            };
+            if !acts || !(everyone || candidates.contains(&ix)) {
+                continue;
             }
+            ask(&of_known(Session::of_identity(ix), &asked.known), own);
         }
         if unauthenticated {
             ask(&of_known(Session::unauthenticated(), &asked.known), true);

@@ -297,6 +297,19 @@ fn who_can_text(answer: &Value) -> String {
                 "and in more ways".to_owned(),
             ]);
         }
+        for by in list(holder, "assumed_by") {
+            let way = list(by, "ways").first().cloned().unwrap_or_default();
+            let identity = format!("  assumed by {}", text(by, "identity"));
+            let only_if = match flag(by, "always") {
+                true => "always".to_owned(),
+                false => conditions(&way).trim_start().to_owned(),
+            };
+            rows.push(vec![identity, only_if, evidence(&way)]);
+        }
+        let is_role = text(holder, "identity").contains("/role/");
+        if is_role && list(holder, "assumed_by").is_empty() {
+            rows.push(vec!["  assumed by nobody".to_owned()]);
+        }
     }
     let mut text = columns(&rows, "");
     if flag(answer, "everyone") {

@@ -365,6 +365,11 @@ fn holder(holder: &Holder) -> Value {
         "only": holder.only,
         "ways": holder.ways.iter().map(|found| way(found, Detail::Whole)).collect::<Vec<_>>(),
         "more_ways": holder.more_ways,
+        "assumed_by": holder.assumed_by.iter().map(|by| json!({
+            "identity": by.identity,
+            "always": by.always,
+            "ways": by.ways.iter().map(|found| way(found, Detail::Whole)).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
     })
 }
 

@@ -24,6 +24,7 @@ use crate::decision::StatementRef;
 use crate::directory::Directory;
 use crate::ids::{IdentityIx, UnixMillis};
 use crate::session::Session;
+use crate::temporary::TokenFacts;
 pub use circumstances::Circumstances;
 use power::Power;
 use roles::Profile;
@@ -63,6 +64,12 @@ pub enum Means {
     Scripts,
     /// Administers the server, or decides which server it is.
     Administration,
+    /// Reads a copy of what it may not read.
+    Snapshot,
+    /// Makes an identity provider say what it likes.
+    Provider,
+    /// Becomes a member by an invitation of its own making.
+    Membership,
 }
 
 /// One change on the way.
@@ -82,6 +89,8 @@ pub struct EscalationStep {
     pub opens: Option<Arc<str>>,
     /// What is asked for when a role is assumed.
     pub ask: Option<AssumeRole>,
+    /// The token that is presented with it, where the maker is an identity provider.
+    pub token: Option<Arc<TokenFacts>>,
     /// How whoever makes it must come.
     pub when: Circumstances,
 }
@@ -147,6 +156,8 @@ struct State {
     /// Those of which it has a credential before the roles that these may assume, each in all
     /// circumstances.
     controlled: Vec<Actor>,
+    /// Identity providers whose tokens it makes, by path.
+    providers: Vec<Arc<str>>,
     /// The moment of the last step: there is no way back.
     now: UnixMillis,
 }

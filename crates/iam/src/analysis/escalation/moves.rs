@@ -10,8 +10,9 @@ use super::{Means, Search, State};
 use crate::analysis::ways::all_actions;
 use crate::change::{Change, PolicyInput};
 use crate::directory::Directory;
-use crate::entities::{Attachment, TrustKind};
-use crate::ids::{IdentityIx, Kind};
+use crate::entities::{Attachment, Invitation, TrustKind};
+use crate::ids::{IdentityIx, Kind, UnixMillis};
+use crate::providers::Provider;
 
 /// A change worth trying.
 pub(super) struct Move {
@@ -189,13 +190,61 @@ impl Search<'_> {
                 one(Means::Trust, change, None, text);
             }
         }
+        // Who vouches for others.
+        if may(&["iam:UpdateIdentityProvider"]) {
+            for (_, identity) in directory.identities() {
+                let provider = identity
+                    .provider
+                    .as_deref()
+                    .filter(|_| inside(&identity.path));
+                let path = &identity.path;
+                if let Some(provider @ Provider::Oidc(_)) = provider
+                    && !state.providers.contains(path)
+                {
+                    let change = Change::UpdateIdentityProvider {
+                        path: path.to_string(),
+                        provider: Box::new(provider.clone()),
+                    };
+                    let text = format!("gives {path} keys of its own, and makes its tokens");
+                    one(Means::Provider, change, Some(Arc::clone(path)), text);
+                }
+            }
+        }
+        // Members that are nobody's yet.
+        let person = controlled.iter().any(|ix| {
+            directory
+                .identity(*ix)
+                .is_some_and(|i| i.kind == Kind::User)
+        });
+        if person && may(&["iam:UpdateOrgUser"]) {
+            for (_, identity) in directory.identities() {
+                if identity.kind != Kind::OrganisationUser || !inside(&identity.path) {
+                    continue;
+                }
+                let invitation = Invitation {
+                    token_hash: [0; 32],
+                    expires_at: UnixMillis(state.now.0.saturating_add(3_600_000)),
+                    email: None,
+                };
+                let change = Change::Invite {
+                    path: identity.path.to_string(),
+                    invitation,
+                };
+                let text = format!("makes an invitation for {}", identity.path);
+                one(Means::Membership, change, None, text);
+            }
+        }
         // New trusts.
         if may(&["iam:CreateTrust"]) {
             let organisation = directory.organisation(self.organisation);
             for (ix, identity) in directory.identities() {
                 let trusts = matches!(
                     identity.kind,
-                    Kind::Organisation | Kind::Group | Kind::ProgrammaticIdentity | Kind::Role
+                    Kind::Organisation
+                        | Kind::Group
+                        | Kind::ProgrammaticIdentity
+                        | Kind::Role
+                        | Kind::OrganisationUser
                 );
                 if !trusts || identity.organisation != organisation || controlled.contains(&ix) {
                     continue;

@@ -44,6 +44,7 @@ impl Search<'_> {
         let mut start = State {
             directory: directory.clone(),
             controlled: self.of_credential(ix).collect(),
+            providers: Vec::new(),
             now: self.at,
         };
         self.assume_roles(&mut start);

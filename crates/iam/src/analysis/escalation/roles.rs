@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyward_policy::{Conditions, Dialect, Fact, Operator, Policy};
+use keyward_policy::{Clause, Conditions, Dialect, Fact, Operator, Policy};
 
 use super::{Actor, EscalationStep, Search, State};
 use crate::assume::AssumeRole;
 use crate::directory::Directory;
 use crate::entities::Trust;
-use crate::ids::{Kind, UnixMillis};
+use crate::ids::{IdentityIx, Kind, UnixMillis};
+use crate::providers::{OidcProvider, Provider};
+use crate::session::Session;
+use crate::temporary::TokenFacts;
 
 /// Roles and sessions that are looked at in one state.
 const MAX_ROLES: usize = 64;
@@ -76,26 +79,93 @@ impl Search<'_> {
                         change: None,
                         opens: Some(Arc::clone(role)),
                         ask: Some(ask),
+                        token: None,
                         when: when.clone(),
                     });
                     known.push(through);
-                    // The session is used from anywhere, at that moment, with the caller's factor.
-                    let places = self.circumstances.iter().enumerate();
-                    let same = places.filter(|(_, other)| {
-                        other.at == when.at && other.mfa.is_some() == session.mfa.is_some()
-                    });
-                    let added: Vec<Actor> = same
-                        .map(|(place, other)| Actor {
-                            ix,
-                            session: other.of(session.clone()),
-                            when: place,
-                            assumed: assumed.clone(),
-                        })
-                        .collect();
+                    let added = self.wherever(ix, &session, caller.when, &assumed);
                     state.controlled.extend(added);
                 }
             }
         }
+        self.present_tokens(state, &roles);
+    }
+
+    /// Adds the sessions of roles that a provider of the attacker's tokens opens.
+    fn present_tokens(&self, state: &mut State, roles: &[Arc<str>]) {
+        let directory = &state.directory;
+        let mut added = Vec::new();
+        for (path, role) in state
+            .providers
+            .iter()
+            .flat_map(|path| roles.iter().map(move |role| (path, role)))
+        {
+            let (Some(provider), Some(ix)) =
+                (directory.identity_at(path), directory.identity_at(role))
+            else {
+                continue;
+            };
+            let Some(Provider::Oidc(issuer)) = directory.provider(provider) else {
+                continue;
+            };
+            for (place, when) in self.circumstances.iter().enumerate() {
+                let trusts = directory.assumable_trusts(role, when.at);
+                for trust in trusts.filter(|trust| trust.trustee == provider) {
+                    let plain = AssumeRole {
+                        role: role.to_string(),
+                        session_name: SESSION_NAME.to_owned(),
+                        ..AssumeRole::default()
+                    };
+                    let ask = guess(trust, &plain);
+                    let token = Arc::new(token_for(trust, issuer));
+                    let id = "KWTKESCALATION222222";
+                    let connection = &when.session(provider);
+                    let found = directory
+                        .assume_role_with_token(path, &token, &ask, connection, id, when.at);
+                    let Some((found, session)) = found.ok().and_then(|found| {
+                        let session = Arc::new(found.session.clone());
+                        Some((found, directory.session_of(&session, when.at).ok()?))
+                    }) else {
+                        continue;
+                    };
+                    let step = EscalationStep {
+                        by: Arc::clone(path),
+                        needs: vec![("sts:AssumeRoleWithWebIdentity", role.to_string())],
+                        statements: found.decision.statements,
+                        text: format!("assumes {role} with a token of its own making"),
+                        change: None,
+                        opens: Some(Arc::clone(role)),
+                        ask: Some(ask),
+                        token: Some(token),
+                        when: when.clone(),
+                    };
+                    added.extend(self.wherever(ix, &session, place, &[step]));
+                }
+            }
+        }
+        state.controlled.extend(added);
+    }
+
+    /// A session of a role in all circumstances in which it is used: from anywhere, at that moment,
+    /// with the caller's factor.
+    fn wherever(
+        &self,
+        ix: IdentityIx,
+        session: &Session,
+        opened: usize,
+        assumed: &[EscalationStep],
+    ) -> Vec<Actor> {
+        let at = self.circumstances[opened].at;
+        let places = self.circumstances.iter().enumerate();
+        let same = places
+            .filter(|(_, other)| other.at == at && other.mfa.is_some() == session.mfa.is_some());
+        same.map(|(when, other)| Actor {
+            ix,
+            session: other.of(session.clone()),
+            when,
+            assumed: assumed.to_vec(),
+        })
+        .collect()
     }
 
     /// What callers may say of themselves so that conditions of these documents hold.
@@ -143,16 +213,8 @@ impl Profile {
     /// Adds what conditions want.
     fn add(&mut self, conditions: &Conditions) {
         for clause in conditions.clauses() {
-            let equals = matches!(
-                clause.operator,
-                Operator::StringEquals | Operator::StringEqualsIgnoreCase | Operator::StringLike
-            );
-            let Some(value) = clause.values().first().filter(|_| equals) else {
+            let Some(value) = wanted_text(clause) else {
                 continue;
-            };
-            let value = match clause.operator {
-                Operator::StringLike => value.text().replace(['*', '?'], "x"),
-                _ => value.text().to_owned(),
             };
             match clause.key.fact() {
                 Fact::ExternalId => self.external_id = Some(value),
@@ -180,6 +242,16 @@ impl Profile {
         }
         ask.tags.extend(self.tags.clone());
         ask
+    }
+}
+
+/// A text that a clause wants, if it wants one.
+fn wanted_text(clause: &Clause) -> Option<String> {
+    let value = clause.values().first()?.text();
+    match clause.operator {
+        Operator::StringEquals | Operator::StringEqualsIgnoreCase => Some(value.to_owned()),
+        Operator::StringLike => Some(value.replace(['*', '?'], "x")),
+        _ => None,
     }
 }
 
@@ -239,4 +311,32 @@ fn guess(trust: &Trust, plain: &AssumeRole) -> AssumeRole {
         ..plain.clone()
     };
     profile.on(&plain)
+}
+
+/// A token as a trust in its issuer wants it.
+fn token_for(trust: &Trust, issuer: &OidcProvider) -> TokenFacts {
+    let mut token = TokenFacts {
+        issuer: issuer.issuer.clone(),
+        subject: "escalation".to_owned(),
+        audiences: issuer.audiences.iter().take(1).cloned().collect(),
+        ..TokenFacts::default()
+    };
+    let statements = trust.conditions.iter().flat_map(|c| c.statements());
+    let conditions = statements.filter_map(|statement| statement.conditions.as_ref());
+    for clause in conditions.flat_map(Conditions::clauses) {
+        let claim = match clause.key.fact() {
+            Fact::Token(claim) => claim,
+            Fact::IssuerToken(name) => name.rsplit_once(':').map_or(&**name, |(_, claim)| claim),
+            _ => continue,
+        };
+        let Some(value) = wanted_text(clause) else {
+            continue;
+        };
+        match claim {
+            "sub" => token.subject = value,
+            "aud" => token.audiences = vec![value],
+            claim => drop(token.claims.insert(claim.to_owned(), vec![value])),
+        }
+    }
+    token
 }

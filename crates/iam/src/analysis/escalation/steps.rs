@@ -8,6 +8,7 @@ use super::{Actor, EscalationStep, Search, State};
 use crate::apply::{ChangeContext, ChangeError};
 use crate::change::Change;
 use crate::entities::KeyStatus;
+use crate::ids::Kind;
 
 impl Search<'_> {
     /// Makes one change as whoever of the controlled may; the state afterwards and the step.
@@ -62,12 +63,17 @@ impl Search<'_> {
             let mut next = State {
                 directory: applied.directory,
                 controlled: state.controlled.clone(),
+                providers: state.providers.clone(),
                 now: at,
             };
-            if let Some(ix) = opens.and_then(|path| next.directory.identity_at(path))
-                && !next.owned().contains(&ix)
+            if let Some(path) = opens
+                && let Some(ix) = next.directory.identity_at(path)
             {
-                next.controlled.extend(self.of_credential(ix));
+                if next.directory.provider(ix).is_some() {
+                    next.providers.push(Arc::clone(path));
+                } else if !next.owned().contains(&ix) {
+                    next.controlled.extend(self.of_credential(ix));
+                }
             }
             self.assume_roles(&mut next);
             let needs = approval.requirements.into_iter();
@@ -80,8 +86,24 @@ impl Search<'_> {
                 change: Some(change.clone()),
                 opens: opens.cloned(),
                 ask: None,
+                token: None,
                 when,
             });
+            // Whoever makes an invitation knows what accepts it.
+            if let Change::Invite { path, invitation } = change {
+                let people = state.owned();
+                let mut people = people.iter().filter_map(|ix| next.directory.identity(*ix));
+                let user = people.find(|identity| identity.kind == Kind::User)?;
+                let accept = Change::AcceptInvitation {
+                    path: path.clone(),
+                    user: user.path.to_string(),
+                    token_hash: invitation.token_hash,
+                };
+                let text = format!("accepts it, and is {path}");
+                let (accepted, more) = self.make(&next, &accept, None, &text)?;
+                steps.extend(more);
+                next = accepted;
+            }
             // A trust may wait for its trustee: another controlled identity may accept it.
             if !approval.accepts
                 && let Change::CreateTrust { id, trustor, .. } = change

@@ -23,7 +23,11 @@ fn powerful() -> ActionBits {
             Risk::HandOut | Risk::Administer | Risk::Scripts | Risk::Remove
         ) || matches!(
             action.name(),
-            "iam:CreateProgrammaticIdentity" | "iam:CreateGroup" | "iam:SetDefaultPolicyVersion"
+            "iam:CreateProgrammaticIdentity"
+                | "iam:CreateGroup"
+                | "iam:SetDefaultPolicyVersion"
+                | "iam:UpdateOrgUser"
+                | "kvdb:CreateSnapshot"
         );
         if matters {
             bits.insert(action);
