@@ -11,6 +11,8 @@ pub enum Step {
     Identity(String),
     /// `database <path>`
     Database(String),
+    /// `snapshot <path>`
+    Snapshot(String),
     /// `trust <trustor> -> <trustee>` and its document, if there is one.
     Trust {
         /// Path of the trustor.
@@ -165,6 +167,7 @@ fn step(number: usize, head: &str, below: &[(usize, &str)]) -> Step {
         ["organisation", id] => Step::Organisation(id.to_owned()),
         ["identity", path] => Step::Identity(path.to_owned()),
         ["database", path] => Step::Database(path.to_owned()),
+        ["snapshot", path] => Step::Snapshot(path.to_owned()),
         ["trust", trustor, "->", trustee] => Step::Trust {
             trustor: trustor.to_owned(),
             trustee: trustee.to_owned(),

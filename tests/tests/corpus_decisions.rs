@@ -88,6 +88,14 @@ impl World {
                     backend: Backend::Embedded,
                 }
             }
+            Step::Snapshot(path) => {
+                let (database, id) = path.split_once("/snapshot/").expect("of a database");
+                Change::CreateSnapshot {
+                    database: database.into(),
+                    id: id.into(),
+                    description: None,
+                }
+            }
             Step::Trust {
                 trustor,
                 trustee,

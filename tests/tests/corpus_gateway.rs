@@ -47,7 +47,7 @@ impl World {
         let policies = |text: &Option<String>| text.as_deref().map_or_else(|| json!([]), listed);
         let response = match step {
             Step::Organisation(id) => self.admin.post("/v1/org", &json!({ "id": id })),
-            Step::Identity(path) | Step::Database(path) => {
+            Step::Identity(path) | Step::Database(path) | Step::Snapshot(path) => {
                 let (collection, id) = collection(path);
                 self.admin.post(&collection, &json!({ "id": id }))
             }

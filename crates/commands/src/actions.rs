@@ -52,6 +52,20 @@ impl ActionId {
         self.index() < COMMAND_COUNT
     }
 
+    /// Whether it reads or writes all keys of a database although it is no command: making and
+    /// restoring a snapshot.
+    #[must_use]
+    pub fn uses_keyspace(self) -> bool {
+        matches!(self.name(), "kvdb:CreateSnapshot" | "kvdb:RestoreSnapshot")
+    }
+
+    /// Whether key fields speak of it: commands, and what uses all keys at once.
+    #[must_use]
+    #[inline]
+    pub fn has_keys(self) -> bool {
+        self.is_execute() || self.uses_keyspace()
+    }
+
     /// Whether its service is `kvdb`.
     #[must_use]
     pub fn is_kvdb(self) -> bool {

@@ -341,12 +341,12 @@ fn all_actions() -> &'static ActionBits {
     })
 }
 
-/// Actions that key fields say nothing about: keyless commands, and what is no command.
+/// Actions that key fields say nothing about: keyless commands, and what uses no keys.
 fn untouching_actions() -> &'static ActionBits {
     static BITS: OnceLock<ActionBits> = OnceLock::new();
     BITS.get_or_init(|| {
         let mut bits = keyless_commands().clone();
-        for action in ActionId::all().filter(|action| action.command().is_none()) {
+        for action in ActionId::all().filter(|action| !action.has_keys()) {
             bits.insert(action);
         }
         bits
@@ -372,6 +372,12 @@ fn covered_by(keys: &KeyPatterns) -> &'static ActionBits {
     let place = usize::from(reads) | usize::from(writes) << 1 | usize::from(channels) << 2;
     COVERED[place].get_or_init(|| {
         let mut bits = untouching_actions().clone();
+        for action in ActionId::all().filter(|action| action.uses_keyspace()) {
+            // INVARIANT: as `Touch::of_action` has it.
+            if reads && (writes || action.name() == "kvdb:CreateSnapshot") {
+                bits.insert(action);
+            }
+        }
         for id in CommandId::all() {
             let command = id.command();
             let (needs_read, needs_write) = widest_access(command);
@@ -408,6 +414,11 @@ fn meetable_by(keys: &KeyPatterns) -> &'static ActionBits {
     let place = usize::from(reads) | usize::from(writes) << 1 | usize::from(channels) << 2;
     MEETABLE[place].get_or_init(|| {
         let mut bits = ActionBits::EMPTY;
+        for action in ActionId::all().filter(|action| action.uses_keyspace()) {
+            if reads || writes {
+                bits.insert(action);
+            }
+        }
         for id in CommandId::all() {
             let command = id.command();
             let (may_read, may_write) = widest_access(command);

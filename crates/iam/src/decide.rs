@@ -14,6 +14,7 @@ use crate::evaluate::Question;
 use crate::facts::{Call, CallWords, DecidedAs, RequestFacts};
 use crate::grounds::{Grant, Grounds};
 use crate::ids::{DatabaseIx, UnixMillis};
+use crate::keyspace::KeyspaceUse;
 use crate::session::{Principal, Session};
 
 /// What one command touches, in the evaluator's terms.
@@ -139,7 +140,10 @@ impl Grounds {
             if question.action == CONNECT {
                 return self.decide_connect(administration);
             }
-            return self.evaluate(question);
+            return match KeyspaceUse::of(question.action, &self.resource) {
+                Some(used) => self.decide_keyspace(used, question, administration),
+                None => self.evaluate(question),
+            };
         };
         match command.command().class {
             CommandClass::Always => {

@@ -27,6 +27,7 @@ mod facts;
 mod graph;
 mod grounds;
 mod ids;
+mod keyspace;
 mod miss;
 mod origins;
 mod paged;

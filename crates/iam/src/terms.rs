@@ -343,7 +343,7 @@ impl Grounds {
                 (None, false) => Some(true),
             };
             let later = matches!(statement.key_fields(question), KeyFields::Later);
-            let keys = match later && action.is_execute() {
+            let keys = match later && action.has_keys() {
                 true => None,
                 false => Some(statement.matches_keys(action, touch, question)),
             };

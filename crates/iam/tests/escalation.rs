@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use keyward_iam::{
     AssumeRole, Backend, Change, ChangeContext, Circumstances, Directory, Escalation, IdentityIx,
-    Means, PolicyInput, Principal, Session, UnixMillis,
+    Means, PolicyInput, Principal, Session, SnapshotState, UnixMillis,
 };
 use keyward_policy::Touch;
 use support::Random;
@@ -126,6 +126,33 @@ fn acme(statements: &[String], more: Vec<Change>) -> Directory {
     }
     changes.extend(more);
     build(changes)
+}
+
+/// A snapshot of `main`, and a database to restore it into.
+fn snapshot_and_own() -> Vec<Change> {
+    let main = full("kvdb/main");
+    vec![
+        Change::CreateDatabase {
+            organisation: "acme".into(),
+            id: "own".into(),
+            name: None,
+            backend: Backend::Embedded,
+        },
+        Change::CreateSnapshot {
+            database: main.clone(),
+            id: "nightly".into(),
+            description: None,
+        },
+        Change::EndSnapshot {
+            path: format!("{main}/snapshot/nightly"),
+            state: SnapshotState::Ready {
+                keys: 1,
+                bytes: 1,
+                sha256: [0; 32],
+                server: "embedded".into(),
+            },
+        },
+    ]
 }
 
 fn of<'a>(found: &'a [Escalation], id: &str) -> Vec<&'a Escalation> {
@@ -438,6 +465,36 @@ fn ways_to_more() {
             vec![],
             vec![Means::Scripts],
         ),
+        (
+            "restores into a database of its own",
+            vec![
+                allow("kvdb:RestoreSnapshot kvdb:@read", "kvdb/main/snapshot/*"),
+                allow(
+                    "kvdb:CreateSnapshot kvdb:RestoreSnapshot kvdb:@read kvdb:@write",
+                    "kvdb/own",
+                ),
+            ],
+            snapshot_and_own(),
+            vec![Means::Snapshot],
+        ),
+        (
+            "may not read what it restores",
+            vec![
+                allow("kvdb:RestoreSnapshot", "kvdb/main/snapshot/*"),
+                allow("kvdb:@read kvdb:@write kvdb:RestoreSnapshot", "kvdb/own"),
+            ],
+            snapshot_and_own(),
+            vec![],
+        ),
+        (
+            "reads what it restores anyway",
+            vec![allow(
+                "kvdb:CreateSnapshot kvdb:RestoreSnapshot kvdb:@read kvdb:@write",
+                "kvdb/*",
+            )],
+            snapshot_and_own(),
+            vec![],
+        ),
     ];
     for (what, statements, more, expected) in cases {
         let directory = acme(&statements, more);
@@ -586,6 +643,7 @@ fn less_common_means() {
     type Case = (&'static str, Vec<String>, Vec<Change>, Vec<Means>);
     let cases: Vec<Case> = vec![
         (
+            // Which is why making one takes reading.
             "a copy of what it may not read",
             vec![
                 reads_own.clone(),
@@ -593,7 +651,7 @@ fn less_common_means() {
                 allow("kvdb:RestoreSnapshot", "kvdb/*"),
             ],
             vec![database("own")],
-            vec![Means::Snapshot],
+            vec![],
         ),
         (
             "a copy for which there is no place",

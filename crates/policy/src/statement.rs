@@ -253,7 +253,7 @@ impl Statement {
     /// How far it matches a request. `resource` is looked at in statements that have `Resources`;
     /// whom a statement of a resource policy names is the caller's question.
     ///
-    /// Only commands (`kvdb:Execute…`) use keys. Any other action matches an Allow whatever its
+    /// Only commands (`kvdb:Execute…`) use keys, and snapshots all of them. Any other action matches an Allow whatever its
     /// key fields, and no Deny that has some. A command's action with [`Touch::None`] is a call
     /// that names no key: see [`Touch::of_action`].
     ///
@@ -356,7 +356,7 @@ impl Statement {
         };
         let patterns = match self.key_fields(facts) {
             KeyFields::Unrestricted => return true,
-            _ if !action.is_execute() => return self.effect == Effect::Allow,
+            _ if !action.has_keys() => return self.effect == Effect::Allow,
             KeyFields::Later => return self.unknown(touch),
             KeyFields::Patterns(patterns) => patterns,
         };
@@ -404,14 +404,23 @@ impl Statement {
 impl Touch<'static> {
     /// What a command's action stands for when it is asked for without a call: one that names no
     /// key, so that only a keyless command has none, and any other touches all; and every channel,
-    /// if the command has channels. [`Touch::None`] for an action that is no command's.
+    /// if the command has channels. Making or restoring a snapshot touches every key;
+    /// [`Touch::None`] for any other action that is no command's.
     pub fn of_action(action: ActionId) -> Self {
         const EVERY_CHANNEL: &[ChannelUse<'static>] = &[ChannelUse {
             channel: b"*",
             pattern: true,
         }];
         let Some(command) = action.command() else {
-            return Self::None;
+            return match action.name() {
+                "kvdb:CreateSnapshot" => Self::EveryKey {
+                    reads: true,
+                    writes: false,
+                    enumeration: false,
+                },
+                _ if action.uses_keyspace() => EVERY_KEY,
+                _ => Self::None,
+            };
         };
         let command = command.command();
         let (reads, writes) = (

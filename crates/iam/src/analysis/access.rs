@@ -170,7 +170,8 @@ impl Directory {
                 Some(CommandClass::Always | CommandClass::ConnectOnly) => false,
                 Some(CommandClass::Administrative) => administration,
                 Some(CommandClass::WholeDatabase) => bits.holds_whole_database(),
-                Some(CommandClass::Ordinary) | None => action != CONNECT,
+                Some(CommandClass::Ordinary) => true,
+                None => action != CONNECT && grounds.holds_keyspace(action, administration),
             }
         };
         let mut offered = [0_usize; Risk::ALL.len()];

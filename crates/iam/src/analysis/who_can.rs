@@ -113,7 +113,7 @@ fn accesses(action: ActionId) -> Vec<(Option<&'static str>, bool, bool)> {
 /// Whether key fields leave any call at all to an action.
 pub(super) fn leaves_any(action: ActionId, keys: &KeyPatterns) -> bool {
     let Some(id) = action.command() else {
-        return true;
+        return !action.has_keys() || keys.allows(&Touch::of_action(action));
     };
     let command = id.command();
     if command.channels != ChannelRule::None && command.key_specs.is_empty() {
@@ -267,6 +267,9 @@ impl Asked {
         if class == Some(CommandClass::WholeDatabase)
             && !Bits::of(grounds, self.administration).holds_whole_database()
         {
+            return None;
+        }
+        if !grounds.holds_keyspace(action, self.administration) {
             return None;
         }
         let ways = Ways::of(grounds, source, facts);

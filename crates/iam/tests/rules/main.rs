@@ -6,6 +6,7 @@ mod members;
 mod policies;
 mod providers;
 mod sessions;
+mod snapshots;
 mod tags;
 
 use std::collections::BTreeMap;

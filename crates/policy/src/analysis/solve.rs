@@ -856,6 +856,10 @@ impl Part<'_> {
         assignment: &Assignment,
         touch: &Touch<'_>,
     ) -> bool {
+        let touch = match touch {
+            Touch::None => &Touch::of_action(action),
+            touch => touch,
+        };
         self.matches_facts(action, &RequestFacts::new(assignment, touch))
     }
 
@@ -863,7 +867,7 @@ impl Part<'_> {
         let touch = facts.touch;
         let fields = match (&self.fields, self.effect) {
             (None, _) => true,
-            (Some(_), effect) if !action.is_execute() => effect == Effect::Allow,
+            (Some(_), effect) if !action.has_keys() => effect == Effect::Allow,
             (Some(fields), Effect::Allow) => fields.allows(touch),
             (Some(fields), Effect::Deny) => fields.denies(touch),
         };

@@ -64,7 +64,7 @@ pub enum Means {
     Scripts,
     /// Administers the server, or decides which server it is.
     Administration,
-    /// Reads a copy of what it may not read.
+    /// Reads what is in a snapshot by putting it into a database that it may read.
     Snapshot,
     /// Makes an identity provider say what it likes.
     Provider,
@@ -119,8 +119,8 @@ pub struct Escalation {
     pub means: Means,
     /// What it does, in order.
     pub steps: Vec<EscalationStep>,
-    /// What it can do afterwards. None for scripts and administration: what they reach no policy
-    /// tells.
+    /// What it can do afterwards. None for scripts and administration, since what they reach no
+    /// policy tells, and for snapshots, whose keys are then in another database.
     pub gain: Option<Gain>,
 }
 

@@ -260,12 +260,12 @@ impl Search<'_> {
     }
 }
 
-/// What is compared: scripts and administration follow from other rights, and what needs only a
-/// connection from any.
+/// What is compared: scripts, administration and snapshots follow from other rights, and what needs
+/// only a connection from any.
 fn counts(action: ActionId) -> bool {
-    action
-        .command()
-        .is_none_or(|id| id.command().class == CommandClass::Ordinary)
+    let ordinary = |class| class == CommandClass::Ordinary;
+    let command = action.command();
+    command.map_or(!action.uses_keyspace(), |id| ordinary(id.command().class))
 }
 
 fn is_keyed(action: ActionId) -> bool {

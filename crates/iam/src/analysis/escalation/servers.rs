@@ -1,11 +1,13 @@
-//! Scripts, and commands and changes that concern the server itself.
+//! Scripts, commands and changes that concern the server itself, and copies of what is in it.
 
 use std::sync::Arc;
 
 use keyward_policy::Touch;
 
 use super::{Actor, Escalation, EscalationStep, Means, Search, State};
+use crate::change::Change;
 use crate::ids::DatabaseIx;
+use crate::snapshots::{Existing, SnapshotState};
 
 impl Search<'_> {
     /// Scripts, and commands and changes that concern the server itself.
@@ -59,75 +61,76 @@ impl Search<'_> {
                     gain: None,
                 }));
             }
-            found.extend(
-                self.by_snapshot(state, &actors, path_of)
-                    .map(|steps| Escalation {
-                        identity: Arc::clone(path),
-                        means: Means::Snapshot,
-                        steps,
-                        gain: None,
-                    }),
-            );
         }
+        found.extend(self.by_snapshots(state, path, &actors));
         found
     }
 
-    /// How somebody reads, in another database, what it may not read in this one: a snapshot of it is
-    /// restored there.
-    fn by_snapshot(
-        &self,
-        state: &State,
-        actors: &[&Actor],
-        database: &Arc<str>,
-    ) -> Option<Vec<EscalationStep>> {
+    /// Reading what a database keeps from everybody that it controls by restoring a snapshot into
+    /// one that it may read.
+    fn by_snapshots(&self, state: &State, path: &Arc<str>, actors: &[&Actor]) -> Vec<Escalation> {
         let directory = &state.directory;
-        let own = format!("org/{}/", self.organisation);
-        let read = keyward_commands::action("kvdb:ExecuteGet")?;
-        let reads = |actor: &Actor, path: &str| {
+        let Some(copy) = keyward_commands::action("kvdb:CreateSnapshot") else {
+            return Vec::new();
+        };
+        let reads = |actor: &Actor, database: &str| {
             let at = self.circumstances[actor.when].at;
-            let every = Touch::EveryKey {
-                reads: true,
-                writes: false,
-                enumeration: false,
+            let grounds = directory.grounds(&actor.session, database, false, at);
+            grounds.holds_keyspace(copy, false)
+        };
+        let own = format!("org/{}/", self.organisation);
+        let mut found = Vec::new();
+        for (_, snapshot) in directory.snapshots() {
+            let Some(source) = directory.database(snapshot.database) else {
+                continue;
             };
-            directory
-                .decide(&actor.session, read, path, &every, at)
-                .is_allow()
-        };
-        if actors.iter().any(|actor| reads(actor, database)) {
-            return None;
-        }
-        let snapshot = format!("{database}/snapshot/escalation");
-        let by_any = |name: &str, path: &str, text: &str| {
-            let path: Arc<str> = path.into();
-            let mut all = actors.iter();
-            all.find_map(|actor| self.decided_step(state, actor, name, &path, text))
-        };
-        let made = by_any(
-            "kvdb:CreateSnapshot",
-            database,
-            &format!("makes a snapshot of {database}"),
-        )?;
-        let others = directory.databases().map(|(_, other)| &other.path);
-        let mut others = others.filter(|other| *other != database && other.starts_with(&own));
-        others.find_map(|other| {
-            actors.iter().find(|actor| reads(actor, other))?;
-            // One call is decided on both, by one and the same.
-            actors.iter().find_map(|actor| {
-                let name = "kvdb:RestoreSnapshot";
-                let text = format!("restores it into {other}, which it reads");
-                let mut restored =
-                    self.decided_step(state, actor, name, &snapshot.as_str().into(), &text)?;
-                let into = self.decided_step(state, actor, name, other, &text)?;
-                let (step, into) = (restored.last_mut()?, into.into_iter().next_back()?);
-                step.needs.extend(into.needs);
-                step.statements.extend(into.statements);
-                step.statements.dedup();
-                let mut steps = made.clone();
-                steps.extend(restored);
+            let ready = matches!(snapshot.state, SnapshotState::Ready { .. });
+            let known = || actors.iter().any(|actor| reads(actor, &source.path));
+            if !ready || !source.path.starts_with(&own) || known() {
+                continue;
+            }
+            let targets = || directory.databases().map(|(_, database)| &database.path);
+            let mut steps = actors.iter().filter_map(|actor| {
+                let when = &self.circumstances[actor.when];
+                let restore = |target: &Arc<str>| Change::RestoreSnapshot {
+                    path: snapshot.path.to_string(),
+                    target: target.to_string(),
+                    existing: Existing::Replace,
+                };
+                let (target, approval) =
+                    targets()
+                        .filter(|target| reads(actor, target))
+                        .find_map(|target| {
+                            let change = restore(target);
+                            let session = &actor.session;
+                            let approved = directory.authorise_change(session, &change, when.at);
+                            Some((target, approved.ok()?))
+                        })?;
+                let needs = approval.requirements.into_iter();
+                let mut steps = actor.assumed.clone();
+                steps.push(EscalationStep {
+                    by: Arc::clone(&directory.identity(actor.ix)?.path),
+                    needs: needs.map(|need| (need.action, need.resource)).collect(),
+                    statements: Vec::new(),
+                    text: format!(
+                        "reads all of {} by restoring {} into {target}",
+                        source.path, snapshot.path
+                    ),
+                    change: Some(restore(target)),
+                    opens: None,
+                    ask: None,
+                    when: when.clone(),
+                });
                 Some(steps)
-            })
-        })
+            });
+            found.extend(steps.next().map(|steps| Escalation {
+                identity: Arc::clone(path),
+                means: Means::Snapshot,
+                steps,
+                gain: None,
+            }));
+        }
+        found
     }
 
     /// What somebody does to a server by one action, if it may.

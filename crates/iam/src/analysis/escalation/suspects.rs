@@ -27,7 +27,7 @@ fn powerful() -> ActionBits {
                 | "iam:CreateGroup"
                 | "iam:SetDefaultPolicyVersion"
                 | "iam:UpdateOrgUser"
-                | "kvdb:CreateSnapshot"
+                | "kvdb:RestoreSnapshot"
         );
         if matters {
             bits.insert(action);
