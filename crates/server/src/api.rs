@@ -28,6 +28,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::request_id::RequestId;
 use crate::routes::databases::HealthSource;
+use crate::snapshots::Snapshots;
 use crate::{checking, show};
 
 /// Adds lines in the Prometheus text format: what others than the API count.
@@ -68,6 +69,8 @@ pub struct Api {
     pub people: Arc<People>,
     /// Identity providers.
     pub federation: Federation,
+    /// Snapshots that are being made or restored.
+    pub snapshots: Arc<Snapshots>,
     /// What others add to `/metrics`.
     pub metrics: Option<Exposition>,
 }
@@ -224,11 +227,16 @@ impl Call {
     /// Refuses a list of what an organisation has. In the caller's own organisation the refusal
     /// says so.
     pub(crate) fn list(&self, action: &str, organisation: &str) -> Result<(), Problem> {
-        let exists = self.directory.identity_at(organisation).is_some();
-        match self.decide(action, organisation) {
+        self.list_at(action, organisation)
+    }
+
+    /// As [`Self::list`], of what lies below any thing.
+    pub(crate) fn list_at(&self, action: &str, path: &str) -> Result<(), Problem> {
+        let exists = !matches!(self.directory.entity(path), None | Some(Entity::Tombstone));
+        match self.decide(action, path) {
             Some(decision) if decision.is_allow() && exists => Ok(()),
             Some(decision) if !decision.is_allow() => Err(self.denied(&decision)),
-            _ => Err(Problem::not_found(organisation)),
+            _ => Err(Problem::not_found(path)),
         }
     }
 
@@ -273,6 +281,16 @@ impl Call {
 
     /// Makes a change, or with `dry_run` only tells what would become of it.
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, Problem> {
+        self.change_and(change, |_| ()).await
+    }
+
+    /// Makes a change and does what follows from it, also if the caller goes away meanwhile. What
+    /// follows may block; it is not done with `dry_run`.
+    pub(crate) async fn change_and(
+        &self,
+        change: Change,
+        then: impl FnOnce(&Changed) + Send + 'static,
+    ) -> Result<Changed, Problem> {
         let control = Arc::clone(&self.api.control);
         let (session, dry_run) = (self.caller.session.clone(), self.dry_run);
         let condition = self.condition.clone();
@@ -285,7 +303,9 @@ impl Call {
             if dry_run {
                 control.dry_run_under(&circumstances, &session, &change)
             } else {
-                control.change_under(&circumstances, &session, &change)
+                let changed = control.change_under(&circumstances, &session, &change)?;
+                then(&changed);
+                Ok(changed)
             }
         });
         match made.await {
@@ -368,9 +388,21 @@ impl Call {
         path: &str,
         status: StatusCode,
     ) -> Result<Response, Problem> {
+        self.change_and_show_then(change, path, status, |_| ())
+            .await
+    }
+
+    /// As [`Self::change_and_show`], with what follows: see [`Self::change_and`].
+    pub(crate) async fn change_and_show_then(
+        &self,
+        change: Change,
+        path: &str,
+        status: StatusCode,
+        then: impl FnOnce(&Changed) + Send + 'static,
+    ) -> Result<Response, Problem> {
         let own = [&*self.api.public_url, self.api.people.origin()];
         let warnings = checking::warnings(&change, self.now, &own);
-        let changed = self.change(change).await?;
+        let changed = self.change_and(change, then).await?;
         let mut shown = show::entity(&changed.directory, path)
             .unwrap_or_else(|| json!({ "path": path, "deleted": true }));
         if !warnings.is_empty() {

@@ -18,6 +18,11 @@ use crate::etag::{self, EntityTag, Tags};
 #[derive(Clone, Default)]
 pub(crate) struct AnsweredFrom(pub(crate) Arc<OnceLock<Arc<Directory>>>);
 
+/// In the extensions of an answer that shows more than the row of its entity, as how far something
+/// is: its tag is that of what it shows.
+#[derive(Clone, Copy)]
+pub(crate) struct Moving;
+
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
@@ -62,7 +67,8 @@ pub(crate) async fn layer(
     if !reads || response.status() != StatusCode::OK || !is_json(response.headers()) {
         return response;
     }
-    let entity = etag::subject(&path).zip(from.0.get());
+    let moves = response.extensions().get::<Moving>().is_some();
+    let entity = etag::subject(&path).zip(from.0.get()).filter(|_| !moves);
     let tag =
         entity.and_then(|(entity, directory)| EntityTag::of(&api.hash_key, directory, entity));
     let tag = match tag {

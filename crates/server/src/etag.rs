@@ -225,7 +225,7 @@ pub(crate) fn subject(path: &str) -> Option<&str> {
         "decline",
     ];
     /// What only changes the row.
-    const ACTS: [&str; 8] = [
+    const ACTS: [&str; 9] = [
         "attach",
         "detach",
         "owner",
@@ -233,6 +233,7 @@ pub(crate) fn subject(path: &str) -> Option<&str> {
         "administration",
         "default_database",
         "default_version",
+        "restore",
         "settings",
     ];
     if PathParts::of(path).is_some() {

@@ -30,6 +30,7 @@ mod request_id;
 pub mod routes;
 mod serve;
 mod show;
+mod snapshots;
 
 pub use api::{Api, Exposition};
 pub use clock::now;
@@ -44,3 +45,7 @@ pub use problem::{PROBLEM_TYPE, Problem};
 pub use request_id::{MAX_REQUEST_ID, REQUEST_ID, RequestId};
 pub use routes::databases::{Health, HealthSource};
 pub use serve::{ApiSettings, Server};
+pub use snapshots::{
+    MAX_RUNNING_SNAPSHOTS, SnapshotEnded, SnapshotResult, SnapshotWork, SnapshotWorker, Snapshots,
+    WorkProgress,
+};

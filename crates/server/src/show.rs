@@ -41,8 +41,18 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
             *at = millis(at);
         }
     }
-    if let Some(end) = object.get_mut("expires_at") {
-        *end = millis(end);
+    for field in ["expires_at", "finished_at"] {
+        if let Some(end) = object.get_mut(field) {
+            *end = millis(end);
+        }
+    }
+    if let Some(restore) = object.get_mut("last_restore") {
+        if let Some(at) = restore.get_mut("started").and_then(|s| s.get_mut("at")) {
+            *at = millis(at);
+        }
+        if let Some(at) = restore.get_mut("finished_at") {
+            *at = millis(at);
+        }
     }
     Some(shown)
 }

@@ -138,6 +138,16 @@ impl Callers {
             "/v1/org/partner/trust",
             json!({ "id": "boss", "trustee": "programmatic_identity/boss", "policies": all }),
         );
+        // One that is ready, and one that is being restored.
+        make("POST", "/v1/org/dev/kvdb", json!({ "id": "copied" }));
+        let snapshots = "/v1/org/dev/kvdb/copied/snapshot";
+        make("POST", snapshots, json!({ "id": "nightly" }));
+        make("POST", snapshots, json!({ "id": "weekly" }));
+        make(
+            "POST",
+            &format!("{snapshots}/weekly/restore"),
+            json!({ "existing": "replace" }),
+        );
         let session = json!({ "role": "role/deployer", "session_name": "session",
                               "duration_seconds": 43_200 });
         make("POST", "/v1/sts/assume_role", session);
@@ -214,6 +224,7 @@ fn value_of(endpoint: &Endpoint, name: &str, kind: &str) -> Value {
         "tags" => json!({ "team": "x" }),
         "email" => json!("bob@example.com"),
         "database" => json!("kvdb/main"),
+        "existing" => json!("refuse"),
         _ => match kind.trim_end_matches('?') {
             "array" => json!([]),
             "boolean" => json!(true),
@@ -232,6 +243,13 @@ fn sample(world: &World, endpoint: &Endpoint) -> Sample {
             "{organisation}" => "dev".to_owned(),
             "{key_id}" => world.worker.key_id().to_string(),
             "{version}" => "1".to_owned(),
+            "{id}" if endpoint.path.contains("/snapshot") => "copied".to_owned(),
+            "{snapshot}" if endpoint.path.contains("{job}") => "weekly".to_owned(),
+            "{snapshot}" => "nightly".to_owned(),
+            "{job}" => {
+                let jobs = world.admin("GET", &segments.join("/"), &Value::Null);
+                jobs["items"][0]["id"].as_str().unwrap().to_owned()
+            }
             "{kind}" => "programmatic_identity".to_owned(),
             "{member}" => "worker".to_owned(),
             "{session}" if endpoint.path.starts_with("/v1/org/") => {

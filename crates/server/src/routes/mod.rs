@@ -32,6 +32,7 @@ mod providers;
 mod questions;
 mod roles;
 mod sessions;
+mod snapshots;
 mod state;
 mod sts;
 mod tags;
@@ -183,6 +184,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     let mut all = organisations::endpoints();
     all.extend(entities::endpoints());
     all.extend(databases::endpoints());
+    all.extend(snapshots::endpoints());
     all.extend(roles::endpoints());
     all.extend(members::endpoints());
     all.extend(policies::endpoints());

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,14 @@ use keyward_auth::{
     AccessKeyId, AccessKeySecret, HashKey, LoginThrottle, MasterKey, SigningKeys, Verifier,
     hash_secret,
 };
-use keyward_iam::{Backend, Change, DecisionLog, PolicyInput, UnixMillis};
+use keyward_iam::{
+    Backend, Change, DecisionLog, PolicyInput, SnapshotAction, SnapshotPermit, UnixMillis,
+};
 use keyward_net::{BackendPermission, BackendRules};
-use keyward_server::{Api, ApiSettings, ControlPlane, People, PeopleSettings, Server, now};
+use keyward_server::{
+    Api, ApiSettings, ControlPlane, People, PeopleSettings, Server, SnapshotEnded, SnapshotResult,
+    SnapshotWork, SnapshotWorker, Snapshots, WorkProgress, now,
+};
 use keyward_store::Store;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -24,7 +29,102 @@ pub(crate) struct World {
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) admin: AccessKeySecret,
     pub(crate) worker: AccessKeySecret,
+    pub(crate) copier: Arc<Copier>,
     _stop: watch::Sender<bool>,
+}
+
+/// Says that it copies keys, and does not. Snapshots are ready at once unless they are held; restores
+/// run until they are cancelled or let go.
+#[derive(Default)]
+pub(crate) struct Copier(Mutex<CopierState>);
+
+#[derive(Default)]
+struct CopierState {
+    /// Whether snapshots wait to be let go, too.
+    hold: bool,
+    running: Vec<(String, Option<SnapshotEnded>)>,
+    files: Vec<String>,
+}
+
+struct Copying(Arc<Mutex<bool>>);
+
+impl SnapshotWork for Copying {
+    fn progress(&self) -> WorkProgress {
+        WorkProgress {
+            keys_done: 1,
+            keys_total: Some(2),
+            bytes: 10,
+        }
+    }
+
+    fn cancel(&self) {
+        *self.0.lock().unwrap() = true;
+    }
+}
+
+pub(crate) fn copied() -> SnapshotResult {
+    SnapshotResult {
+        keys: 2,
+        bytes: 300,
+        sha256: [9; 32],
+        server: "embedded".to_owned(),
+    }
+}
+
+impl SnapshotWorker for Copier {
+    fn start(
+        &self,
+        permit: SnapshotPermit,
+        ended: SnapshotEnded,
+    ) -> std::io::Result<Arc<dyn SnapshotWork>> {
+        let path = permit.snapshot().to_owned();
+        let cancelled = Arc::new(Mutex::new(false));
+        let mut state = self.0.lock().unwrap();
+        let creates = permit.action() == SnapshotAction::Create;
+        if creates && !state.hold {
+            state.files.push(path);
+            drop(state);
+            ended.tell(Ok(copied()));
+        } else {
+            state.running.push((path, Some(ended)));
+        }
+        Ok(Arc::new(Copying(cancelled)))
+    }
+
+    fn has_file(&self, snapshot: &str) -> bool {
+        self.0.lock().unwrap().files.iter().any(|f| f == snapshot)
+    }
+
+    fn remove(&self, snapshot: &str) -> std::io::Result<()> {
+        self.0.lock().unwrap().files.retain(|f| f != snapshot);
+        Ok(())
+    }
+}
+
+impl Copier {
+    /// From now on snapshots wait, too.
+    pub(crate) fn hold(&self) {
+        self.0.lock().unwrap().hold = true;
+    }
+
+    /// Lets the work on a snapshot end.
+    pub(crate) fn let_go(&self, snapshot: &str, result: Result<SnapshotResult, String>) {
+        let mut state = self.0.lock().unwrap();
+        let mut running = state.running.iter_mut();
+        let (_, ended) = running.find(|(path, _)| path == snapshot).unwrap();
+        let ended = ended.take().unwrap();
+        state.running.retain(|(_, ended)| ended.is_some());
+        if result.is_ok() {
+            state.files.push(snapshot.to_owned());
+        }
+        drop(state);
+        ended.tell(result);
+    }
+
+    /// Loses a file.
+    pub(crate) fn lose(&self, snapshot: &str) {
+        self.remove(snapshot).unwrap();
+    }
 }
 
 /// An answer, read to its end.
@@ -108,6 +208,7 @@ impl World {
             kind: None,
             conditions: None,
         });
+        let copier = Arc::new(Copier::default());
         let api = Arc::new(Api {
             control: Arc::clone(&control),
             hash_key: Arc::clone(&verifier.hash_key),
@@ -138,6 +239,7 @@ impl World {
                 now(),
             )),
             federation: keyward_server::Federation::without_network(),
+            snapshots: Arc::new(Snapshots::new(Some(Arc::clone(&copier) as _))),
             metrics: None,
         });
         let server = Server::bind(ApiSettings::new("127.0.0.1:0".parse().unwrap())).unwrap();
@@ -155,6 +257,7 @@ impl World {
             control,
             admin,
             worker,
+            copier,
             _stop: stop,
         }
     }
