@@ -28,6 +28,7 @@ mod roles;
 mod sarif;
 mod sessions;
 mod simulate;
+mod snapshots;
 mod status;
 mod sts;
 mod tags;
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     /// Databases.
     #[command(subcommand, visible_alias = "database")]
     Db(databases::Command),
+    /// Snapshots: copies of all keys of a database, and putting them back.
+    #[command(subcommand)]
+    Snapshot(snapshots::Command),
     /// Trusts: who may act as whom, within which policies.
     #[command(subcommand)]
     Trust(trusts::Command),
@@ -268,6 +272,7 @@ pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<
         Command::CredentialProcess(arguments) => sts::credential_process(&arguments, &context()?)?,
         Command::Key(command) => keys::run(command, &context()?)?,
         Command::Db(command) => databases::run(command, &context()?)?,
+        Command::Snapshot(command) => snapshots::run(command, &context()?)?,
         Command::Trust(command) => trusts::run(command, &context()?)?,
         Command::Policy(policies::Command::Check(arguments)) => match arguments.stored() {
             Some(policy) => policy_check::run_stored(&arguments, policy, global, &context()?)?,

@@ -7,6 +7,7 @@ mod master_key;
 pub(crate) mod operator;
 mod setup;
 mod signing_keys;
+mod snapshots;
 mod tls;
 mod upstream;
 
@@ -306,6 +307,11 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     let gateway: SharedGateway = Arc::new(Mutex::new(Some(gateway)));
     let counted = Arc::clone(&gateway);
     let looked_at = Arc::clone(&board);
+    let files = match arguments.ephemeral {
+        true => snapshots::Files::ephemeral(),
+        false => snapshots::Files::in_directory(&global.profile.data_dir),
+    };
+    let (snapshots, _files) = snapshots::open(&state.control, &shared, files)?;
     tokio::spawn(watch_backends(shared, Arc::clone(&board)));
     let public_url = config.public_url.clone();
     let public_url = public_url.unwrap_or_else(|| address.url.clone());
@@ -334,6 +340,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         public_url,
         people,
         federation,
+        snapshots,
         metrics: Some(Arc::new(move |text| {
             if let Some(gateway) = &*lock(&counted) {
                 announce::metrics(gateway, text);

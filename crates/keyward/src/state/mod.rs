@@ -88,7 +88,8 @@ struct How {
 /// Write everything that an organisation has into files, without secrets.
 ///
 /// One file for each thing, `<kind>/<id>.yaml`. Policies stand there as they were written, in their
-/// dialect. What the caller may not see is left out, and told.
+/// dialect. What the caller may not see is left out, and told. Keys and snapshots are data, and not
+/// exported: `keyward snapshot` copies those.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   keyward export state
