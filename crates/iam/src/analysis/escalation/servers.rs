@@ -119,6 +119,7 @@ impl Search<'_> {
                     change: Some(restore(target)),
                     opens: None,
                     ask: None,
+                    token: None,
                     when: when.clone(),
                 });
                 Some(steps)
