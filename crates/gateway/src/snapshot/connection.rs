@@ -138,7 +138,7 @@ impl<'a> Connection<'a> {
         let mut mode = String::new();
         for _ in 0..count / 2 {
             let field = self.text("HELLO")?;
-            let value = self.any_text("HELLO", 2)?;
+            let value = self.any_text("HELLO", 4)?;
             let value = || String::from_utf8_lossy(&value).chars().take(40).collect();
             match field.as_slice() {
                 b"server" => server = value(),

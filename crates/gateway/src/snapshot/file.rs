@@ -393,7 +393,7 @@ mod tests {
             prop_assert_eq!(reader.header(), &header(PATH));
             // Payloads that nobody reads are passed over.
             for (head, _) in &records {
-                prop_assert_eq!(reader.record().unwrap().as_ref(), Some(head));
+                prop_assert_eq!(reader.record().unwrap(), Some(head.clone()));
             }
             prop_assert!(reader.record().unwrap().is_none());
             prop_assert!(read(&key, PATH, &file).unwrap() == records);

@@ -141,19 +141,29 @@ impl World {
         }
     }
 
+    /// Tells of changes.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.notify.subscribe()
+    }
+
+    /// What gateways share.
+    pub fn shared(&self) -> Shared {
+        Shared::new(
+            Arc::clone(&self.directory),
+            Arc::clone(&self.revision),
+            Arc::clone(&self.log),
+            Arc::clone(&self.verifier),
+            Arc::new(LoginThrottle::new()),
+        )
+    }
+
     /// A gateway before all of it. `default`: path of the listener's default database.
     pub fn gateway(
         &self,
         default: Option<&str>,
         configure: impl FnOnce(&mut GatewaySettings, &Shared),
     ) -> GatewayHandle {
-        let shared = Shared::new(
-            Arc::clone(&self.directory),
-            Arc::clone(&self.revision),
-            Arc::clone(&self.log),
-            Arc::clone(&self.verifier),
-            Arc::new(LoginThrottle::new()),
-        );
+        let shared = self.shared();
         let mut settings = GatewaySettings::new("127.0.0.1:0".parse().unwrap());
         settings.workers = 1;
         settings.default_database =
@@ -171,12 +181,16 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start(options: &[&str]) -> Self {
+        Self::start_binary("redis-server", options)
+    }
+
+    fn start_binary(binary: &str, options: &[&str]) -> Self {
         // Another process may take the free port before the server does.
         for _ in 0..20 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = free.local_addr().unwrap().port();
             drop(free);
-            if let Some(server) = Self::try_start_on(port, options) {
+            if let Some(server) = Self::try_start(binary, port, options) {
                 return server;
             }
         }
@@ -187,9 +201,20 @@ impl RedisServer {
         Self::try_start_on(port, options).expect("the port is free")
     }
 
-    /// `None` if the server ended at once, as it does when its port is taken.
+    /// Valkey: `KEYWARD_VALKEY_SERVER`, or `.tools/valkey-server` of this repository.
+    pub fn start_valkey(options: &[&str]) -> Self {
+        let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/valkey-server");
+        let binary = std::env::var("KEYWARD_VALKEY_SERVER").unwrap_or_else(|_| tools.into());
+        Self::start_binary(&binary, options)
+    }
+
     fn try_start_on(port: u16, options: &[&str]) -> Option<Self> {
-        let mut child = Command::new("redis-server")
+        Self::try_start("redis-server", port, options)
+    }
+
+    /// `None` if the server ended at once, as it does when its port is taken.
+    fn try_start(binary: &str, port: u16, options: &[&str]) -> Option<Self> {
+        let mut child = Command::new(binary)
             .args([
                 "--port",
                 &port.to_string(),
@@ -202,7 +227,7 @@ impl RedisServer {
             .args(options)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("redis-server is installed");
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines
             .map_while(Result::ok)
