@@ -14,15 +14,24 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port of this machine.
+    /// Starts Valkey on a free port of this machine.
     pub(crate) fn start() -> Self {
-        let binary = binary();
+        Self::of(&binary())
+    }
+
+    /// Starts Redis, from the path.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn start_redis() -> Self {
+        Self::of(Path::new("redis-server"))
+    }
+
+    fn of(binary: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        let process = Command::new(&binary)
+        let process = Command::new(binary)
             .args([
                 "--port",
                 &port.to_string(),
