@@ -63,7 +63,7 @@ pub use person_token::{
 };
 pub use random::{account_number, decision_id, random_bytes, random_secret_bytes, random_slug};
 pub use sealed_stream::{
-    FRAME_LEN, SealedFile, SealedFileError, SealedReader, SealedWriter, reseal_file_key,
+    FRAME_LEN, SealedFile, SealedFileError, SealedKeys, SealedReader, SealedWriter,
 };
 pub use session_token::{
     MAX_SESSION_TEXT_LEN, SESSION_ID_PREFIX, SESSION_KEY_PREFIX, SESSION_TOKEN_PREFIX, SessionId,

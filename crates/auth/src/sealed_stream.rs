@@ -1,6 +1,8 @@
 //! Sealing of files that are larger than memory: snapshots of databases.
 //!
-//! A file has a random key of its own, sealed under the master key for a purpose. What follows are
+//! A file has a random key of its own, sealed under the master key for a purpose. There is room for
+//! it twice: while the master key is changed, it is sealed under the old and the new one, so that a
+//! crash at any moment leaves a file that opens. What follows are
 //! frames of [`FRAME_LEN`] bytes, each sealed by itself; the number of a frame and whether it is
 //! the last one go into its nonce. So a frame that was changed, left out, put elsewhere or taken
 //! from another file does not open, and a file that was cut off has no last frame.
@@ -76,8 +78,8 @@ impl FrameKey {
 pub struct SealedFile {
     /// Length of the whole file, in bytes.
     pub bytes: u64,
-    /// SHA-256 of the frames as they are stored, without the sealed key before them: it stays the
-    /// same when the key is sealed under another master key.
+    /// SHA-256 of the frames as they are stored, without the sealed keys before them: it stays the
+    /// same when the master key is changed.
     pub sha256: [u8; 32],
 }
 
@@ -110,16 +112,15 @@ impl<W: Write> SealedWriter<W> {
         let key = random_secret_bytes::<32>();
         let sealed = master_key.seal(purpose, &*key);
         let length = u16::try_from(sealed.len()).map_err(io::Error::other)?;
-        inner.write_all(MARK)?;
-        inner.write_all(&length.to_le_bytes())?;
-        inner.write_all(&sealed)?;
+        let beginning = beginning(length, &sealed, &vec![0; sealed.len()]);
+        inner.write_all(&beginning)?;
         Ok(Self {
             inner,
             key: FrameKey::new(&*key).ok_or(io::ErrorKind::InvalidInput)?,
             frame: Vec::with_capacity(FRAME_LEN + TAG_LEN),
             number: 0,
             hash: digest::Context::new(&digest::SHA256),
-            bytes: (MARK.len() + 2 + sealed.len()) as u64,
+            bytes: beginning.len() as u64,
         })
     }
 
@@ -200,18 +201,8 @@ impl<R: Read> SealedReader<R> {
         master_key: &MasterKey,
         purpose: &str,
     ) -> Result<Self, SealedFileError> {
-        let mut head = [0; MARK.len() + 2];
-        exactly(&mut inner, &mut head)?;
-        let (mark, length) = head.split_at(MARK.len());
-        let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
-        if mark != MARK || length > MAX_SEALED_KEY {
-            return Err(SealedFileError::Form);
-        }
-        let mut sealed = vec![0; length];
-        exactly(&mut inner, &mut sealed)?;
-        let key: Zeroizing<Vec<u8>> = master_key
-            .open(purpose, &sealed)
-            .map_err(SealedFileError::Key)?;
+        let keys = SealedKeys::read(&mut inner)?;
+        let key = keys.open(master_key, purpose)?;
         Ok(Self {
             inner,
             key: FrameKey::new(&key).ok_or(SealedFileError::Form)?,
@@ -221,7 +212,7 @@ impl<R: Read> SealedReader<R> {
             number: 0,
             ended: false,
             hash: digest::Context::new(&digest::SHA256),
-            bytes: (head.len() + length) as u64,
+            bytes: keys.beginning().len() as u64,
         })
     }
 
@@ -344,25 +335,109 @@ fn exactly(inner: &mut impl Read, buffer: &mut [u8]) -> Result<(), SealedFileErr
     })
 }
 
-/// The beginning of a sealed file, with its key sealed under another master key: to be written
-/// over the old beginning, which has the same length. `None` if it is no such beginning.
-///
-/// # Errors
-/// The key does not open for this purpose.
-pub fn reseal_file_key(
-    beginning: &[u8],
-    former: &MasterKey,
-    new: &MasterKey,
-    purpose: &str,
-) -> Option<Result<Vec<u8>, SealError>> {
-    let rest = beginning.strip_prefix(MARK)?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let sealed = rest.get(..usize::from(u16::from_le_bytes(*length)))?;
-    let opened = former.open(purpose, sealed);
-    Some(opened.map(|key| {
-        let again = new.seal(purpose, &key);
-        [MARK, length.as_slice(), &again].concat()
-    }))
+/// The beginning of a sealed file: its key, sealed once, or twice while the master key is changed.
+#[derive(Clone, Debug)]
+pub struct SealedKeys {
+    first: Vec<u8>,
+    /// As long as the first; zeros if there is none.
+    second: Vec<u8>,
+}
+
+fn beginning(length: u16, first: &[u8], second: &[u8]) -> Vec<u8> {
+    [MARK, length.to_le_bytes().as_slice(), first, second].concat()
+}
+
+impl SealedKeys {
+    /// Reads the beginning of a file.
+    ///
+    /// # Errors
+    /// It is no sealed file.
+    pub fn read(inner: &mut impl Read) -> Result<Self, SealedFileError> {
+        let mut head = [0; MARK.len() + 2];
+        exactly(inner, &mut head)?;
+        let (mark, length) = head.split_at(MARK.len());
+        let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
+        if mark != MARK || length == 0 || length > MAX_SEALED_KEY {
+            return Err(SealedFileError::Form);
+        }
+        let [mut first, mut second] = [vec![0; length], vec![0; length]];
+        exactly(inner, &mut first)?;
+        exactly(inner, &mut second)?;
+        Ok(Self { first, second })
+    }
+
+    /// The bytes that a file begins with.
+    #[must_use]
+    pub fn beginning(&self) -> Vec<u8> {
+        // At most MAX_SEALED_KEY.
+        beginning(self.first.len() as u16, &self.first, &self.second)
+    }
+
+    fn has_second(&self) -> bool {
+        self.second.iter().any(|byte| *byte != 0)
+    }
+
+    fn open(
+        &self,
+        master_key: &MasterKey,
+        purpose: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, SealedFileError> {
+        let first = master_key.open(purpose, &self.first);
+        if !self.has_second() {
+            return first.map_err(SealedFileError::Key);
+        }
+        let second = master_key.open(purpose, &self.second);
+        match (first, second) {
+            // The other one is sealed under another key, and nothing else is wrong with it.
+            (Ok(key), Ok(_) | Err(SealError::AnotherKey)) | (Err(_), Ok(key)) => Ok(key),
+            (Ok(_), Err(error)) | (Err(error), Err(_)) => Err(SealedFileError::Key(error)),
+        }
+    }
+
+    /// With the file's key sealed under a second master key, too. To be written over the beginning
+    /// before the old master key is given up.
+    ///
+    /// # Errors
+    /// It does not open under the former one for this purpose.
+    pub fn with_second(
+        &self,
+        former: &MasterKey,
+        new: &MasterKey,
+        purpose: &str,
+    ) -> Result<Self, SealedFileError> {
+        let key = self.open(former, purpose)?;
+        let first = match former.open(purpose, &self.first) {
+            Ok(_) => self.first.clone(),
+            Err(_) => self.second.clone(),
+        };
+        let second = new.seal(purpose, &key);
+        Ok(Self { first, second })
+    }
+
+    /// What is to be written over the beginning, one after the other, once the old master key is
+    /// given up: none if nothing is sealed under it any more.
+    ///
+    /// # Errors
+    /// It does not open under the new one for this purpose.
+    pub fn settled(
+        &self,
+        master_key: &MasterKey,
+        purpose: &str,
+    ) -> Result<Vec<Self>, SealedFileError> {
+        self.open(master_key, purpose)?;
+        if !self.has_second() {
+            return Ok(Vec::new());
+        }
+        let own = match master_key.open(purpose, &self.second) {
+            Ok(_) => &self.second,
+            Err(_) => &self.first,
+        };
+        let with = |second: &[u8]| Self {
+            first: own.clone(),
+            second: second.to_vec(),
+        };
+        Ok(vec![with(&self.second), with(&vec![0; own.len()])])
+    }
 }
 
 #[cfg(test)]
@@ -436,17 +511,34 @@ mod tests {
     }
 
     #[test]
-    fn the_key_can_be_sealed_again() {
+    fn the_key_is_sealed_under_both_master_keys_while_they_change() {
         let (former, new) = (MasterKey::generate(), MasterKey::generate());
         let (mut file, known) = sealed(&former, "p", b"plain");
-        let beginning = reseal_file_key(&file, &former, &new, "p").unwrap().unwrap();
-        file[..beginning.len()].copy_from_slice(&beginning);
-        assert_eq!(
-            opened(&new, "p", &file).unwrap(),
-            (b"plain".to_vec(), known)
+        let opens = |key: &MasterKey, file: &[u8]| match opened(key, "p", file) {
+            Ok((plain, read)) => plain == b"plain" && read == known,
+            Err(_) => false,
+        };
+        let keys = |file: &[u8]| SealedKeys::read(&mut &*file).unwrap();
+        assert!(keys(&file).settled(&former, "p").unwrap().is_empty());
+        assert!(keys(&file).with_second(&new, &former, "p").is_err());
+        // Two attempts: the first one was given up.
+        for _ in 0..2 {
+            let both = keys(&file).with_second(&former, &new, "p").unwrap();
+            file[..both.beginning().len()].copy_from_slice(&both.beginning());
+            assert!(opens(&former, &file) && opens(&new, &file));
+        }
+        let mut changed = file.clone();
+        changed[keys(&file).first.len() + 8] ^= 1;
+        assert!(
+            !opens(&former, &changed),
+            "what stands beside the right one is looked at, too"
         );
-        assert!(opened(&former, "p", &file).is_err());
-        assert!(reseal_file_key(b"KWF\x01\xff\xff", &former, &new, "p").is_none());
+        for settled in keys(&file).settled(&new, "p").unwrap() {
+            assert!(opens(&new, &file));
+            file[..settled.beginning().len()].copy_from_slice(&settled.beginning());
+        }
+        assert!(opens(&new, &file) && !opens(&former, &file));
+        assert!(!keys(&file).has_second());
     }
 
     proptest! {

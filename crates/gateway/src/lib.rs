@@ -26,6 +26,7 @@ pub use metrics::GatewayMetrics;
 pub use settings::{GatewaySettings, Limits};
 pub use shared::{Shared, UpstreamPassword};
 pub use snapshot::{
-    Answer, MAX_KEY_LEN, RecordHead, SnapshotError, SnapshotFileError, SnapshotHeader,
-    SnapshotProgress, SnapshotReader, SnapshotSummary, SnapshotWriter, snapshot_purpose,
+    Answer, MAX_KEY_LEN, RecordHead, ResealedSnapshots, SnapshotError, SnapshotFileError,
+    SnapshotHeader, SnapshotProgress, SnapshotReader, SnapshotSummary, SnapshotWriter,
+    add_snapshot_keys, settle_snapshot_keys, snapshot_purpose,
 };

@@ -8,6 +8,7 @@ mod embedded;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod progress;
+mod rotation;
 mod seen;
 mod server;
 mod survey;
@@ -27,6 +28,7 @@ pub use self::file::{
     snapshot_purpose,
 };
 pub use self::progress::SnapshotProgress;
+pub use self::rotation::{ResealedSnapshots, add_snapshot_keys, settle_snapshot_keys};
 use self::survey::Survey;
 use crate::shared::{Shared, now};
 
