@@ -31,6 +31,9 @@ const BUFFER: usize = 64 * 1024;
 /// Longest line of an answer; longer ones are of no server.
 const MAX_LINE: usize = 4096;
 
+/// Values in an answer to `HELLO`, at most.
+const MAX_GREETING: u64 = 64;
+
 /// Longest text other than a payload that is taken from a server: keys, `INFO`.
 const MAX_TEXT: usize = super::file::MAX_KEY_LEN;
 
@@ -134,6 +137,9 @@ impl<'a> Connection<'a> {
     fn greet(&mut self) -> Result<(), SnapshotError> {
         self.send(&[b"HELLO", b"2"])?;
         let count = self.expect_array("HELLO")?;
+        if count > MAX_GREETING {
+            return Err(SnapshotError::NoServer { command: "HELLO" });
+        }
         let (mut server, mut version) = (String::new(), String::new());
         let mut mode = String::new();
         for _ in 0..count / 2 {

@@ -147,12 +147,17 @@ impl Shared {
                 let mut connection = Connection::open(self, permit.database(), progress)?;
                 target.clone_from(&connection.server);
                 server::probe(&mut connection, &survey, &origin)?;
-                server::prepare(&mut connection, existing).and_then(|()| {
-                    server::restore(&mut connection, &mut reader, existing, progress)
-                })
+                server::prepare(&mut connection, existing).map_err(|error| match existing {
+                    // Whether a server that is lost has removed its keys is not known.
+                    Existing::Flush if !matches!(error, SnapshotError::Refused { .. }) => {
+                        partly(error, &survey, progress)
+                    }
+                    _ => error,
+                })?;
+                server::restore(&mut connection, &mut reader, existing, progress)
             }
         };
-        restored.map_err(|error| partly(error, existing, &survey, progress))?;
+        restored.map_err(|error| partly(error, &survey, progress))?;
         let sealed = reader.finish();
         let SealedFile { bytes, sha256 } = sealed.ok_or(SnapshotFileError::Form)?;
         Ok(SnapshotSummary {
@@ -164,28 +169,10 @@ impl Shared {
     }
 }
 
-/// Says how far it came, unless the target is as it was.
-fn partly(
-    error: SnapshotError,
-    existing: Existing,
-    survey: &Survey,
-    progress: &SnapshotProgress,
-) -> SnapshotError {
-    let keys = progress.keys_done();
-    let untouched = matches!(error, SnapshotError::NotEmpty { .. })
-        || matches!(
-            error,
-            SnapshotError::Refused {
-                command: "FLUSHALL",
-                ..
-            }
-        )
-        || (keys == 0 && survey.keys() == 0 && existing != Existing::Flush);
-    if untouched {
-        return error;
-    }
+/// Says how far a restore came that had begun to change the target.
+fn partly(error: SnapshotError, survey: &Survey, progress: &SnapshotProgress) -> SnapshotError {
     SnapshotError::Partly {
-        keys,
+        keys: progress.keys_done(),
         all: survey.keys(),
         source: Box::new(error),
     }

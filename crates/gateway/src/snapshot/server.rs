@@ -55,6 +55,12 @@ impl Window {
     }
 }
 
+/// Keys of all keyspaces, as a server says that it has them.
+fn all_keys(keyspaces: &[(u32, u64)]) -> u64 {
+    let keys = keyspaces.iter().map(|(_, keys)| *keys);
+    keys.fold(0, u64::saturating_add)
+}
+
 /// Writes every key of a server to a file.
 ///
 /// `SCAN` returns whatever is there all the time at least once. Value and expiry of a key are read
@@ -66,7 +72,7 @@ pub(super) fn create(
     progress: &SnapshotProgress,
 ) -> Result<(), SnapshotError> {
     let keyspaces = connection.keyspaces()?;
-    let total = keyspaces.iter().map(|(_, keys)| *keys).sum::<u64>();
+    let total = all_keys(&keyspaces);
     progress.expect(total);
     let mut reading = Reading {
         connection,
@@ -284,21 +290,17 @@ pub(super) fn probe(
     Ok(())
 }
 
-/// Removes everything, or makes sure that nothing is there, as was asked for. Whether something
-/// may have changed.
+/// Removes everything, or makes sure that nothing is there, as was asked for.
 pub(super) fn prepare(
     connection: &mut Connection<'_>,
     existing: Existing,
 ) -> Result<(), SnapshotError> {
     match existing {
         Existing::Replace => Ok(()),
-        Existing::Refuse => {
-            let keys = connection.keyspaces()?.iter().map(|(_, keys)| *keys).sum();
-            match keys {
-                0 => Ok(()),
-                keys => Err(SnapshotError::NotEmpty { keys }),
-            }
-        }
+        Existing::Refuse => match all_keys(&connection.keyspaces()?) {
+            0 => Ok(()),
+            keys => Err(SnapshotError::NotEmpty { keys }),
+        },
         Existing::Flush => {
             connection.send(&[b"FLUSHALL", b"SYNC"])?;
             connection.wait_for_long_command(true);

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use keyward_auth::{
     MasterKey, MasterKeyError, PASSPHRASE_SALT_LEN, SealError, sealed_of_text, text_of_sealed,
 };
+use keyward_gateway::{add_snapshot_keys, settle_snapshot_keys};
 use keyward_server::now;
 use keyward_store::{AuditRecord, DataDir, Store};
 use serde_json::json;
@@ -17,6 +18,9 @@ use crate::failure::{Exit, Failure};
 
 /// Name of the file that the master key is kept in, unless it comes from elsewhere.
 const FILE: &str = "master.key";
+
+/// Name of the folder with the files of snapshots.
+const SNAPSHOTS: &str = "snapshots";
 
 /// Name of the file with the salt of passphrases. Not secret.
 const SALT_FILE: &str = "master.salt";
@@ -204,7 +208,8 @@ pub(crate) struct Rotated {
 }
 
 /// Changes everything sealed in a data directory to another master key. Crash-safe: the store is
-/// changed in one transaction; both keys are kept until it is done.
+/// changed in one transaction; both keys are kept until it is done, and files of snapshots open
+/// under both.
 pub(super) fn rotate(
     arguments: &Arguments,
     to: Keeper,
@@ -229,7 +234,16 @@ pub(super) fn rotate(
     if to == Keeper::File {
         keep(directory, &[&new, &old])?;
     }
+    let snapshots = directory.file(SNAPSHOTS);
+    let unusable = add_snapshot_keys(&snapshots, &old, &new)?.unusable;
+    if unusable > 0 {
+        tracing::warn!(
+            unusable,
+            "files of snapshots do not open under the old master key"
+        );
+    }
     let secrets = reseal(store, &old, &new)?;
+    settle_snapshot_keys(&snapshots, &new)?;
     match to {
         Keeper::File => keep(directory, &[&new])?,
         // A key that opens nothing any more only misleads.
@@ -331,6 +345,16 @@ mod tests {
         let old = open(&NOTHING, &directory, &mut store).unwrap();
         let sealed = text_of_sealed(&old.seal("signing_keys", b"secret"));
         store.put_sealed("signing_keys", &sealed).unwrap();
+        let header = keyward_gateway::SnapshotHeader {
+            path: "org/acme/kvdb/db/snapshot/one".into(),
+            created: 1,
+            server: "embedded".into(),
+        };
+        std::fs::create_dir_all(directory.file("snapshots/acme/db")).unwrap();
+        let file = directory.file("snapshots/acme/db/one.kws");
+        let made = std::fs::File::create(&file).unwrap();
+        let made = keyward_gateway::SnapshotWriter::new(made, &old, &header).unwrap();
+        made.finish().unwrap();
         let revision = store.revision();
         let rotated = rotate(&NOTHING, Keeper::File, &directory, &mut store).unwrap();
         assert_eq!(rotated.secrets, 1);
@@ -341,6 +365,11 @@ mod tests {
         let sealed = sealed_of_text(&sealed).unwrap();
         assert_eq!(**new.open("signing_keys", &sealed).unwrap(), *b"secret");
         assert!(old.open("signing_keys", &sealed).is_err());
+        for (key, opens) in [(&old, false), (&new, true)] {
+            let file = std::fs::File::open(&file).unwrap();
+            let opened = keyward_gateway::SnapshotReader::new(file, key, &header.path);
+            assert_eq!(opened.is_ok(), opens);
+        }
     }
 
     #[test]
