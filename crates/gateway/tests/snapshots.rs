@@ -3,6 +3,8 @@
 //! `KEYWARD_SNAPSHOT_KEYS` sets another number of keys; with `KEYWARD_SNAPSHOT_MEASURE` the tests
 //! `measured…` tell speed and memory.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod support;
 
 use std::io::{Read as _, Write as _};

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn runs_and_references() {
-        let cases: [(&[u8], usize, Option<&[u8]>); 8] = [
+        type Case = (&'static [u8], usize, Option<&'static [u8]>);
+        let cases: [Case; 8] = [
             (b"", 0, Some(b"")),
             (b"\x02abc", 3, Some(b"abc")),
             (b"\x00a\x20\x00", 4, Some(b"aaaa")),

@@ -48,7 +48,7 @@ impl Survey {
             survey.keys += 1;
             survey.databases.insert(head.database);
             let length = head.payload as usize;
-            if length < FOOTER || length > MAX_SAMPLE {
+            if !(FOOTER..=MAX_SAMPLE).contains(&length) {
                 continue;
             }
             payload.clear();
