@@ -85,6 +85,7 @@ impl World {
                     organisation: parts.organisation.expect("in one").into(),
                     id: parts.id.into(),
                     name: None,
+                    description: None,
                     backend: Backend::Embedded,
                 }
             }

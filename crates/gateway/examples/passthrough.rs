@@ -48,6 +48,7 @@ fn main() {
             organisation: "bench".into(),
             id: "main".into(),
             name: None,
+            description: None,
             backend,
         },
         Change::CreateProgrammaticIdentity {

@@ -32,6 +32,7 @@ fn world(document: &str) -> Directory {
             organisation: "o".into(),
             id: "d".into(),
             name: None,
+            description: None,
             backend: Backend::Embedded,
         },
         Change::CreateTrust {

@@ -97,6 +97,7 @@ fn main() {
         organisation: "o".into(),
         id: "d".into(),
         name: None,
+        description: None,
         backend: Backend::Embedded,
     });
     if let Some(action) = keyward_commands::action("kvdb:ExecuteGet") {

@@ -235,7 +235,7 @@ impl Directory {
                 all.extend(self.provider_requirements(None, Some(provider), id));
                 all
             }
-            Change::UpdateIdentityProvider { path, provider } => {
+            Change::UpdateIdentityProvider { path, provider, .. } => {
                 let mut all = vec![needs("iam:UpdateIdentityProvider", path)];
                 let organisation = PathParts::of(path).and_then(|parts| parts.organisation);
                 let organisation = organisation.unwrap_or_default();

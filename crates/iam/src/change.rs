@@ -118,6 +118,8 @@ pub enum Change {
     UpdateRole {
         /// Its path.
         path: String,
+        /// Its new name; `Some(None)` takes it away.
+        name: Option<Option<String>>,
         /// What it is for; `Some(None)` takes it away.
         description: Option<Option<String>>,
         /// Seconds that a session of it lasts at most.
@@ -201,6 +203,8 @@ pub enum Change {
     UpdateIdentityProvider {
         /// Its path.
         path: String,
+        /// Its new name; `Some(None)` takes it away.
+        name: Option<Option<String>>,
         /// What it is.
         provider: Box<Provider>,
     },
@@ -277,6 +281,8 @@ pub enum Change {
         id: String,
         /// What people call it.
         name: Option<String>,
+        /// What it is for.
+        description: Option<String>,
         /// Where its data is.
         backend: Backend,
     },

@@ -218,6 +218,7 @@ fn database(id: &str) -> Change {
         organisation: "acme".into(),
         id: id.into(),
         name: None,
+        description: None,
         backend: keyward_iam::Backend::Embedded,
     }
 }

@@ -36,6 +36,7 @@ impl World {
                 organisation: path.0.into(),
                 id: path.1.into(),
                 name: None,
+                description: None,
                 backend: Backend::Embedded,
             });
         }

@@ -146,6 +146,7 @@ impl World {
                 organisation: organisation(rest),
                 id: PathParts::of(rest).unwrap().id.to_owned(),
                 name: None,
+                description: None,
                 backend: Backend::Embedded,
             },
             "trust" => {

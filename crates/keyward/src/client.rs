@@ -29,6 +29,13 @@ pub(crate) struct Client {
     organisation: OnceCell<String>,
 }
 
+/// What the server answered.
+pub(crate) struct Answer {
+    pub(crate) body: Value,
+    /// Of the entity that was shown or changed, if it is one.
+    pub(crate) etag: Option<String>,
+}
+
 /// Whom the client trusts: the authorities in a file, else the public ones.
 pub(crate) fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Failure> {
     let config = TlsConfig::builder();
@@ -123,11 +130,26 @@ impl Client {
         path: &str,
         body: Option<&str>,
     ) -> Result<Value, Failure> {
+        let answer = self.send_if(method, path, body, None)?;
+        Ok(answer.body)
+    }
+
+    /// Any call, made only if what it is made on has this entity tag.
+    pub(crate) fn send_if(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        etag: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let base = self.profile.url.trim_end_matches('/');
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{base}{path}"))
             .header("content-type", "application/json");
+        if let Some(etag) = etag {
+            request = request.header("if-match", etag);
+        }
         if let Some(login) = authorization(&self.profile.credential) {
             request = request.header("authorization", &*login);
         }
@@ -144,6 +166,8 @@ impl Client {
         };
         let mut answer = answer.map_err(|error| unreachable(&error))?;
         let status = answer.status().as_u16();
+        let etag = answer.headers().get("etag");
+        let etag = etag.and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         let text = answer
             .body_mut()
             .with_config()
@@ -152,7 +176,7 @@ impl Client {
             .map_err(|error| unreachable(&error))?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         if (200..300).contains(&status) {
-            Ok(json)
+            Ok(Answer { body: json, etag })
         } else {
             Err(Failure::of_problem(status, json))
         }

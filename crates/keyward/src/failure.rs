@@ -88,6 +88,15 @@ impl Failure {
         self.problem.as_ref()?.get("code")?.as_str()
     }
 
+    /// Whether what was to be changed is not as the caller thought, and in which fields.
+    pub(crate) fn changed_meanwhile(&self) -> Option<Vec<&str>> {
+        let problem = self.problem.as_ref()?;
+        let changed = problem.get("changed").and_then(Value::as_array);
+        let changed = changed.into_iter().flatten();
+        (self.code() == Some("precondition_failed"))
+            .then(|| changed.filter_map(Value::as_str).collect())
+    }
+
     /// Its class.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

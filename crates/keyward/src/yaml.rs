@@ -1,58 +1,108 @@
-//! YAML and JSON with the line of every value, and values written as YAML.
+//! YAML and JSON with the place of every value, and values written as YAML.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
 /// Nesting that is read; deeper is refused.
 const MAX_DEPTH: usize = 64;
 
+/// Where something stands in a file: both from 1, the column in characters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Place {
+    const START: Self = Self { line: 1, column: 1 };
+}
+
+impl From<&Marker> for Place {
+    fn from(marker: &Marker) -> Self {
+        Self {
+            line: marker.line(),
+            column: marker.col() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
 /// A value and where it begins.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
-    /// From 1.
-    pub(crate) line: usize,
+    pub(crate) at: Place,
     pub(crate) content: Content,
 }
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
-    /// Text, a number, true or false: as written. `plain`: without quotes.
+    /// Text, a number, true or false: as written.
     Scalar {
         text: String,
+        /// Without quotes.
         plain: bool,
+        /// Where its first character stands, of a text that stands in the file line by line.
+        block: Option<Place>,
     },
     List(Vec<Node>),
     /// In the order of the file; no key twice.
-    Map(Vec<(String, usize, Node)>),
+    Map(Vec<Entry>),
 }
+
+/// A name, where it stands, and its value.
+pub(crate) type Entry = (String, Place, Node);
 
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct YamlError {
-    pub(crate) line: usize,
+    pub(crate) at: Place,
     pub(crate) text: String,
 }
 
 impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.line, self.text)
+        write!(f, "{}: {}", self.at, self.text)
     }
 }
 
-pub(crate) fn error<T>(line: usize, text: impl Into<String>) -> Result<T, YamlError> {
+pub(crate) fn error<T>(at: Place, text: impl Into<String>) -> Result<T, YamlError> {
     Err(YamlError {
-        line,
+        at,
         text: text.into(),
     })
 }
 
+/// The lines of a file.
+struct Lines<'a>(Vec<&'a str>);
+
+impl Lines<'_> {
+    /// Where the first character of a block stands whose `|` is on or before this line.
+    fn block(&self, line: usize, text: &str) -> Option<Place> {
+        let (empty, first) = text.lines().enumerate().find(|(_, line)| !line.is_empty())?;
+        // The parser tells the place of the sign, or of what follows it.
+        (line..=line + 1).find_map(|line| {
+            let found = self.0.get(line + empty - 1)?;
+            let indent = found.strip_suffix(first)?;
+            let is_indent = !indent.is_empty() && indent.bytes().all(|b| b == b' ');
+            let column = indent.len() + 1;
+            is_indent.then_some(Place { line, column })
+        })
+    }
+}
+
 /// Something that is being read.
 enum Open {
-    List(usize, Vec<Node>),
-    Map(usize, Vec<(String, usize, Node)>, Option<(String, usize)>),
+    List(Place, Vec<Node>),
+    Map(Place, Vec<Entry>, Option<(String, Place)>),
 }
 
 /// Reads the one document of a file.
@@ -60,8 +110,8 @@ pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
     let mut documents = read_all(text)?.into_iter();
     match (documents.next(), documents.next()) {
         (Some(document), None) => Ok(document),
-        (None, _) => error(1, "the file is empty"),
-        (Some(_), Some(second)) => error(second.line, "a file has one document"),
+        (None, _) => error(Place::START, "the file is empty"),
+        (Some(_), Some(second)) => error(second.at, "a file has one document"),
     }
 }
 
@@ -69,45 +119,49 @@ pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
 pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
     let mut open: Vec<Open> = Vec::new();
     let mut documents: Vec<Node> = Vec::new();
+    let lines = Lines(text.lines().collect());
     for event in Parser::new_from_str(text) {
         let (event, span): (Event<'_>, Span) = event.map_err(|found| YamlError {
-            line: found.marker().line(),
+            at: found.marker().into(),
             text: found.info().to_owned(),
         })?;
-        let line = span.start.line();
+        let at = Place::from(&span.start);
         let done = match event {
             Event::Scalar(text, style, ..) => Node {
-                line,
+                at,
                 content: Content::Scalar {
+                    block: (style == ScalarStyle::Literal)
+                        .then(|| lines.block(at.line, &text))
+                        .flatten(),
                     text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
                 },
             },
             Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= MAX_DEPTH => {
-                return error(line, format!("nested deeper than {MAX_DEPTH} levels"));
+                return error(at, format!("nested deeper than {MAX_DEPTH} levels"));
             }
             Event::SequenceStart(..) => {
-                open.push(Open::List(line, Vec::new()));
+                open.push(Open::List(at, Vec::new()));
                 continue;
             }
             Event::MappingStart(..) => {
-                open.push(Open::Map(line, Vec::new(), None));
+                open.push(Open::Map(at, Vec::new(), None));
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                Some(Open::List(line, items)) => Node {
-                    line,
+                Some(Open::List(at, items)) => Node {
+                    at,
                     content: Content::List(items),
                 },
-                Some(Open::Map(line, entries, _)) => Node {
-                    line,
+                Some(Open::Map(at, entries, _)) => Node {
+                    at,
                     content: Content::Map(entries),
                 },
-                None => return error(line, "an end without a beginning"),
+                None => return error(at, "an end without a beginning"),
             },
             Event::Alias(_) => {
                 return error(
-                    line,
+                    at,
                     "aliases are not read; a text that begins with `*` needs quotes",
                 );
             }
@@ -118,15 +172,15 @@ pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
             None => documents.push(done),
             Some(Open::List(_, items)) => items.push(done),
             Some(Open::Map(_, entries, key)) => match key.take() {
-                Some((name, at)) => entries.push((name, at, done)),
+                Some((name, key_at)) => entries.push((name, key_at, done)),
                 None => {
                     let Content::Scalar { text, .. } = done.content else {
-                        return error(line, "a key is a text");
+                        return error(at, "a key is a text");
                     };
                     if entries.iter().any(|(known, ..)| *known == text) {
-                        return error(line, format!("`{text}` stands here twice"));
+                        return error(at, format!("`{text}` stands here twice"));
                     }
-                    *key = Some((text, line));
+                    *key = Some((text, at));
                 }
             },
         }
@@ -134,42 +188,128 @@ pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
     Ok(documents)
 }
 
-/// Reads every document of a stream of JSON. Places are those of the whole document.
+/// Reads every document of a stream of JSON.
 pub(crate) fn read_json(text: &str) -> Result<Vec<Node>, YamlError> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<JsonNode>();
     let mut documents = Vec::new();
+    let mut cursor = Cursor {
+        rest: text,
+        at: Place::START,
+    };
     loop {
-        let rest = text.get(stream.byte_offset()..).unwrap_or_default();
-        let before = text.len() - rest.trim_start().len();
-        let line = 1 + text.bytes().take(before).filter(|b| *b == b'\n').count();
         match stream.next() {
             None => return Ok(documents),
             Some(Ok(JsonNode(mut document))) => {
-                document.line = line;
+                cursor.value(&mut document)?;
                 documents.push(document);
             }
             Some(Err(found)) => {
-                let line = found.line().max(1);
-                let column = found.column();
-                return error(line, format!("no JSON (column {column}): {found}"));
+                let at = Place {
+                    line: found.line().max(1),
+                    column: found.column().max(1),
+                };
+                return error(at, format!("no JSON: {found}"));
             }
         }
     }
 }
 
-/// A value out of JSON; objects with a name twice are refused.
+/// Walks through a JSON text that was read already, to tell where each of its values stands.
+struct Cursor<'a> {
+    rest: &'a str,
+    at: Place,
+}
+
+impl Cursor<'_> {
+    /// Passes over so many bytes.
+    fn pass(&mut self, length: usize) {
+        let (passed, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
+        for c in passed.chars() {
+            if c == '\n' {
+                (self.at.line, self.at.column) = (self.at.line + 1, 1);
+            } else {
+                self.at.column += 1;
+            }
+        }
+        self.rest = rest;
+    }
+
+    /// Passes over what stands between values, and tells where the next begins.
+    fn next(&mut self) -> Place {
+        let is_between = |c: char| c.is_ascii_whitespace() || matches!(c, ',' | ':');
+        let behind = self.rest.trim_start_matches(is_between).len();
+        self.pass(self.rest.len() - behind);
+        self.at
+    }
+
+    /// Passes over a text in quotes, a number or a word.
+    fn scalar(&mut self) {
+        let bytes = self.rest.as_bytes();
+        let mut length = 0;
+        if bytes.first() == Some(&b'"') {
+            length = 1;
+            while let Some(byte) = bytes.get(length) {
+                length += match byte {
+                    b'"' => break,
+                    b'\\' => 2,
+                    _ => 1,
+                };
+            }
+            length += 1;
+        } else {
+            let is_end = |b: &u8| b.is_ascii_whitespace() || b",:]}".contains(b);
+            length += bytes.iter().position(is_end).unwrap_or(bytes.len());
+        }
+        self.pass(length);
+    }
+
+    /// Passes over a value, and notes where it and all in it begin.
+    fn value(&mut self, node: &mut Node) -> Result<(), YamlError> {
+        node.at = self.next();
+        match &mut node.content {
+            Content::Scalar { .. } => self.scalar(),
+            Content::List(items) => {
+                self.pass(1);
+                for item in items {
+                    self.value(item)?;
+                }
+                self.next();
+                self.pass(1);
+            }
+            Content::Map(entries) => {
+                self.pass(1);
+                let mut known = HashSet::new();
+                for (name, at, value) in entries {
+                    *at = self.next();
+                    if !known.insert(&*name) {
+                        return error(*at, format!("`{name}` stands here twice"));
+                    }
+                    self.scalar();
+                    self.value(value)?;
+                }
+                self.next();
+                self.pass(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value out of JSON, without its place.
 struct JsonNode(Node);
 
 impl<'de> serde::Deserialize<'de> for JsonNode {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
+        fn placeless<E>(content: Content) -> Result<Node, E> {
+            let at = Place::START;
+            Ok(Node { at, content })
+        }
         fn scalar<E>(text: impl Into<String>, plain: bool) -> Result<Node, E> {
-            Ok(Node {
-                line: 1,
-                content: Content::Scalar {
-                    text: text.into(),
-                    plain,
-                },
+            placeless(Content::Scalar {
+                text: text.into(),
+                plain,
+                block: None,
             })
         }
         impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -211,21 +351,15 @@ impl<'de> serde::Deserialize<'de> for JsonNode {
                 while let Some(JsonNode(item)) = list.next_element()? {
                     items.push(item);
                 }
-                let content = Content::List(items);
-                Ok(Node { line: 1, content })
+                placeless(Content::List(items))
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-                let mut entries: Vec<(String, usize, Node)> = Vec::new();
+                let mut entries: Vec<Entry> = Vec::new();
                 while let Some((name, JsonNode(value))) = map.next_entry::<String, JsonNode>()? {
-                    if entries.iter().any(|(known, ..)| *known == name) {
-                        let text = format!("`{name}` stands here twice");
-                        return Err(serde::de::Error::custom(text));
-                    }
-                    entries.push((name, 1, value));
+                    entries.push((name, Place::START, value));
                 }
-                let content = Content::Map(entries);
-                Ok(Node { line: 1, content })
+                placeless(Content::Map(entries))
             }
         }
         deserializer.deserialize_any(Visitor).map(JsonNode)
@@ -354,30 +488,30 @@ fn is_block(text: &str) -> bool {
 impl Node {
     /// A document in which nothing stands.
     fn is_nothing(&self) -> bool {
-        matches!(&self.content, Content::Scalar { text, plain: true } if text.is_empty())
+        matches!(&self.content, Content::Scalar { text, plain: true, .. } if text.is_empty())
     }
 
     /// Text, a number, true or false, as written.
     pub(crate) fn text(&self, what: &str) -> Result<&str, YamlError> {
         match &self.content {
             Content::Scalar { text, .. } => Ok(text),
-            _ => error(self.line, format!("{what}: expected a text")),
+            _ => error(self.at, format!("{what}: expected a text")),
         }
     }
 
     pub(crate) fn list(&self, what: &str) -> Result<&[Node], YamlError> {
         match &self.content {
             Content::List(items) => Ok(items),
-            _ => error(self.line, format!("{what}: expected a list")),
+            _ => error(self.at, format!("{what}: expected a list")),
         }
     }
 
-    pub(crate) fn map(&self, what: &str) -> Result<&[(String, usize, Node)], YamlError> {
+    pub(crate) fn map(&self, what: &str) -> Result<&[Entry], YamlError> {
         match &self.content {
             Content::Map(entries) => Ok(entries),
             // `key:` with nothing behind it
-            Content::Scalar { text, plain: true } if text.is_empty() || text == "~" => Ok(&[]),
-            _ => error(self.line, format!("{what}: expected `name: value` entries")),
+            Content::Scalar { text, plain: true, .. } if text.is_empty() || text == "~" => Ok(&[]),
+            _ => error(self.at, format!("{what}: expected `name: value` entries")),
         }
     }
 
@@ -392,8 +526,8 @@ impl Node {
     /// As JSON: plain scalars by the core schema.
     pub(crate) fn json(&self) -> Value {
         match &self.content {
-            Content::Scalar { text, plain: false } => text.as_str().into(),
-            Content::Scalar { text, plain: true } => match text.as_str() {
+            Content::Scalar { text, plain: false, .. } => text.as_str().into(),
+            Content::Scalar { text, plain: true, .. } => match text.as_str() {
                 "" | "~" | "null" | "Null" | "NULL" => Value::Null,
                 "true" | "True" | "TRUE" => true.into(),
                 "false" | "False" | "FALSE" => false.into(),
@@ -438,15 +572,51 @@ mod tests {
     }
 
     #[test]
+    fn places_of_texts_in_lines() {
+        for (text, at) in [
+            ("a: |\n  x\n  y\n", Some((2, 3))),
+            ("a: |-\n\n    x\n  y\n", None), // no YAML
+            ("a:\n- b: |2\n      x\n", Some((3, 3))),
+            ("a: |  # why\n\n   x", Some((2, 4))),
+            ("a: x\n", None),
+            ("a: >\n  x\n  y\n", None),
+        ] {
+            let found = read(text).ok().and_then(|node| text_of(&node));
+            let at = at.map(|(line, column)| Place { line, column });
+            assert_eq!(found, at, "{text:?}");
+        }
+        fn text_of(node: &Node) -> Option<Place> {
+            match &node.content {
+                Content::Scalar { block, .. } => *block,
+                Content::List(items) => items.iter().find_map(text_of),
+                Content::Map(entries) => entries.iter().find_map(|(_, _, node)| text_of(node)),
+            }
+        }
+    }
+
+    #[test]
     fn several_documents() {
         let all = read_all("---\na: 1\n---\n---\nb: 2\n").unwrap();
         let all: Vec<Value> = all.iter().map(Node::json).collect();
         assert_eq!(all, [json!({"a": 1}), json!({"b": 2})]);
         let all = read_json("{\"a\": 1}\n [true, 1.5, null]").unwrap();
-        assert_eq!(all[1].line, 2);
+        assert_eq!(all[1].at, Place { line: 2, column: 2 });
+        let all = read_json("{\"a\\\"b\": [1, {\"é\":true}],\n \"c\": {}}").unwrap();
+        let Content::Map(entries) = &all[0].content else {
+            panic!("{all:?}")
+        };
+        let Content::List(items) = &entries[0].2.content else {
+            panic!("{all:?}")
+        };
+        let Content::Map(inner) = &items[1].content else {
+            panic!("{all:?}")
+        };
+        let places = [items[0].at, items[1].at, inner[0].1, inner[0].2.at, entries[1].1];
+        let told = places.map(|at| at.to_string());
+        assert_eq!(told, ["1:11", "1:14", "1:15", "1:19", "2:2"]);
         assert_eq!(all[1].json(), json!([true, 1.5, null]));
         let twice = read_json("{\"a\": 1,\n\"a\": 2}").unwrap_err();
-        assert!(twice.text.contains("twice"), "{twice}");
+        assert_eq!(twice.to_string(), "2:1: `a` stands here twice");
     }
 
     #[test]
@@ -529,7 +699,7 @@ mod tests {
         for (text, line) in cases {
             let found = read(text).unwrap_err();
             assert!(
-                found.line == line || found.line == line + 1,
+                found.at.line == line || found.at.line == line + 1,
                 "{text}: {found}"
             );
         }

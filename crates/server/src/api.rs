@@ -418,17 +418,24 @@ impl Call {
         if self.dry_run {
             return Ok(response);
         }
+        self.tag(&mut response, &changed.directory, path);
         let headers = response.headers_mut();
-        let tag = EntityTag::of(&self.api.hash_key, &changed.directory, path);
-        if let Some(Ok(tag)) = tag.map(|tag| HeaderValue::from_str(&tag.quoted())) {
-            headers.insert(header::ETAG, tag);
-        }
         if status == StatusCode::CREATED
             && let Ok(location) = HeaderValue::from_str(&format!("/v1/{path}"))
         {
             headers.insert(header::LOCATION, location);
         }
         Ok(response)
+    }
+
+    /// Tells the entity tag of what a change left, but not of what it only would.
+    pub(crate) fn tag(&self, response: &mut Response, directory: &Directory, path: &str) {
+        let tag = EntityTag::of(&self.api.hash_key, directory, path);
+        if let Some(Ok(tag)) = tag.map(|tag| HeaderValue::from_str(&tag.quoted()))
+            && !self.dry_run
+        {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
     }
 
     /// The organisation of the caller, by id: what its shorthand is of.

@@ -179,11 +179,12 @@ fn describe(change: &Change) -> (String, Value) {
         ),
         Change::UpdateRole {
             path,
+            name,
             description,
             max_session_seconds,
         } => (
             path.clone(),
-            json!({ "change": "update_role", "description": description,
+            json!({ "change": "update_role", "name": name, "description": description,
                     "max_session_seconds": max_session_seconds }),
         ),
         Change::CreateOrganisationUser {
@@ -235,9 +236,13 @@ fn describe(change: &Change) -> (String, Value) {
             new(organisation, "identity_provider", id),
             json!({ "change": "create_identity_provider", "name": name, "provider": provider }),
         ),
-        Change::UpdateIdentityProvider { path, provider } => (
+        Change::UpdateIdentityProvider {
+            path,
+            name,
+            provider,
+        } => (
             path.clone(),
-            json!({ "change": "update_identity_provider", "provider": provider }),
+            json!({ "change": "update_identity_provider", "name": name, "provider": provider }),
         ),
         Change::SyncSignIn {
             user,
@@ -284,10 +289,12 @@ fn describe(change: &Change) -> (String, Value) {
             organisation,
             id,
             name,
+            description,
             backend,
         } => (
             new(organisation, "kvdb", id),
-            json!({ "change": "create_database", "name": name, "backend": shown_backend(backend) }),
+            json!({ "change": "create_database", "name": name, "description": description,
+                    "backend": shown_backend(backend) }),
         ),
         Change::SetBackend { path, backend } => (
             path.clone(),

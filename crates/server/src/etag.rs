@@ -215,8 +215,9 @@ fn malformed(name: &HeaderName) -> Problem {
 /// shows or changes of it. A list has none.
 pub(crate) fn subject(path: &str) -> Option<&str> {
     /// What stands in the row of an entity and is shown at a URL of its own.
-    const VIEWS: [&str; 7] = [
+    const VIEWS: [&str; 8] = [
         "tags",
+        "aliases",
         "resource_policy",
         "boundary",
         "guardrails",
@@ -234,7 +235,7 @@ pub(crate) fn subject(path: &str) -> Option<&str> {
         "default_database",
         "default_version",
         "restore",
-        "settings",
+        "key_limits",
     ];
     if PathParts::of(path).is_some() {
         return Some(path);
@@ -352,6 +353,8 @@ mod tests {
             ("org/dev/kvdb/main", Some("org/dev/kvdb/main")),
             ("org/dev/kvdb/main/tags", Some("org/dev/kvdb/main")),
             ("org/dev/guardrails", Some("org/dev")),
+            ("org/dev/aliases", Some("org/dev")),
+            ("org/dev/key_limits", Some("org/dev")),
             ("org/dev/policy/p/versions/3", Some("org/dev/policy/p")),
             ("org/dev/policy/p/entities", None),
             ("org/dev/trust/t/accept", Some("org/dev/trust/t")),

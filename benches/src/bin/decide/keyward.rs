@@ -40,6 +40,7 @@ pub fn directory(workload: &Workload) -> Directory {
             organisation: "o".to_owned(),
             id: database(number),
             name: None,
+            description: None,
             backend: Backend::Embedded,
         });
     }

@@ -58,6 +58,7 @@ impl Desk {
                 organisation: "o".into(),
                 id: "main".into(),
                 name: None,
+                description: None,
                 backend: Behind::Server {
                     address: "h:1".into(),
                     user: None,

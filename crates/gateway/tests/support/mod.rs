@@ -88,6 +88,7 @@ impl World {
             organisation: organisation.into(),
             id: id.into(),
             name: None,
+            description: None,
             backend,
         });
     }

@@ -12,6 +12,7 @@ impl Editor<'_> {
         organisation: &str,
         id: &str,
         name: Option<&str>,
+        description: Option<&str>,
         backend: &Backend,
     ) -> Outcome {
         let owner = self.organisation(organisation)?;
@@ -22,7 +23,7 @@ impl Editor<'_> {
             path: path.as_str().into(),
             name: name.map(Into::into),
             organisation: owner,
-            description: None,
+            description: description.map(Into::into),
             backend: backend.clone(),
             administration: false,
             resource_policy: None,

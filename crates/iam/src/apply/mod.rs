@@ -290,10 +290,12 @@ impl Editor<'_> {
             ),
             Change::UpdateRole {
                 path,
+                name,
                 description,
                 max_session_seconds,
             } => self.update_role(
                 path,
+                name.as_ref().map(Option::as_deref),
                 description.as_ref().map(Option::as_deref),
                 *max_session_seconds,
             ),
@@ -333,8 +335,16 @@ impl Editor<'_> {
                 name,
                 provider,
             } => self.create_provider(organisation, id, name.as_deref(), provider),
-            Change::UpdateIdentityProvider { path, provider } => {
-                self.update_provider(path, provider)
+            Change::UpdateIdentityProvider {
+                path,
+                name,
+                provider,
+            } => {
+                self.update_provider(path, provider)?;
+                match name {
+                    Some(name) => self.rename(path, name.as_deref()),
+                    None => Ok(()),
+                }
             }
             Change::SyncSignIn {
                 user,
@@ -378,8 +388,15 @@ impl Editor<'_> {
                 organisation,
                 id,
                 name,
+                description,
                 backend,
-            } => self.create_database(organisation, id, name.as_deref(), backend),
+            } => self.create_database(
+                organisation,
+                id,
+                name.as_deref(),
+                description.as_deref(),
+                backend,
+            ),
             Change::SetBackend { path, backend } => self.set_backend(path, backend),
             Change::SetAdministration { path, on } => {
                 let (_, database) = self.database_mut(path)?;

@@ -50,9 +50,14 @@ impl Editor<'_> {
     pub(super) fn update_role(
         &mut self,
         path: &str,
+        name: Option<Option<&str>>,
         description: Option<Option<&str>>,
         max_session_seconds: Option<u32>,
     ) -> Outcome {
+        self.role_at(path)?;
+        if let Some(name) = name {
+            self.rename(path, name)?;
+        }
         let (_, role) = self.role_at(path)?;
         if let Some(seconds) = max_session_seconds {
             check_seconds(seconds)?;

@@ -108,6 +108,7 @@ fn database(organisation: &str, id: &str) -> Change {
         organisation: organisation.into(),
         id: id.into(),
         name: None,
+        description: None,
         backend: Backend::Embedded,
     }
 }
@@ -205,6 +206,7 @@ fn names_are_unique_whatever_their_case_and_free_after_deletion() {
         organisation: "acme".into(),
         id: id.into(),
         name: Some(name.into()),
+        description: None,
         backend: Backend::Embedded,
     };
     world.ok(&named("a", "Sessions"));

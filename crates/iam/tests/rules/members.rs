@@ -205,6 +205,7 @@ fn roles_have_lengths_of_sessions_and_no_keys() {
     world.refused(&key("org/acme/role/r0", "KWAKAAAAAAAAAAAAAAAA"));
     world.ok(&Change::UpdateRole {
         path: "org/acme/role/r0".into(),
+        name: Some(Some("Deployer".into())),
         description: Some(Some("deploys".into())),
         max_session_seconds: Some(1800),
     });
@@ -215,6 +216,7 @@ fn roles_have_lengths_of_sessions_and_no_keys() {
         .expect("it is there");
     assert_eq!(shown["max_session_seconds"], 1800);
     assert_eq!(shown["description"], "deploys");
+    assert_eq!(shown["name"], "Deployer");
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) fn create(id: &str, value: Value) -> Change {
 
 pub(super) fn update(id: &str, value: Value) -> Change {
     Change::UpdateIdentityProvider {
+        name: None,
         path: format!("org/acme/identity_provider/{id}"),
         provider: provider(value),
     }

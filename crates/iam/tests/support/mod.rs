@@ -355,6 +355,7 @@ impl World {
                 organisation: parts.organisation.unwrap().into(),
                 id: parts.id.into(),
                 name: None,
+                description: None,
                 backend: keyward_iam::Backend::Embedded,
             };
             make(change, true);

@@ -125,6 +125,7 @@ impl World {
                 organisation: "o".to_owned(),
                 id: "d".to_owned(),
                 name: None,
+                description: None,
                 backend: Backend::Embedded,
             },
             Change::CreateTrust {

@@ -125,6 +125,7 @@ fn missing(directory: &Directory, upstream: Option<&Backend>) -> Vec<Change> {
             organisation: ORGANISATION.to_owned(),
             id: "main".to_owned(),
             name: None,
+            description: None,
             backend: upstream.cloned().unwrap_or(Backend::Embedded),
         });
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyward_iam::{TEST_ORGANISATION, full_path};
 
-use crate::yaml::{self, Content, Node, YamlError, error};
+use crate::yaml::{self, Content, Node, Place, YamlError, error};
 
 /// Longest file that is read, in bytes.
 const MAX_LEN: u64 = 16 * 1024 * 1024;
@@ -120,15 +120,15 @@ struct Defaults {
     with: Vec<keyward_iam::KnownValue>,
 }
 
-fn unknown<T>(name: &str, line: usize, known: &str) -> Result<T, YamlError> {
-    error(line, format!("unknown field `{name}`: expected {known}"))
+fn unknown<T>(name: &str, at: Place, known: &str) -> Result<T, YamlError> {
+    error(at, format!("unknown field `{name}`: expected {known}"))
 }
 
 impl TestFile {
     fn fill(&mut self, root: &Node) -> Result<(), YamlError> {
         let mut defaults = Defaults::default();
         let mut tests = None;
-        for (name, line, value) in root.map("a file of tests")? {
+        for (name, at, value) in root.map("a file of tests")? {
             match name.as_str() {
                 "policies" => self.policies = self.holders(value, "policies")?,
                 "boundaries" => self.boundaries = self.holders(value, "boundaries")?,
@@ -143,14 +143,14 @@ impl TestFile {
                 _ => {
                     return unknown(
                         name,
-                        *line,
+                        *at,
                         "`policies`, `boundaries`, `resource_policies`, `defaults` or `tests`",
                     );
                 }
             }
         }
         let Some(tests) = tests else {
-            return error(root.line, "a file of tests has `tests`");
+            return error(root.at, "a file of tests has `tests`");
         };
         for test in tests.list("`tests`")? {
             self.test(test, &defaults)?;
@@ -161,7 +161,7 @@ impl TestFile {
                     "`boundaries` names `{}`, which has no policies",
                     holder.name
                 );
-                return error(root.line, text);
+                return error(root.at, text);
             }
         }
         Ok(())
@@ -209,7 +209,7 @@ impl TestFile {
                     .iter()
                     .any(|(name, ..)| ["file", "document"].contains(&name.as_str())) =>
             {
-                for (name, line, value) in entries {
+                for (name, at, value) in entries {
                     match name.as_str() {
                         "file" => file = Some(value.text("`file`")?.to_owned()),
                         "dialect" => dialect = Some(value.text("`dialect`")?.to_owned()),
@@ -219,11 +219,11 @@ impl TestFile {
                                 _ => value.json().to_string(),
                             });
                         }
-                        _ => return unknown(name, *line, "`file` or `document`, and `dialect`"),
+                        _ => return unknown(name, *at, "`file` or `document`, and `dialect`"),
                     }
                 }
                 if file.is_some() == text.is_some() {
-                    return error(node.line, "either `file` or `document`");
+                    return error(node.at, "either `file` or `document`");
                 }
             }
             _ => text = Some(node.json().to_string()),
@@ -232,13 +232,13 @@ impl TestFile {
             (Some(name), _) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(&name);
                 let text = read_text(&path).map_err(|text| YamlError {
-                    line: node.line,
+                    at: node.at,
                     text,
                 })?;
                 (path.display().to_string(), text)
             }
             (None, text) => (
-                format!("{}:{} {label}", self.path.display(), node.line),
+                format!("{}:{} {label}", self.path.display(), node.at.line),
                 text.unwrap_or_default(),
             ),
         };
@@ -258,12 +258,12 @@ impl TestFile {
 
     fn defaults(&self, node: &Node) -> Result<Defaults, YamlError> {
         let mut defaults = Defaults::default();
-        for (name, line, value) in node.map("`defaults`")? {
+        for (name, at, value) in node.map("`defaults`")? {
             match name.as_str() {
                 "as" => defaults.identities = owned(value.texts("`as`")?),
                 "on" => defaults.on = Some(value.text("`on`")?.to_owned()),
                 "with" => defaults.with = context(value)?,
-                _ => return unknown(name, *line, "`as`, `on` or `with`"),
+                _ => return unknown(name, *at, "`as`, `on` or `with`"),
             }
         }
         Ok(defaults)
@@ -271,13 +271,13 @@ impl TestFile {
 
     fn test(&mut self, node: &Node, defaults: &Defaults) -> Result<(), YamlError> {
         let (mut label, mut expect, mut because) = (None, None, Vec::new());
-        let mut doing: Vec<(usize, &str)> = Vec::new();
+        let mut doing: Vec<(Place, &str)> = Vec::new();
         let Defaults {
             mut identities,
             mut on,
             mut with,
         } = defaults.clone();
-        for (name, line, value) in node.map("a test")? {
+        for (name, at, value) in node.map("a test")? {
             match name.as_str() {
                 "name" => label = Some(value.text("`name`")?.to_owned()),
                 "as" => identities = owned(value.texts("`as`")?),
@@ -285,9 +285,9 @@ impl TestFile {
                     doing = match &value.content {
                         Content::List(items) => items
                             .iter()
-                            .map(|item| Ok((item.line, item.text("`do`")?)))
+                            .map(|item| Ok((item.at, item.text("`do`")?)))
                             .collect::<Result<_, _>>()?,
-                        _ => vec![(value.line, value.text("`do`")?)],
+                        _ => vec![(value.at, value.text("`do`")?)],
                     };
                 }
                 "on" => on = Some(value.text("`on`")?.to_owned()),
@@ -308,7 +308,7 @@ impl TestFile {
                                 "`expect: {other}`: one of `allow`, `deny`, `explicit_deny`, \
                                  `implicit_deny`"
                             );
-                            return error(value.line, text);
+                            return error(value.at, text);
                         }
                     });
                 }
@@ -316,7 +316,7 @@ impl TestFile {
                 _ => {
                     return unknown(
                         name,
-                        *line,
+                        *at,
                         "`name`, `as`, `do`, `on`, `with`, `expect` or `because`",
                     );
                 }
@@ -324,16 +324,16 @@ impl TestFile {
         }
         let missing = |what: &str| format!("a test has {what}");
         let Some(expect) = expect else {
-            return error(node.line, missing("`expect`"));
+            return error(node.at, missing("`expect`"));
         };
         if doing.is_empty() {
-            return error(node.line, missing("`do`"));
+            return error(node.at, missing("`do`"));
         }
         if identities.is_empty() {
-            return error(node.line, missing("`as`, itself or in `defaults`"));
+            return error(node.at, missing("`as`, itself or in `defaults`"));
         }
         let Some(on) = on else {
-            return error(node.line, missing("`on`, itself or in `defaults`"));
+            return error(node.at, missing("`on`, itself or in `defaults`"));
         };
         for identity in &identities {
             let known = self.policies.iter().any(|holder| holder.name == *identity);
@@ -342,15 +342,15 @@ impl TestFile {
                     "`as: {identity}`: `policies` has no such name (of an identity without \
                      policies give the path, such as `programmatic_identity/{identity}`)"
                 );
-                return error(node.line, text);
+                return error(node.at, text);
             }
-            for (line, text) in &doing {
+            for (at, text) in &doing {
                 self.tests.push(Test {
-                    line: *line,
+                    line: at.line,
                     name: label.clone(),
                     identity: identity.clone(),
                     doing: (*text).to_owned(),
-                    request: request(text).or_else(|text| error(*line, text))?,
+                    request: request(text).or_else(|text| error(*at, text))?,
                     on: on.clone(),
                     with: with.clone(),
                     expect,

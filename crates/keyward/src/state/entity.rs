@@ -2,6 +2,7 @@
 //! paths in full, times and documents in one spelling, nothing where nothing is set.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use keyward_iam::{SystemPolicy, full_path};
@@ -9,7 +10,7 @@ use keyward_policy::{Dialect, PolicyKind};
 use serde_json::{Map, Value, json};
 
 use super::text;
-use crate::yaml::{Content, Node, YamlError, error};
+use crate::yaml::{Content, Entry, Node, Place, YamlError, error};
 
 /// A kind of thing: a row of [`KINDS`].
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) enum Rule {
     Stays,
     /// Said once, when the thing is made.
     Fixed,
+    /// Counts when the thing is made; nothing is done about it afterwards.
+    Once,
     /// For readers only: nothing is done about it.
     Shown,
 }
@@ -55,6 +58,10 @@ pub(super) enum Form {
     Tags,
     Policies,
     Document(PolicyKind),
+    /// Documents by number.
+    Versions,
+    /// Where a database's data is. A password is told of, and never there.
+    Backend,
     /// Any object; entries of nothing count as left out.
     Object,
     /// Any list.
@@ -79,8 +86,11 @@ const BOUNDARY: Field = field("boundary", Form::Policies);
 const RESOURCE_POLICY: Field = field("resource_policy", Form::Document(PolicyKind::Resource));
 const ACCESS_KEYS: Field = ruled("access_keys", Form::Object, Rule::Shown);
 
+/// The kind of what is no thing of its own: its path is that of the trust.
+pub(super) const ACCEPTANCE: &str = "acceptance";
+
 /// Every kind, in the order in which things are made.
-pub(super) static KINDS: [Kind; 9] = [
+pub(super) static KINDS: [Kind; 10] = [
     Kind {
         word: "org",
         aliases: &["organisation"],
@@ -102,7 +112,7 @@ pub(super) static KINDS: [Kind; 9] = [
             NAME,
             field("description", Form::Text),
             TAGS,
-            ruled("backend", Form::Object, Rule::Stays),
+            ruled("backend", Form::Backend, Rule::Stays),
             field("administration", Form::Flag),
             RESOURCE_POLICY,
         ],
@@ -131,7 +141,7 @@ pub(super) static KINDS: [Kind; 9] = [
             field("jwks", Form::Object),
             field("shared", Form::Flag),
             field("max_token_age_seconds", Form::Number),
-            field("sign_in", Form::Text),
+            ruled("sign_in", Form::Text, Rule::Fixed),
             field("pem", Form::Text),
             field("mappings", Form::List),
             TAGS,
@@ -165,7 +175,9 @@ pub(super) static KINDS: [Kind; 9] = [
         aliases: &[],
         fields: &[
             NAME,
-            ruled("document", Form::Document(PolicyKind::Identity), Rule::Free),
+            field("document", Form::Document(PolicyKind::Identity)),
+            ruled("default_version", Form::Number, Rule::Once),
+            ruled("versions", Form::Versions, Rule::Once),
         ],
     },
     Kind {
@@ -178,6 +190,15 @@ pub(super) static KINDS: [Kind; 9] = [
             field("expires_at", Form::Time),
             field("conditions", Form::Object),
             field("policies", Form::Policies),
+        ],
+    },
+    // That an identity of the organisation accepts the trust of another organisation.
+    Kind {
+        word: ACCEPTANCE,
+        aliases: &[],
+        fields: &[
+            ruled("trustor", Form::Path("org"), Rule::Fixed),
+            ruled("trustee", Form::Path("programmatic_identity"), Rule::Fixed),
         ],
     },
 ];
@@ -209,14 +230,100 @@ pub(super) struct Entity {
     pub(super) fields: BTreeMap<&'static str, Value>,
     /// Fields of the server's thing that may not be seen.
     pub(super) unseen: Vec<&'static str>,
-    /// File and line, of what comes from files.
-    pub(super) place: String,
+    /// The server's entity tag of it.
+    pub(super) etag: Option<String>,
+    /// What file it is in; empty if it is the server's.
+    pub(super) file: String,
+    /// Where in the file.
+    pub(super) at: Option<Place>,
+    /// Where its fields stand in the file.
+    pub(super) field_at: BTreeMap<&'static str, Place>,
+    /// Where the texts of documents begin that stand in the file as they are, by field and number.
+    pub(super) text_at: BTreeMap<(&'static str, usize), Place>,
+    /// Where the password of a backend is.
+    pub(super) password: Option<PasswordFrom>,
+}
+
+/// Where a file says that a password is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum PasswordFrom {
+    /// In a variable of the environment.
+    Variable(String),
+    /// In a file: its first line.
+    File(PathBuf),
+}
+
+/// What the names of variables begin with that files may name: not every secret of whoever applies
+/// them is theirs.
+pub(super) const PASSWORD_VARIABLE: &str = "KEYWARD_PASSWORD_";
+
+impl Entity {
+    /// File and place, of what comes from files.
+    pub(super) fn place(&self) -> String {
+        match self.at {
+            Some(at) => format!("{}:{at}", self.file),
+            None => self.path.clone(),
+        }
+    }
+
+    /// File and place of a field.
+    pub(super) fn place_of(&self, field: &str) -> String {
+        match self.field_at.get(field) {
+            Some(at) => format!("{}:{at}", self.file),
+            None => self.place(),
+        }
+    }
+
+    /// What it is called in plans.
+    pub(super) fn title(&self, organisation: &str) -> String {
+        let path = short(&self.path, organisation);
+        match self.kind.word {
+            ACCEPTANCE => format!("acceptance of {path}"),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Nothing yet.
+    fn of_server(kind: &'static Kind) -> Self {
+        Self {
+            kind,
+            id: String::new(),
+            path: String::new(),
+            fields: BTreeMap::new(),
+            unseen: Vec::new(),
+            etag: None,
+            file: String::new(),
+            at: None,
+            field_at: BTreeMap::new(),
+            text_at: BTreeMap::new(),
+            password: None,
+        }
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field).and_then(Value::as_str)
+    }
+
+    /// The two sides of a trust that holds always, if it is one.
+    pub(super) fn standing_trust(&self) -> Option<(&str, &str)> {
+        let (trustor, trustee) = (self.text("trustor")?, self.text("trustee")?);
+        let of_role = trustor.split('/').nth(2) == Some("role");
+        let assumable = match self.text("trust_kind") {
+            Some(kind) => kind == "assumable",
+            None => of_role,
+        };
+        (self.kind.word == "trust" && !assumable).then_some((trustor, trustee))
+    }
 }
 
 /// The full path of a thing.
 pub(super) fn path_of(kind: &Kind, id: &str, organisation: &str) -> String {
     match kind.word {
         "org" => format!("org/{id}"),
+        ACCEPTANCE => match id.split_once('.') {
+            Some((of, trust)) => format!("org/{of}/trust/{trust}"),
+            None => full_path(id, organisation),
+        },
         word => format!("org/{organisation}/{word}/{id}"),
     }
 }
@@ -271,6 +378,23 @@ pub(super) fn same(before: Option<&Value>, after: Option<&Value>) -> bool {
     before.map(normal) == after.map(normal)
 }
 
+/// Whether a backend is the one that a file names. A password that the file does not speak of stays.
+pub(super) fn same_backend(before: Option<&Value>, after: Option<&Value>) -> bool {
+    let without_password = |backend: &Value| {
+        let mut backend = backend.clone();
+        if let Some(backend) = backend.as_object_mut() {
+            backend.remove("password");
+        }
+        backend
+    };
+    match (before, after) {
+        (Some(before), Some(after)) if after.get("password").is_none() => {
+            without_password(before) == *after
+        }
+        (before, after) => before == after,
+    }
+}
+
 /// Without entries of nothing, names in order; nothing if nothing is left.
 fn pruned(value: &Value) -> Option<Value> {
     match value {
@@ -299,10 +423,49 @@ fn of_server(field: &Field, value: &Value, organisation: &str) -> Option<Value> 
         (_, Value::Null) | (Form::Flag, Value::Bool(false)) => None,
         (Form::Path(_), Value::String(path)) => Some(full_path(path, organisation).into()),
         (Form::Policies | Form::List, Value::Array(list)) if list.is_empty() => None,
+        (Form::Versions, Value::Object(versions)) if versions.is_empty() => None,
         (Form::Tags | Form::Object, value) => pruned(value),
         (Form::Time, Value::String(text)) => time(text),
+        (Form::Backend, value) => backend_of_server(value),
         (_, value) => Some(value.clone()),
     }
+}
+
+/// A backend without what only the server knows; nothing if the operator set it, whose it is.
+fn backend_of_server(shown: &Value) -> Option<Value> {
+    let is = |name: &str| shown.get(name) == Some(&Value::Bool(true));
+    if is("operator") {
+        return None;
+    }
+    let mut backend = Map::new();
+    for name in ["type", "address", "user"] {
+        if let Some(value) = shown.get(name).filter(|value| !value.is_null()) {
+            backend.insert(name.to_owned(), value.clone());
+        }
+    }
+    if is("has_password") {
+        backend.insert("password".to_owned(), true.into());
+    }
+    Some(backend.into())
+}
+
+/// A trust of another organisation as the acceptance of it by this one.
+pub(super) fn acceptance(shown: &Value) -> Option<Entity> {
+    let of = |name: &str| shown.get(name).and_then(Value::as_str);
+    let kind = Kind::named(ACCEPTANCE)?;
+    let path = of("path")?;
+    let mut fields = BTreeMap::new();
+    for name in ["trustor", "trustee"] {
+        fields.insert(kind.field(name)?.name, of(name)?.into());
+    }
+    let (organisation, trust) = path.strip_prefix("org/")?.split_once("/trust/")?;
+    Some(Entity {
+        id: format!("{organisation}.{trust}"),
+        path: path.to_owned(),
+        fields,
+        etag: of("etag").map(str::to_owned),
+        ..Entity::of_server(kind)
+    })
 }
 
 /// A thing as the server shows it; none if it is no thing that files speak of.
@@ -331,13 +494,16 @@ pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
         }
     }
     forget_usual_trust_kind(&mut fields);
+    if !fields.contains_key("versions") && fields.get("default_version") == Some(&1.into()) {
+        fields.remove("default_version");
+    }
     Some(Entity {
-        kind,
         id: of("id")?.to_owned(),
         path: of("path")?.to_owned(),
         fields,
         unseen,
-        place: String::new(),
+        etag: of("etag").map(str::to_owned),
+        ..Entity::of_server(kind)
     })
 }
 
@@ -371,7 +537,7 @@ fn document_of(node: &Node) -> Result<Value, YamlError> {
     let dialect = dialect.map(dialect_name).transpose()?;
     match document {
         Some(document) => plain_document(document, dialect),
-        None => error(node.line, "expected a document"),
+        None => error(node.at, "expected a document"),
     }
 }
 
@@ -380,7 +546,7 @@ fn plain_document(node: &Node, dialect: Option<&str>) -> Result<Value, YamlError
         Content::Scalar { text, .. } if is_document(text) || dialect.is_some() => {
             Ok(document(dialect, text))
         }
-        Content::Scalar { .. } => error(node.line, "expected a document"),
+        Content::Scalar { .. } => error(node.at, "expected a document"),
         _ => Ok(document(dialect, &node.json().to_string())),
     }
 }
@@ -392,29 +558,32 @@ fn dialect_name(node: &Node) -> Result<&str, YamlError> {
         Some(_) => Ok(name),
         None => {
             let text = format!("no dialect `{name}`: native, aws, tencent, alibaba or acl");
-            error(node.line, text)
+            error(node.at, text)
         }
     }
 }
 
-fn has(entries: &[(String, usize, Node)], name: &str) -> bool {
+fn has(entries: &[Entry], name: &str) -> bool {
     entries.iter().any(|(known, ..)| known == name)
 }
 
 /// The entries of these names; any other is an error.
 fn members<'a, const N: usize>(
-    entries: &'a [(String, usize, Node)],
+    entries: &'a [Entry],
     names: [&str; N],
 ) -> Result<[Option<&'a Node>; N], YamlError> {
     let mut found = [None; N];
-    for (name, line, node) in entries {
+    for (name, at, node) in entries {
         match names.iter().position(|known| known == name) {
-            Some(at) => {
-                if let Some(place) = found.get_mut(at) {
+            Some(found_at) => {
+                if let Some(place) = found.get_mut(found_at) {
                     *place = Some(node);
                 }
             }
-            None => return error(*line, format!("unknown field `{name}`")),
+            None => {
+                let known = names.join(", ");
+                return error(*at, format!("unknown field `{name}`: expected {known}"));
+            }
         }
     }
     Ok(found)
@@ -436,6 +605,79 @@ fn attachment(node: &Node, organisation: &str) -> Result<Value, YamlError> {
     }
 }
 
+/// Highest number of a version that files speak of.
+const MAX_VERSION: u32 = 10_000;
+
+const BACKEND_FIELDS: [&str; 5] = ["type", "address", "user", "password_env", "password_file"];
+
+/// A backend in a file.
+fn backend_of_file(node: &Node) -> Result<Value, YamlError> {
+    let entries = node.map("backend")?;
+    let [kind, address, user, variable, file] = members(entries, BACKEND_FIELDS)?;
+    let kind = match kind {
+        Some(kind) => kind.text("type")?,
+        None => return error(node.at, "backend: no `type`: embedded or server"),
+    };
+    let mut backend = json!({ "type": kind });
+    match (kind, address) {
+        ("embedded", None) if entries.len() == 1 => return Ok(backend),
+        ("embedded", _) => return error(node.at, "backend: an embedded one has only its `type`"),
+        ("server", Some(address)) => {
+            backend["address"] = address.text("address")?.to_ascii_lowercase().into();
+        }
+        ("server", None) => return error(node.at, "backend: a server has an `address`: host:port"),
+        _ => return error(node.at, "backend: `type` is embedded or server"),
+    }
+    if let Some(user) = user {
+        backend["user"] = user.text("user")?.into();
+    }
+    if variable.is_some() || file.is_some() {
+        backend["password"] = true.into();
+    }
+    Ok(backend)
+}
+
+/// Where a file says that the password of its backend is; `folder` is that of the file.
+fn password_of_file(node: &Node, folder: &Path) -> Result<Option<PasswordFrom>, YamlError> {
+    let entries = node.map("backend")?;
+    if let Some((_, at, _)) = entries.iter().find(|(name, ..)| name == "password") {
+        let text = "a password is never in a file: `password_env: KEYWARD_PASSWORD_…` names a \
+                    variable that has it, `password_file` a file";
+        return error(*at, text);
+    }
+    let [_, _, _, variable, file] = members(entries, BACKEND_FIELDS)?;
+    match (variable, file) {
+        (Some(_), Some(second)) => error(second.at, "either `password_env` or `password_file`"),
+        (None, None) => Ok(None),
+        (Some(node), None) => {
+            let name = node.text("password_env")?;
+            let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+            let behind = name.strip_prefix(PASSWORD_VARIABLE).unwrap_or_default();
+            if behind.is_empty() || !behind.bytes().all(fits) {
+                let text = format!("`password_env` names a variable {PASSWORD_VARIABLE}…");
+                return error(node.at, text);
+            }
+            Ok(Some(PasswordFrom::Variable(name.to_owned())))
+        }
+        (None, Some(node)) => {
+            let path = folder.join(node.text("password_file")?);
+            Ok(Some(PasswordFrom::File(path)))
+        }
+    }
+}
+
+/// Where the text of a document begins, if it stands in the file as it is.
+fn text_place(node: &Node) -> Option<Place> {
+    match &node.content {
+        Content::Scalar { block, .. } => *block,
+        Content::Map(entries) => entries
+            .iter()
+            .find(|(name, ..)| name == "document")
+            .and_then(|(_, _, node)| text_place(node)),
+        Content::List(_) => None,
+    }
+}
+
 /// The value of a field in a file; nothing if it says that nothing is set.
 fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Value>, YamlError> {
     let json = node.json();
@@ -443,7 +685,7 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
         return Ok(None);
     }
     let name = field.name;
-    let wrong = |expected: &str| error(node.line, format!("{name}: expected {expected}"));
+    let wrong = |expected: &str| error(node.at, format!("{name}: expected {expected}"));
     let value = match field.form {
         Form::Text => Some(node.text(name)?.into()),
         Form::Flag => match json {
@@ -484,6 +726,22 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
             (!list.is_empty()).then(|| list.into())
         }
         Form::Document(_) => Some(document_of(node)?),
+        Form::Versions => {
+            let mut versions = Map::new();
+            for (number, at, document) in node.map(name)? {
+                match number.parse::<u32>() {
+                    Ok(1..=MAX_VERSION) => {
+                        versions.insert(number.clone(), document_of(document)?);
+                    }
+                    _ => {
+                        let text = format!("{name}: a number from 1 to {MAX_VERSION}");
+                        return error(*at, text);
+                    }
+                }
+            }
+            (!versions.is_empty()).then(|| versions.into())
+        }
+        Form::Backend => Some(backend_of_file(node)?),
         Form::Object => match &json {
             Value::Object(_) => pruned(&json),
             _ => return wrong("`name: value` entries"),
@@ -515,28 +773,31 @@ pub(super) fn from_file(
     file: &str,
     organisation: &str,
 ) -> Result<Entity, Vec<YamlError>> {
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
     let one = |found| vec![found];
     let Content::Map(entries) = &node.content else {
         let text = "expected a thing: `kind`, `id` and what it has";
-        return error(node.line, text).map_err(one);
+        return error(node.at, text).map_err(one);
     };
     let text = |wanted: &str| {
         let entry = entries.iter().find(|(name, ..)| name == wanted);
         match entry {
             Some((_, _, node)) => node.text(wanted),
-            None => error(node.line, format!("no `{wanted}`")),
+            None => error(node.at, format!("no `{wanted}`")),
         }
     };
     let word = text("kind").map_err(one)?;
     let Some(kind) = Kind::named(word) else {
         let words: Vec<&str> = KINDS.iter().map(|kind| kind.word).collect();
         let text = format!("no kind `{word}`: {}", words.join(", "));
-        return error(node.line, text).map_err(one);
+        return error(node.at, text).map_err(one);
     };
     let id = text("id").map_err(one)?.to_owned();
     let mut problems = Vec::new();
     let mut fields = BTreeMap::new();
-    for (name, line, value) in entries {
+    let (mut field_at, mut text_at) = (BTreeMap::new(), BTreeMap::new());
+    let mut password = None;
+    for (name, at, value) in entries {
         if name == "kind" || name == "id" {
             continue;
         }
@@ -544,9 +805,28 @@ pub(super) fn from_file(
             let known: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
             let known = known.join(", ");
             let text = format!("a {} has no `{name}`: {known}", kind.word);
-            problems.push(YamlError { line: *line, text });
+            problems.push(YamlError { at: *at, text });
             continue;
         };
+        field_at.insert(field.name, *at);
+        let texts: &[Node] = match (&value.content, field.form) {
+            (Content::List(items), Form::Policies) => items,
+            _ => std::slice::from_ref(value),
+        };
+        for (number, text) in texts.iter().enumerate() {
+            if let Some(at) = text_place(text) {
+                text_at.insert((field.name, number), at);
+            }
+        }
+        if matches!(field.form, Form::Backend) {
+            match password_of_file(value, folder) {
+                Ok(found) => password = found,
+                Err(found) => problems.push(found),
+            }
+            if !problems.is_empty() {
+                continue;
+            }
+        }
         match of_file(field, value, organisation) {
             Ok(Some(value)) => {
                 fields.insert(field.name, value);
@@ -564,20 +844,22 @@ pub(super) fn from_file(
     for name in ["document", "trustee", "type"] {
         if kind.field(name).is_some() && !fields.contains_key(name) {
             let text = format!("a {} needs `{name}`", kind.word);
-            let line = node.line;
-            problems.push(YamlError { line, text });
+            problems.push(YamlError { at: node.at, text });
         }
     }
     if !problems.is_empty() {
         return Err(problems);
     }
     Ok(Entity {
-        kind,
         path: path_of(kind, &id, organisation),
         id,
         fields,
-        unseen: Vec::new(),
-        place: format!("{file}:{}", node.line),
+        file: file.to_owned(),
+        at: Some(node.at),
+        field_at,
+        text_at,
+        password,
+        ..Entity::of_server(kind)
     })
 }
 
@@ -604,6 +886,12 @@ fn written(field: &Field, value: &Value, organisation: &str, as_text: bool) -> V
     match (field.form, value) {
         (Form::Path(_), Value::String(path)) => short(path, organisation).into(),
         (Form::Document(_), document) => written_document(document, as_text),
+        (Form::Versions, Value::Object(versions)) => Value::Object(
+            versions
+                .iter()
+                .map(|(number, document)| (number.clone(), written_document(document, as_text)))
+                .collect(),
+        ),
         (Form::Policies, Value::Array(list)) => {
             let one = |policy: &Value| match policy.get("policy").and_then(Value::as_str) {
                 Some(path) => json!({ "policy": short(path, organisation) }),
@@ -634,7 +922,14 @@ pub(super) fn to_file(entity: &Entity, organisation: &str, as_text: bool) -> Val
         if field.name == "trustor" && *value == format!("org/{organisation}") {
             continue;
         }
-        let value = written(field, value, organisation, as_text);
+        let mut value = written(field, value, organisation, as_text);
+        if let (Form::Backend, Some(backend)) = (field.form, value.as_object_mut())
+            && backend.remove("password").is_some()
+        {
+            let id = entity.id.to_ascii_uppercase().replace('-', "_");
+            let variable = format!("{PASSWORD_VARIABLE}{id}");
+            backend.insert("password_env".to_owned(), variable.into());
+        }
         document.insert(field.name.to_owned(), value);
     }
     Value::Object(document)

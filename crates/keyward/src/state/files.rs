@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use keyward_policy::{Dialect, PolicyKind};
+use keyward_policy::{Dialect, Finding, PolicyKind};
 use serde_json::Value;
 
 use super::entity::{self, Entity, Form};
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Node, Place};
 
 /// Longest file that is read, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024 * 1024;
@@ -136,7 +136,7 @@ impl Desired {
             match &organisation {
                 Some((known, first)) if known != id => problems.push(format!(
                     "{file}:{}: org/{id}, and {first} is of org/{known}: one organisation at a time",
-                    node.line
+                    node.at
                 )),
                 Some(_) => {}
                 None => organisation = Some((id.to_owned(), file)),
@@ -165,9 +165,9 @@ impl Desired {
                         entity.path = format!("org/{organisation}");
                     }
                     findings.extend(check(&entity, organisation));
-                    let (place, path) = (entity.place.clone(), entity.path.clone());
+                    let (place, path) = (entity.place(), entity.path.clone());
                     if let Some(first) = entities.insert(path.clone(), entity) {
-                        let text = format!("{place}: {path} is in {}, too", first.place);
+                        let text = format!("{place}: {path} is in {}, too", first.place());
                         problems.push(text);
                     }
                 }
@@ -202,29 +202,44 @@ fn refuse(problems: Vec<String>, exit: Exit) -> Result<(), Failure> {
 fn check(entity: &Entity, organisation: &str) -> Vec<String> {
     let mut found = Vec::new();
     for field in entity.kind.fields {
-        let (kind, documents) = match (field.form, entity.fields.get(field.name)) {
+        let (kind, documents): (_, Vec<&Value>) = match (field.form, entity.fields.get(field.name))
+        {
             (Form::Document(kind), Some(document)) => (kind, vec![document]),
             (Form::Policies, Some(Value::Array(list))) => {
                 (PolicyKind::Identity, list.iter().collect())
             }
+            (Form::Versions, Some(Value::Object(versions))) => {
+                (PolicyKind::Identity, versions.values().collect())
+            }
             _ => continue,
         };
-        for document in documents {
+        for (number, document) in documents.into_iter().enumerate() {
             if document.get("text").is_none() {
                 continue;
             }
             let (dialect, text) = entity::document_parts(document);
             let dialect = Dialect::by_name(dialect);
-            if let Err(findings) = keyward_policy::read_as(dialect, text, kind, organisation) {
-                let place = format!("{}: {}", entity.place, field.name);
-                found.extend(
-                    findings
-                        .0
-                        .iter()
-                        .map(|finding| format!("{place}:{finding}")),
-                );
-            }
+            let Err(findings) = keyward_policy::read_as(dialect, text, kind, organisation) else {
+                continue;
+            };
+            let begin = entity.text_at.get(&(field.name, number));
+            found.extend(findings.0.iter().map(|finding| match begin {
+                Some(begin) => {
+                    let at = place_in(*begin, finding);
+                    format!("{}:{at}: {}: {}", entity.file, field.name, finding.message)
+                }
+                None => format!("{}: {}:{finding}", entity.place_of(field.name), field.name),
+            }));
         }
     }
     found
+}
+
+/// Where a finding stands in the file, whose lines the document's are behind an indentation.
+fn place_in(begin: Place, finding: &Finding) -> Place {
+    let of = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Place {
+        line: begin.line.saturating_add(of(finding.line)) - 1,
+        column: begin.column.saturating_add(of(finding.column)) - 1,
+    }
 }

@@ -34,11 +34,13 @@ const CHANGES: u8 = 2;
 ///
 /// Exit code 0: done, or nothing to do. With --plan nothing is changed, and the exit code is 0 if
 /// there is nothing to do, and 2 if there is. If a step fails, what was done and what was not is
-/// told, the exit code is that of the failure, and the same command goes on from there.
+/// told, the exit code is that of the failure, and the same command goes on from there. Nothing is
+/// overwritten that somebody else changed since the plan: that step fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   keyward apply -f state --plan
   keyward apply -f state
+  keyward apply -f state --expect 5d1c0e7a9b2f4683
   keyward apply -f state --prune --yes
   keyward --organisation acme apply -f databases.yaml -f trusts.yaml")]
 pub(crate) struct Apply {
@@ -80,6 +82,10 @@ struct How {
     /// Only tell what would be done. Exit code 0 if there is nothing to do, 2 if there is.
     #[arg(long, visible_alias = "dry-run")]
     plan: bool,
+    /// Do it only if the plan is this one, which --plan told: nothing has changed since, neither the
+    /// files nor what they are about.
+    #[arg(long, value_name = "PLAN", conflicts_with = "plan")]
+    expect: Option<String>,
     /// When a step fails go on with the things that it is no part of.
     #[arg(long)]
     keep_going: bool,
@@ -242,7 +248,7 @@ pub(crate) fn import(
                 .iter()
                 .map(|change| change.field.name)
                 .collect();
-            let (place, path) = (&step.entity.place, &step.entity.path);
+            let (place, path) = (step.entity.place(), &step.entity.path);
             format!(
                 "{place}: {path} is there and differs: {}",
                 fields.join(", ")
@@ -291,6 +297,16 @@ impl Run<'_> {
             let text = printable(&plan.problems.join("\n"));
             return Err(Failure::new(Exit::Conflict, text));
         }
+        if let Some(expected) = &how.expect
+            && *expected != plan.id()
+        {
+            let text = format!(
+                "the plan is no longer {}, but {}: --plan shows it; nothing was done",
+                printable(expected),
+                plan.id()
+            );
+            return Err(Failure::new(Exit::Conflict, text));
+        }
         let is_json = self.output.format() == Format::Json;
         if how.plan || !is_json {
             self.show(how.plan)?;
@@ -303,10 +319,12 @@ impl Run<'_> {
             self.summary(&[])?;
             return Ok(ExitCode::SUCCESS);
         }
+        // Before anything is asked or done: a password may be missing.
+        let calls = calls::calls(plan, self.me)?;
         if ask {
             self.confirm()?;
         }
-        self.perform(how.keep_going)
+        self.perform(&calls, how.keep_going)
     }
 
     /// The plan.
@@ -320,6 +338,7 @@ impl Run<'_> {
             let summary = json!({ "summary": {
                 "organisation": format!("org/{}", self.organisation),
                 "create": create, "change": change, "delete": delete, "unmanaged": plan.left,
+                "plan": plan.id(),
             } });
             return Ok(self.output.line(&summary.to_string())?);
         }
@@ -336,6 +355,12 @@ impl Run<'_> {
             text.push_str(&format!(
                 "Plan for org/{}: {create} to create, {change} to change, {delete} to delete.\n",
                 self.organisation
+            ));
+        }
+        if is_all && !plan.steps.is_empty() {
+            text.push_str(&format!(
+                "This plan, and no other, is done with --expect {}.\n",
+                plan.id()
             ));
         }
         if !plan.left.is_empty() {
@@ -384,27 +409,31 @@ impl Run<'_> {
         }
     }
 
-    fn perform(&self, keep_going: bool) -> Result<ExitCode, Failure> {
-        let calls = calls::calls(&self.plan, self.me);
+    fn perform(&self, calls: &[Call], keep_going: bool) -> Result<ExitCode, Failure> {
         let mut outcomes = vec![Outcome::Waits; self.plan.steps.len()];
         let mut left: Vec<usize> = vec![0; outcomes.len()];
-        for call in &calls {
+        for call in calls {
             if let Some(left) = left.get_mut(call.step) {
                 *left += 1;
             }
         }
         let all = left.clone();
         let mut first: Option<Failure> = None;
-        for call in &calls {
-            let (Some(outcome), Some(left)) =
-                (outcomes.get_mut(call.step), left.get_mut(call.step))
-            else {
+        // The entity tag of each thing as the plan saw it, then as the last call left it.
+        let steps = self.plan.steps.iter();
+        let mut seen: Vec<Option<String>> = steps.map(|step| step.seen.clone()).collect();
+        for call in calls {
+            let (Some(outcome), Some(left), Some(seen)) = (
+                outcomes.get_mut(call.step),
+                left.get_mut(call.step),
+                seen.get_mut(call.step),
+            ) else {
                 continue;
             };
             if matches!(outcome, Outcome::Failed { .. }) {
                 continue;
             }
-            match self.make(call) {
+            match self.make(call, seen) {
                 Ok(()) => {
                     *left -= 1;
                     if *left == 0 {
@@ -413,9 +442,19 @@ impl Run<'_> {
                     }
                 }
                 Err(failure) => {
+                    let text = match failure.changed_meanwhile() {
+                        None => failure.to_string(),
+                        Some(fields) if fields.is_empty() => {
+                            "changed since the plan, and left as it is now".to_owned()
+                        }
+                        Some(fields) => format!(
+                            "changed since the plan ({}), and left as it is now",
+                            fields.join(", ")
+                        ),
+                    };
                     *outcome = Outcome::Failed {
                         what: call.what.clone(),
-                        failure: failure.to_string(),
+                        failure: text,
                         partly: all.get(call.step) != Some(left),
                     };
                     first.get_or_insert(failure);
@@ -445,11 +484,15 @@ impl Run<'_> {
         }
     }
 
-    /// Makes a call. Who was invited is told at once, since the link is shown only now.
-    fn make(&self, call: &Call) -> Result<(), Failure> {
+    /// Makes a call, if the thing is still as it was `seen`. Who was invited is told at once, since the
+    /// link is shown only now.
+    fn make(&self, call: &Call, seen: &mut Option<String>) -> Result<(), Failure> {
+        let body = call.body.as_ref().map(|body| body.as_str());
         let answer = self
             .client
-            .send(call.method, &call.url, call.body.as_deref())?;
+            .send_if(call.method, &call.url, body, seen.as_deref())?;
+        *seen = answer.etag;
+        let answer = answer.body;
         let link = ["invitation_link", "invitation_url"]
             .iter()
             .find_map(|field| answer.get(*field).and_then(Value::as_str));
@@ -550,7 +593,7 @@ impl Run<'_> {
         if !open.is_empty() {
             text.push_str(&format!("not tried: {}\n", shortened(&open)));
         }
-        text.push_str("the same command goes on from here");
+        text.push_str("the same command plans anew, and goes on from here");
         printable(&text)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::entity::{self, Entity, Field, Form, KINDS, Rule};
 use super::text::{self, Line};
@@ -50,6 +51,12 @@ pub(super) struct Step {
     pub(super) action: Action,
     pub(super) entity: Entity,
     pub(super) changes: Vec<FieldChange>,
+    /// The server's entity tag of what the plan saw.
+    pub(super) seen: Option<String>,
+    /// The name that it has on the server.
+    pub(super) name_before: Option<String>,
+    /// A trust that goes before others can come: with it they would form a circle.
+    pub(super) goes_first: bool,
 }
 
 /// All that has to be done.
@@ -75,6 +82,8 @@ pub(super) struct Prune {
 /// What an organisation has.
 pub(super) struct Current {
     pub(super) entities: BTreeMap<String, Entity>,
+    /// Trusts of other organisations that wait for this one to accept them.
+    offers: BTreeMap<String, Entity>,
     /// Kinds of which not everything may be seen.
     pub(super) incomplete: Vec<String>,
 }
@@ -83,12 +92,22 @@ impl Current {
     /// Of the server's answer; of nothing if there is no such organisation.
     pub(super) fn of(state: Option<&Value>, organisation: &str) -> Self {
         let items = state.and_then(|state| state["items"].as_array());
-        let entities = items
+        let mut entities: BTreeMap<String, Entity> = items
             .into_iter()
             .flatten()
             .filter_map(|item| entity::from_server(item, organisation))
             .map(|entity| (entity.path.clone(), entity))
             .collect();
+        let mut offers = BTreeMap::new();
+        let incoming = state.and_then(|state| state["incoming"].as_array());
+        for trust in incoming.into_iter().flatten() {
+            let Some(entity) = entity::acceptance(trust) else {
+                continue;
+            };
+            let is_accepted = trust["accepted"] == Value::Bool(true);
+            let side = if is_accepted { &mut entities } else { &mut offers };
+            side.insert(entity.path.clone(), entity);
+        }
         let complete = state.and_then(|state| state["complete"].as_object());
         let incomplete = complete
             .into_iter()
@@ -98,6 +117,7 @@ impl Current {
             .collect();
         Self {
             entities,
+            offers,
             incomplete,
         }
     }
@@ -113,19 +133,26 @@ pub(super) fn plan(
     let mut plan = Plan::default();
     for entity in desired.values() {
         let found = current.entities.get(&entity.path);
-        for problem in missing(entity, desired, current) {
-            plan.problems.push(problem);
-        }
+        plan.problems.extend(missing(entity, desired, current));
         let action = match found {
             Some(_) => Action::Change,
             None => Action::Create,
         };
-        let changes = changes(entity, found, &mut plan.problems);
+        let offer = match entity.kind.word {
+            entity::ACCEPTANCE if found.is_none() => match current.offers.get(&entity.path) {
+                None => {
+                    plan.notes.push(not_offered(entity));
+                    continue;
+                }
+                offer => offer,
+            },
+            _ => None,
+        };
+        let changes = changes(entity, found.or(offer), &mut plan.problems);
         if action == Action::Create || !changes.is_empty() {
             plan.steps.push(Step {
-                action,
-                entity: entity.clone(),
                 changes,
+                ..Step::of(action, entity, found.or(offer))
             });
         }
     }
@@ -147,14 +174,106 @@ pub(super) fn plan(
             plan.left.push(path.clone());
             continue;
         }
-        plan.steps.push(Step {
-            action: Action::Delete,
-            entity: entity.clone(),
-            changes: Vec::new(),
-        });
+        plan.steps
+            .push(Step::of(Action::Delete, entity, Some(entity)));
     }
     plan.steps.sort_by_key(order);
+    plan.problems.extend(circles(desired, current, &plan.steps));
+    let in_the_way = in_the_way(desired, current);
+    for step in &mut plan.steps {
+        step.goes_first =
+            step.action == Action::Delete && in_the_way.contains(step.entity.path.as_str());
+    }
     plan
+}
+
+fn not_offered(entity: &Entity) -> String {
+    let (place, path) = (entity.place(), &entity.path);
+    format!("{place}: {path} does not wait to be accepted: its own organisation makes it first")
+}
+
+/// The trusts that hold always, by trustor: each trustee with the trust's path.
+type Standing<'a> = BTreeMap<&'a str, Vec<(&'a str, &'a str)>>;
+
+fn standing<'a>(trusts: impl Iterator<Item = &'a Entity>) -> Standing<'a> {
+    let mut standing = Standing::new();
+    for entity in trusts {
+        if let Some((trustor, trustee)) = entity.standing_trust() {
+            let of = standing.entry(trustor).or_default();
+            of.push((trustee, entity.path.as_str()));
+        }
+    }
+    standing
+}
+
+/// The trusts of one circle, if there is one: which trusts lie on a way back to where it begins.
+fn circle<'a>(standing: &Standing<'a>) -> Option<Vec<&'a str>> {
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in standing.keys() {
+        // Each identity on the way, the trust that led there, and how many of its trusts were tried.
+        let mut way: Vec<(&str, &str, usize)> = vec![(*start, "", 0)];
+        while let Some((identity, _, tried)) = way.last_mut() {
+            let next = standing.get(identity).and_then(|all| all.get(*tried));
+            *tried += 1;
+            let Some((trustee, trust)) = next else {
+                done.insert(*identity);
+                way.pop();
+                continue;
+            };
+            if let Some(at) = way.iter().position(|(on_way, ..)| on_way == trustee) {
+                let on_circle = way.iter().skip(at + 1).map(|(_, trust, _)| *trust);
+                return Some(on_circle.chain([*trust]).collect());
+            }
+            if !done.contains(trustee) {
+                way.push((*trustee, *trust, 0));
+            }
+        }
+    }
+    None
+}
+
+/// Why the trusts cannot all be: a circle of them.
+fn circles(
+    desired: &BTreeMap<String, Entity>,
+    current: &Current,
+    steps: &[Step],
+) -> Option<String> {
+    let gone: BTreeSet<&str> = steps
+        .iter()
+        .filter(|step| step.action == Action::Delete)
+        .map(|step| step.entity.path.as_str())
+        .collect();
+    let stays = current.entities.values().filter(|entity| {
+        !desired.contains_key(&entity.path) && !gone.contains(entity.path.as_str())
+    });
+    let circle = circle(&standing(desired.values().chain(stays)))?;
+    let told = |path: &&str| match desired.get(*path) {
+        Some(entity) => format!("{path} ({})", entity.place_of("trustee")),
+        None => format!("{path} (there already)"),
+    };
+    let told: Vec<String> = circle.iter().map(told).collect();
+    let told = told.join(", ");
+    Some(format!("these trusts lead back to where they begin, which none may: {told}"))
+}
+
+/// Trusts that are there, in no file, and would form a circle with what files have.
+fn in_the_way(desired: &BTreeMap<String, Entity>, current: &Current) -> BTreeSet<String> {
+    let mut in_the_way = BTreeSet::new();
+    loop {
+        let old = current.entities.values().filter(|entity| {
+            !desired.contains_key(&entity.path) && !in_the_way.contains(&entity.path)
+        });
+        let found = circle(&standing(desired.values().chain(old)));
+        let old = found.and_then(|circle| {
+            let mut old = circle.into_iter();
+            old.find(|path| !desired.contains_key(*path))
+                .map(str::to_owned)
+        });
+        match old {
+            Some(path) => in_the_way.insert(path),
+            None => return in_the_way,
+        };
+    }
 }
 
 /// Where a step stands in the plan: what is made first, what goes last.
@@ -178,21 +297,25 @@ fn changes(
 ) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for field in entity.kind.fields {
-        if field.rule == Rule::Shown {
+        if field.rule == Rule::Shown || (field.rule == Rule::Once && found.is_some()) {
             continue;
         }
         let after = entity.fields.get(field.name);
         let before = found.and_then(|found| found.fields.get(field.name));
         let unseen = found.is_some_and(|found| found.unseen.contains(&field.name));
         let stays = after.is_none() && (field.rule == Rule::Stays || unseen);
-        if stays || (!unseen && entity::same(before, after)) {
+        let same = match field.form {
+            Form::Backend => entity::same_backend(before, after),
+            _ => entity::same(before, after),
+        };
+        if stays || (!unseen && same) {
             continue;
         }
         if field.rule == Rule::Fixed && found.is_some() {
             let told = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), cell);
             problems.push(format!(
                 "{}: `{}` of {} cannot change from {} to {}: give it another id",
-                entity.place,
+                entity.place_of(field.name),
                 field.name,
                 entity.path,
                 told(before),
@@ -218,29 +341,43 @@ fn missing(entity: &Entity, desired: &BTreeMap<String, Entity>, current: &Curren
     for field in entity.kind.fields {
         match (field.form, entity.fields.get(field.name)) {
             (Form::Path(_), Some(Value::String(path))) => {
-                referred.insert(path.as_str());
+                referred.insert((path.as_str(), field.name));
             }
             (Form::Policies, Some(Value::Array(list))) => {
-                referred.extend(list.iter().filter_map(|policy| policy["policy"].as_str()));
+                let paths = list.iter().filter_map(|policy| policy["policy"].as_str());
+                referred.extend(paths.map(|path| (path, field.name)));
             }
             _ => {}
         }
     }
-    let is_missing = |path: &&str| {
+    let is_missing = |(path, _): &(&str, &str)| {
         let kind = path.split('/').nth(2).unwrap_or_default();
         path.starts_with(&own)
             && !desired.contains_key(*path)
             && !current.entities.contains_key(*path)
             && !current.incomplete.iter().any(|known| known == kind)
     };
-    let told = |path: &str| {
-        let (place, of) = (&entity.place, &entity.path);
+    let told = |(path, field): (&str, &str)| {
+        let (place, of) = (entity.place_of(field), &entity.path);
         format!("{place}: {of} refers to {path}, which is neither there nor in a file")
     };
     referred.into_iter().filter(is_missing).map(told).collect()
 }
 
 impl Plan {
+    /// What tells this plan from every other: of other files, or of another state of the server.
+    pub(super) fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        for step in &self.steps {
+            hash.update(step.json().to_string());
+            hash.update([0]);
+            hash.update(step.seen.as_deref().unwrap_or_default());
+            hash.update([0]);
+        }
+        let hash = hash.finalize();
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// How many things are created, changed and deleted.
     pub(super) fn counts(&self) -> [usize; 3] {
         [Action::Create, Action::Change, Action::Delete].map(|action| {
@@ -253,6 +390,18 @@ impl Plan {
 }
 
 impl Step {
+    fn of(action: Action, entity: &Entity, found: Option<&Entity>) -> Self {
+        let name = found.and_then(|found| found.fields.get("name"));
+        Self {
+            action,
+            entity: entity.clone(),
+            changes: Vec::new(),
+            seen: found.and_then(|found| found.etag.clone()),
+            name_before: name.and_then(Value::as_str).map(str::to_owned),
+            goes_first: false,
+        }
+    }
+
     /// As one JSON document.
     pub(super) fn json(&self) -> Value {
         let changes: Map<String, Value> = self
@@ -275,8 +424,8 @@ impl Step {
     /// In lines, for people.
     pub(super) fn text(&self, organisation: &str) -> String {
         let sign = self.action.sign();
-        let path = entity::short(&self.entity.path, organisation);
-        let mut out = format!("{sign} {}\n", printable(path));
+        let title = self.entity.title(organisation);
+        let mut out = format!("{sign} {}\n", printable(&title));
         for change in &self.changes {
             out.push_str(&change.text(organisation));
         }
@@ -367,6 +516,23 @@ fn lines(field: &Field, value: Option<&Value>, organisation: &str) -> String {
             };
             let all: Vec<String> = list.iter().map(one).collect();
             all.join("\n")
+        }
+        (Form::Versions, Some(Value::Object(versions))) => {
+            let one = |(number, text): (&String, &Value)| format!("{number}: {}", document(text));
+            let all: Vec<String> = versions.iter().map(one).collect();
+            all.join("\n")
+        }
+        (Form::Backend, Some(backend)) => {
+            let of = |name: &str| backend.get(name).map(cell);
+            let user = of("user").map(|user| format!("{user}@")).unwrap_or_default();
+            let password = match of("password") {
+                Some(_) => " (with a password)",
+                None => "",
+            };
+            match of("address") {
+                Some(address) => format!("redis://{user}{address}{password}"),
+                None => of("type").unwrap_or_default(),
+            }
         }
         (Form::Tags, Some(Value::Object(tags))) => {
             let one = |(key, value): (&String, &Value)| format!("{key}={}", cell(value));

@@ -69,6 +69,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(&[
                 ID,
                 NAME,
+                DESCRIPTION,
                 (
                     "backend",
                     "object?",
@@ -141,6 +142,7 @@ impl From<String> for Secret {
 struct Create {
     id: String,
     name: Option<String>,
+    description: Option<String>,
     backend: Option<Named>,
 }
 
@@ -239,6 +241,7 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
     if let Err(error) = body.id.parse::<keyward_iam::Slug>() {
         return Err(Problem::invalid(error.to_string()));
     }
+    check_description(body.description.as_deref())?;
     let path = format!("{}/{}", target.0, body.id);
     let backend = match body.backend {
         None => Backend::Embedded,
@@ -248,6 +251,7 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         organisation: target.organisation().to_owned(),
         id: body.id,
         name: body.name,
+        description: body.description,
         backend,
     };
     call.change_and_show(change, &path, StatusCode::CREATED)

@@ -231,7 +231,9 @@ async fn set_guardrails(
     if call.dry_run {
         show::insert(&mut shown, "dry_run", true);
     }
-    Ok(axum::Json(shown).into_response())
+    let mut response = axum::Json(shown).into_response();
+    call.tag(&mut response, directory, &path);
+    Ok(response)
 }
 
 async fn put_guardrails(

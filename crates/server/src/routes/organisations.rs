@@ -220,5 +220,7 @@ async fn set_aliases(
     if call.dry_run {
         show::insert(&mut shown, "dry_run", true);
     }
-    Ok(axum::Json(shown).into_response())
+    let mut response = axum::Json(shown).into_response();
+    call.tag(&mut response, &changed.directory, &path);
+    Ok(response)
 }

@@ -159,18 +159,19 @@ async fn create(
 async fn change(
     call: Call,
     target: Target,
-    Body(fields): Body<Map<String, Value>>,
+    Body(mut fields): Body<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let path = target.0;
-    if let (1, Some(name)) = (fields.len(), fields.get("name")) {
-        let name = match name {
-            Value::Null => None,
-            Value::String(name) => Some(name.clone()),
-            _ => return Err(Problem::invalid("`name` is a string")),
-        };
+    let name = match fields.remove("name") {
+        None => None,
+        Some(Value::Null) => Some(None),
+        Some(Value::String(name)) => Some(Some(name)),
+        Some(_) => return Err(Problem::invalid("`name` is a string")),
+    };
+    if let (Some(name), true) = (&name, fields.is_empty()) {
         let change = Change::Rename {
             path: path.clone(),
-            name,
+            name: name.clone(),
         };
         return call.change_and_show(change, &path, StatusCode::OK).await;
     }
@@ -192,6 +193,7 @@ async fn change(
     }
     let change = Change::UpdateIdentityProvider {
         path: path.clone(),
+        name,
         provider: provider(merged)?,
     };
     call.change_and_show(change, &path, StatusCode::OK).await

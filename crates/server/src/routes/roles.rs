@@ -114,31 +114,17 @@ struct Update {
 }
 
 async fn update(call: Call, target: Target, Body(body): Body<Update>) -> Result<Response, Problem> {
+    if body.name.is_none() && body.description.is_none() && body.max_session_seconds.is_none() {
+        let text = "what is to change? give `name`, `description` or `max_session_seconds`";
+        return Err(Problem::invalid(text));
+    }
+    check_description(body.description.as_ref().and_then(|text| text.as_deref()))?;
     let path = target.0;
-    let details = body.description.is_some() || body.max_session_seconds.is_some();
-    let change = match body.name {
-        Some(_) if details => {
-            return Err(Problem::invalid(
-                "the name is changed in a call of its own: each call is one change",
-            ));
-        }
-        Some(name) => Change::Rename {
-            path: path.clone(),
-            name,
-        },
-        None if details => {
-            check_description(body.description.as_ref().and_then(|text| text.as_deref()))?;
-            Change::UpdateRole {
-                path: path.clone(),
-                description: body.description,
-                max_session_seconds: body.max_session_seconds,
-            }
-        }
-        None => {
-            return Err(Problem::invalid(
-                "what is to change? give `name`, `description` or `max_session_seconds`",
-            ));
-        }
+    let change = Change::UpdateRole {
+        path: path.clone(),
+        name: body.name,
+        description: body.description,
+        max_session_seconds: body.max_session_seconds,
     };
     call.change_and_show(change, &path, StatusCode::OK).await
 }

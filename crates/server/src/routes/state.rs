@@ -2,12 +2,13 @@
 //! `keyward apply` compares with.
 
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{Attachment, Directory, Entity, Identity, IdentityIx, Kind};
+use keyward_iam::{Attachment, Directory, Entity, Identity, IdentityIx, Kind, Trust};
 use keyward_policy::Policy;
 use serde_json::{Map, Value, json};
 
 use super::{Endpoint, Target, get};
 use crate::api::Call;
+use crate::etag::EntityTag;
 use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -60,9 +61,30 @@ fn whole(call: &Call, path: &str) -> Option<Value> {
         complete.insert(kind.as_str().to_owned(), is_complete.into());
         items.extend(seen);
     }
+    let offered = incoming(directory, organisation);
+    let seen: Vec<Value> = offered.iter().filter_map(|path| item(call, path)).collect();
+    complete.insert("acceptance".to_owned(), (seen.len() == offered.len()).into());
     Some(json!({
         "path": path, "revision": directory.revision(), "complete": complete, "items": items,
+        "incoming": seen,
     }))
+}
+
+/// Paths of the trusts of others that are for identities of an organisation, in order.
+fn incoming(directory: &Directory, organisation: IdentityIx) -> Vec<String> {
+    let of = |ix| {
+        let identity = directory.identity(ix);
+        identity.and_then(|identity| identity.organisation)
+    };
+    let is_incoming =
+        |trust: &Trust| of(trust.trustee) == Some(organisation) && of(trust.trustor) != Some(organisation);
+    let mut paths: Vec<String> = directory
+        .trusts()
+        .filter(|(_, trust)| is_incoming(trust))
+        .map(|(_, trust)| trust.path.to_string())
+        .collect();
+    paths.sort_unstable();
+    paths
 }
 
 /// Paths of everything of one kind in an organisation, in order.
@@ -91,6 +113,8 @@ fn item(call: &Call, path: &str) -> Option<Value> {
     let directory = &call.directory;
     let mut shown = call.describe(path).ok()?;
     let object = shown.as_object_mut()?;
+    let etag = EntityTag::of(&call.api.hash_key, directory, path)?;
+    object.insert("etag".to_owned(), etag.quoted().into());
     match directory.entity(path)? {
         Entity::Identity(ix) => {
             let identity = directory.identity(ix)?;
@@ -117,9 +141,14 @@ fn item(call: &Call, path: &str) -> Option<Value> {
             }
         }
         Entity::Policy(ix) => {
-            object.remove("versions");
-            let default = directory.policy(ix)?.default();
-            object.insert("document".to_owned(), text(default));
+            let policy = directory.policy(ix)?;
+            let others = policy.versions.iter();
+            let others = others.filter(|version| version.number != policy.default_version);
+            let others: Map<String, Value> = others
+                .map(|version| (version.number.to_string(), text(&version.policy)))
+                .collect();
+            object.insert("versions".to_owned(), others.into());
+            object.insert("document".to_owned(), text(policy.default()));
         }
         Entity::Trust(ix) => {
             let policies = texts(directory, &directory.trust(ix)?.policies);

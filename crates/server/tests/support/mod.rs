@@ -179,6 +179,7 @@ impl World {
             organisation: "dev".into(),
             id: "main".into(),
             name: None,
+            description: None,
             backend: Backend::Embedded,
         });
         let identity = |id: &str| {

@@ -45,6 +45,7 @@ pub(crate) fn change(n: u64) -> Change {
             organisation: "acme".into(),
             id: format!("d{round}"),
             name: None,
+            description: None,
             backend: Backend::Embedded,
         },
         (_, 3) => Change::CreateTrust {
