@@ -254,24 +254,33 @@ impl Keyward {
 
     /// Runs a client subcommand as the administrator.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let key = AccessKey {
-            id: self.admin_access_key_id.clone(),
-            secret: self.admin_secret_access_key.clone(),
-        };
-        self.cli_as(&key, arguments)
+        self.cli_as(&self.admin_key(), arguments)
     }
 
     /// Runs a client subcommand as the holder of a key.
     pub fn cli_as(&self, key: &AccessKey, arguments: &[&str]) -> Output {
+        let output = Output::of(self.client_command(key).args(arguments));
+        secrets::assert_none("an error of the client", output.stderr.as_bytes());
+        output
+    }
+
+    /// The program as the holder of a key would start it for a client subcommand.
+    pub fn client_command(&self, key: &AccessKey) -> Command {
         let mut command = Self::command();
         command
             .current_dir(self.process.directory())
             .env("KEYWARD_URL", &self.api_url)
             .env("KEYWARD_ACCESS_KEY_ID", &key.id)
             .env("KEYWARD_SECRET_ACCESS_KEY", &key.secret);
-        let output = Output::of(command.args(arguments));
-        secrets::assert_none("an error of the client", output.stderr.as_bytes());
-        output
+        command
+    }
+
+    /// The administrator's key.
+    pub fn admin_key(&self) -> AccessKey {
+        AccessKey {
+            id: self.admin_access_key_id.clone(),
+            secret: self.admin_secret_access_key.clone(),
+        }
     }
 
     /// The directory that it runs in, gone with it.

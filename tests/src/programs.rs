@@ -99,7 +99,7 @@ impl Output {
     }
 
     /// Runs a command to its end, without input.
-    pub(crate) fn of(command: &mut Command) -> Self {
+    pub fn of(command: &mut Command) -> Self {
         let output = command
             .stdin(Stdio::null())
             .output()

@@ -328,7 +328,10 @@ fn a_plan_shows_what_changes_and_prune_deletes() {
     );
     let summary = json!({ "organisation": "org/dev", "create": 2, "change": 2, "delete": 3,
                           "unmanaged": ["org/dev/kvdb/second"] });
-    assert_eq!(lines.last().unwrap()["summary"], summary);
+    let mut told = lines.last().unwrap()["summary"].clone();
+    let id = told.as_object_mut().unwrap().remove("plan").unwrap();
+    assert_eq!(id.as_str().unwrap().len(), 16);
+    assert_eq!(told, summary);
 
     let unasked = apply(&keyward, &state, &["--prune"]);
     assert_eq!(unasked.code, USAGE);
@@ -387,7 +390,7 @@ fn a_failure_is_told_exactly_and_the_same_command_goes_on() {
         "programmatic_identity/worker: create: iam:CreateProgrammaticIdentity on org/dev",
         "kvdb/third (partly done): finish: another thing failed first",
         "not tried: trust/worker",
-        "the same command goes on from here",
+        "the same command plans anew, and goes on from here",
     ] {
         assert!(failed.stderr.contains(line), "{line}: {}", failed.stderr);
     }
@@ -410,18 +413,18 @@ fn a_failure_is_told_exactly_and_the_same_command_goes_on() {
 #[test]
 fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done() {
     let keyward = dev();
-    let cases: [(&str, &str, i32, &str); 10] = [
+    let cases: [(&str, &str, i32, &str); 17] = [
         (
             "a.yaml",
             "kind: thing\nid: a\n",
             FAILED,
-            "a.yaml:1: no kind `thing`: org, kvdb, ",
+            "a.yaml:1:1: no kind `thing`: org, kvdb, ",
         ),
         (
             "a.yaml",
             "kind: group\n\nid: a\ncolour: red\n",
             FAILED,
-            "a.yaml:4: a group has no `colour`",
+            "a.yaml:4:1: a group has no `colour`",
         ),
         (
             "a.yaml",
@@ -439,14 +442,14 @@ fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done
             "a.json",
             "{\"kind\": \"group\",\n\"kind\": \"group\"}",
             FAILED,
-            "a.json:2: no JSON",
+            "a.json:2:1: `kind` stands here twice",
         ),
         ("a.yaml", "kind: group\nid: [", FAILED, "a.yaml:"),
         (
             "a.yaml",
             "kind: policy\nid: a\ndocument: |\n  [{\"Effect\": \"Allow\",\n    \"Actions\": [\"kvdb:ExecuteGte\"], \"Resources\": [\"kvdb/*\"]}]\n",
             FINDINGS,
-            "document:2:15",
+            "a.yaml:5:17: document: ",
         ),
         (
             "a.yaml",
@@ -459,6 +462,48 @@ fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done
             "kind: trust\nid: admin\ntrustee: app\npolicies: [KvdbReadOnly]\n",
             CONFLICT,
             "`trustee` of org/dev/trust/admin cannot change",
+        ),
+        (
+            "a.json",
+            "[{\"kind\": \"group\", \"id\": \"a\"},\n  {\"kind\": \"group\", \"id\": \"b\", \"x\": 1}]",
+            FAILED,
+            "a.json:2:32: a group has no `x`",
+        ),
+        (
+            "a.json",
+            "{\"kind\": \"group\", \"id\": }",
+            FAILED,
+            "a.json:1:25: no JSON: expected value",
+        ),
+        (
+            "a.yaml",
+            "kind: kvdb\nid: a\nbackend: { type: server, address: \"db:1\", password: x }\n",
+            FAILED,
+            "a.yaml:3:43: a password is never in a file",
+        ),
+        (
+            "a.yaml",
+            "kind: kvdb\nid: a\nbackend: { type: server, address: \"db:1\", password_env: HOME }\n",
+            FAILED,
+            "a.yaml:3:57: `password_env` names a variable KEYWARD_PASSWORD_",
+        ),
+        (
+            "a.yaml",
+            "kind: trust\nid: a\ntrustee: app\nconditions: { Boool: { x: y } }\n",
+            FINDINGS,
+            "a.yaml:4:1: Conditions",
+        ),
+        (
+            "a.yaml",
+            "kind: group\nid: a\nboundary:\n- document: 7\n",
+            FAILED,
+            "a.yaml:4:13: expected a document",
+        ),
+        (
+            "a.yaml",
+            "kind: group\nid: a\ntags: [x]\n",
+            FAILED,
+            "a.yaml:3:7: tags: expected `name: value` entries",
         ),
         (
             "a.yaml",

@@ -247,6 +247,13 @@ pub enum PersonChange {
     SetRecoveryCodes(Vec<Hash>),
     /// Adds a passkey.
     AddPasskey(Passkey),
+    /// Gives a passkey another name.
+    RenamePasskey {
+        /// Which one, by id.
+        id: String,
+        /// What the person calls it from now on.
+        name: String,
+    },
     /// Takes a passkey away, by id.
     RemovePasskey(String),
     /// Links a login at a provider of the deployment.
@@ -296,6 +303,7 @@ impl PersonChange {
             Self::RemoveTotp => "remove_totp",
             Self::SetRecoveryCodes(_) => "set_recovery_codes",
             Self::AddPasskey(_) => "add_passkey",
+            Self::RenamePasskey { .. } => "rename_passkey",
             Self::RemovePasskey(_) => "remove_passkey",
             Self::Link(_) => "link_login",
             Self::Unlink { .. } => "unlink_login",

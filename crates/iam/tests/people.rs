@@ -282,6 +282,13 @@ fn factors_are_used_once() {
         directory.person(user).unwrap().recovery_codes.len()
     };
     assert_eq!(left(&directory), 1, "a passkey is left to stand in for");
+    let rename = |id: &str, name: &str| PersonChange::RenamePasskey {
+        id: id.to_owned(),
+        name: name.to_owned(),
+    };
+    person(&mut directory, rename("k", "Laptop")).unwrap();
+    assert!(person(&mut directory, rename("other", "Laptop")).is_err());
+    assert!(person(&mut directory, rename("k", "")).is_err());
     person(&mut directory, PersonChange::RemovePasskey("k".to_owned())).unwrap();
     assert_eq!(left(&directory), 0);
 }

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Findings = 7,
     /// The server cannot be reached.
     Unreachable = 8,
+    /// Somebody pressed Ctrl-C.
+    Interrupted = 130,
 }
 
 /// Why a command failed. Never holds a secret.
@@ -103,7 +105,12 @@ impl Failure {
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit as u8)
+        /// What shells tell of programs that a closed pipe ended.
+        const CLOSED_PIPE: u8 = 128 + 13;
+        ExitCode::from(match self.closed_pipe {
+            true => CLOSED_PIPE,
+            false => self.exit as u8,
+        })
     }
 
     pub(crate) fn json(&self) -> Value {

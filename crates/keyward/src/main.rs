@@ -10,6 +10,7 @@ mod output;
 mod policy_argument;
 mod policy_tests;
 mod profile;
+mod secret_input;
 mod state;
 mod yaml;
 
@@ -34,6 +35,7 @@ pub(crate) struct Arguments {
 
 /// What every subcommand takes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// How to answer: tables for people, or one JSON document a line. Tables on a terminal and
     /// elsewhere, unless this says otherwise.

@@ -87,7 +87,10 @@ struct Lines<'a>(Vec<&'a str>);
 impl Lines<'_> {
     /// Where the first character of a block stands whose `|` is on or before this line.
     fn block(&self, line: usize, text: &str) -> Option<Place> {
-        let (empty, first) = text.lines().enumerate().find(|(_, line)| !line.is_empty())?;
+        let (empty, first) = text
+            .lines()
+            .enumerate()
+            .find(|(_, line)| !line.is_empty())?;
         // The parser tells the place of the sign, or of what follows it.
         (line..=line + 1).find_map(|line| {
             let found = self.0.get(line + empty - 1)?;
@@ -208,7 +211,9 @@ pub(crate) fn read_json(text: &str) -> Result<Vec<Node>, YamlError> {
                     line: found.line().max(1),
                     column: found.column().max(1),
                 };
-                return error(at, format!("no JSON: {found}"));
+                let text = found.to_string();
+                let text = text.split(" at line ").next().unwrap_or_default();
+                return error(at, format!("no JSON: {text}"));
             }
         }
     }
@@ -223,7 +228,10 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     /// Passes over so many bytes.
     fn pass(&mut self, length: usize) {
-        let (passed, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
+        let (passed, rest) = self
+            .rest
+            .split_at_checked(length)
+            .unwrap_or((self.rest, ""));
         for c in passed.chars() {
             if c == '\n' {
                 (self.at.line, self.at.column) = (self.at.line + 1, 1);
@@ -510,7 +518,9 @@ impl Node {
         match &self.content {
             Content::Map(entries) => Ok(entries),
             // `key:` with nothing behind it
-            Content::Scalar { text, plain: true, .. } if text.is_empty() || text == "~" => Ok(&[]),
+            Content::Scalar {
+                text, plain: true, ..
+            } if text.is_empty() || text == "~" => Ok(&[]),
             _ => error(self.at, format!("{what}: expected `name: value` entries")),
         }
     }
@@ -526,8 +536,12 @@ impl Node {
     /// As JSON: plain scalars by the core schema.
     pub(crate) fn json(&self) -> Value {
         match &self.content {
-            Content::Scalar { text, plain: false, .. } => text.as_str().into(),
-            Content::Scalar { text, plain: true, .. } => match text.as_str() {
+            Content::Scalar {
+                text, plain: false, ..
+            } => text.as_str().into(),
+            Content::Scalar {
+                text, plain: true, ..
+            } => match text.as_str() {
                 "" | "~" | "null" | "Null" | "NULL" => Value::Null,
                 "true" | "True" | "TRUE" => true.into(),
                 "false" | "False" | "FALSE" => false.into(),
@@ -611,7 +625,13 @@ mod tests {
         let Content::Map(inner) = &items[1].content else {
             panic!("{all:?}")
         };
-        let places = [items[0].at, items[1].at, inner[0].1, inner[0].2.at, entries[1].1];
+        let places = [
+            items[0].at,
+            items[1].at,
+            inner[0].1,
+            inner[0].2.at,
+            entries[1].1,
+        ];
         let told = places.map(|at| at.to_string());
         assert_eq!(told, ["1:11", "1:14", "1:15", "1:19", "2:2"]);
         assert_eq!(all[1].json(), json!([true, 1.5, null]));

@@ -74,6 +74,7 @@ fn person(change: &PersonChange) -> Value {
     let more = match change {
         PersonChange::SetSignInName(name) => json!({ "sign_in_name": name }),
         PersonChange::AddPasskey(passkey) => json!({ "passkey": passkey.id, "name": passkey.name }),
+        PersonChange::RenamePasskey { id, name } => json!({ "passkey": id, "name": name }),
         PersonChange::RemovePasskey(id) => json!({ "passkey": id }),
         PersonChange::Link(login) => json!({ "issuer": login.issuer, "subject": login.subject }),
         PersonChange::Unlink { issuer, subject } => {

@@ -167,6 +167,7 @@ impl Editor<'_> {
                 self.set_recovery_codes(user, hashes)?;
             }
             PersonChange::AddPasskey(passkey) => self.add_passkey(user, passkey)?,
+            PersonChange::RenamePasskey { id, name } => self.rename_passkey(user, id, name)?,
             PersonChange::RemovePasskey(id) => self.remove_passkey(user, id)?,
             PersonChange::Link(linked) => self.link(user, linked)?,
             PersonChange::Unlink { issuer, subject } => {
@@ -313,6 +314,16 @@ impl Editor<'_> {
         let taken = invalid("this passkey is registered already");
         self.claim_key(passkey_key(&passkey.credential), user, taken)?;
         self.person_mut(user).passkeys.push(passkey.clone());
+        Ok(())
+    }
+
+    fn rename_passkey(&mut self, user: IdentityIx, id: &str, name: &str) -> Outcome {
+        check_label("the name of a passkey", name)?;
+        let mut passkeys = self.person_mut(user).passkeys.iter_mut();
+        match passkeys.find(|known| *known.id == *id) {
+            Some(passkey) => passkey.name = name.into(),
+            None => return Err(invalid("there is no such passkey")),
+        }
         Ok(())
     }
 

@@ -1,13 +1,12 @@
 //! `keyward account`: how you sign in, by yourself alone.
 
-use std::io::{BufRead as _, Read as _};
-
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
+use crate::secret_input::{new_password, secret_line};
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
@@ -24,8 +23,10 @@ pub(crate) enum Command {
         /// The new sign-in name.
         sign_in_name: String,
     },
-    /// Set your password, read from standard input; all your sessions end.
-    #[command(after_help = "Example:\n  keyward account set-password < password.txt")]
+    /// Set your password, typed or read from standard input; all your sessions end.
+    #[command(
+        after_help = "Examples:\n  keyward account set-password\n  keyward account set-password < password.txt"
+    )]
     SetPassword,
     /// Set an authenticator app up: shows its secret, reads a code of it, shows recovery codes.
     #[command(after_help = "Example:\n  keyward account totp")]
@@ -36,12 +37,43 @@ pub(crate) enum Command {
     /// Make new recovery codes; the old ones are void.
     #[command(after_help = "Example:\n  keyward account recovery-codes")]
     RecoveryCodes,
-    /// List your passkeys; a browser adds one, on the account's page.
-    #[command(after_help = "Example:\n  keyward account passkeys")]
-    Passkeys,
+    /// Your passkeys.
+    #[command(subcommand)]
+    Passkey(Passkey),
+}
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  keyward account passkey list")]
+pub(crate) enum Passkey {
+    /// Add a passkey: opens the page of your account, since it takes a browser.
+    #[command(after_help = "Examples:
+  keyward account passkey add
+  keyward account passkey add --no-browser")]
+    Add {
+        /// Only print the page's address.
+        #[arg(long)]
+        no_browser: bool,
+    },
+    /// List your passkeys.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Example:\n  keyward account passkey list"
+    )]
+    List,
+    /// Give a passkey another name.
+    #[command(after_help = "Example:\n  keyward account passkey rename 4711 Laptop")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// Its new name.
+        name: String,
+    },
     /// Take a passkey away.
-    #[command(after_help = "Example:\n  keyward account remove-passkey 4711")]
-    RemovePasskey {
+    #[command(
+        visible_aliases = ["delete", "rm"],
+        after_help = "Example:\n  keyward account passkey remove 4711"
+    )]
+    Remove {
         /// Its id.
         id: String,
     },
@@ -57,15 +89,6 @@ fn me(context: &Context<'_>) -> Result<String, Failure> {
             Err(Failure::new(Exit::Unauthenticated, text))
         }
     }
-}
-
-/// A line of standard input.
-pub(super) fn secret_line() -> Result<Zeroizing<String>, Failure> {
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().take(4096).read_line(&mut line)?;
-    let end = line.trim_end_matches(['\r', '\n']).len();
-    line.truncate(end);
-    Ok(line)
 }
 
 fn codes(answer: &Value, context: &Context<'_>) -> Result<(), Failure> {
@@ -94,7 +117,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             Ok(output.entity(&client.patch(&format!("{me}/sign_in"), &body)?)?)
         }
         Command::SetPassword => {
-            let password = secret_line()?;
+            let password = new_password()?;
             let body = Zeroizing::new(json!({ "password": &**password }).to_string());
             let changed = client.send("PUT", &format!("{me}/password"), Some(&body))?;
             Ok(output.document(&changed, |_| {
@@ -106,11 +129,11 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let of = |name: &str| offer[name].as_str().unwrap_or_default();
             // Shown to the person alone, and not to whoever reads the output.
             crate::output::note(&printable(&format!(
-                "secret  {}\nuri     {}\nthe code that the app shows:",
+                "secret  {}\nuri     {}",
                 of("secret"),
                 of("uri")
             )));
-            let code = secret_line()?;
+            let code = secret_line("the code that the app shows: ")?;
             let body = json!({ "enrolment": offer["enrolment"], "code": &**code });
             let body = Zeroizing::new(body.to_string());
             codes(
@@ -123,7 +146,26 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let answer = client.post(&format!("{me}/recovery_codes"), &json!({}))?;
             codes(&answer, context)
         }
-        Command::Passkeys => {
+        Command::Passkey(command) => passkey(command, &me, context),
+    }
+}
+
+fn passkey(command: Passkey, me: &str, context: &Context<'_>) -> Result<(), Failure> {
+    let (client, output) = (&context.client, context.output);
+    let one = |id: &str| format!("{me}/passkey/{}", super::sts::percent(id));
+    match command {
+        Passkey::Add { no_browser } => {
+            let base = client.profile().url.trim_end_matches('/');
+            let page = format!("{base}/ui/account");
+            let opened = !no_browser && super::login::open_browser(&page);
+            let text = match opened {
+                true => format!("opened {page}: add the passkey there"),
+                false => format!("add the passkey in a browser: {page}"),
+            };
+            let shown = json!({ "url": page, "opened": opened });
+            Ok(output.document(&shown, |_| printable(&text))?)
+        }
+        Passkey::List => {
             let columns = [
                 ("id", "/id"),
                 ("name", "/name"),
@@ -132,9 +174,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             ];
             Ok(output.list(&client.items(&format!("{me}/passkey"))?, &columns)?)
         }
-        Command::RemovePasskey { id } => {
-            let url = format!("{me}/passkey/{}", super::sts::percent(&id));
-            Ok(output.entity(&client.delete(&url)?)?)
+        Passkey::Rename { id, name } => {
+            Ok(output.entity(&client.patch(&one(&id), &json!({ "name": name }))?)?)
         }
+        Passkey::Remove { id } => Ok(output.entity(&client.delete(&one(&id))?)?),
     }
 }

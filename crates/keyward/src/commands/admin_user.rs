@@ -1,7 +1,5 @@
 //! `keyward admin user`: the people of the deployment, by the operator on the machine itself.
 
-use std::io::Read as _;
-
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -11,6 +9,7 @@ use crate::dev::operator::{OPERATOR_FILE, OperatorFile};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::profile::read_private;
+use crate::secret_input::new_password;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
@@ -180,15 +179,6 @@ impl Operator {
     }
 }
 
-/// A password from standard input, without the end of its line.
-fn password() -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    std::io::stdin().take(4096).read_to_string(&mut text)?;
-    Ok(Zeroizing::new(
-        text.trim_end_matches(['\r', '\n']).to_owned(),
-    ))
-}
-
 pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result<(), Failure> {
     let operator = Operator::of(global)?;
     let shown = match command {
@@ -209,7 +199,7 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
             password_stdin,
         } => {
             let password = if *password_stdin {
-                Some(password()?)
+                Some(new_password()?)
             } else {
                 None
             };
@@ -223,7 +213,11 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
         }
         Command::SetPassword { user } => {
             let path = format!("{}/password", operator.find(user)?);
-            operator.send("PUT", &path, &json!({ "password": password()?.as_str() }))?
+            operator.send(
+                "PUT",
+                &path,
+                &json!({ "password": new_password()?.as_str() }),
+            )?
         }
         Command::SetSignInName { user, sign_in_name } => {
             let path = format!("{}/sign_in_name", operator.find(user)?);

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
 use crate::output::note;
+use crate::secret_input::secret_line;
 
 const KIND: &str = "kvdb";
 
@@ -145,9 +146,8 @@ fn backend_of(text: &str, password_stdin: bool) -> Result<Value, Failure> {
         backend["user"] = user.into();
     }
     if password_stdin {
-        let mut line = Zeroizing::new(String::new());
-        io::stdin().lock().take(8192).read_line(&mut line)?;
-        backend["password"] = line.trim_end_matches(['\r', '\n']).into();
+        let password = secret_line("password of the server: ")?;
+        backend["password"] = password.as_str().into();
     }
     Ok(backend)
 }

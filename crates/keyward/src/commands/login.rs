@@ -1,6 +1,6 @@
 //! `keyward login` and `keyward logout`: sessions of people.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command as Program, Stdio};
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::account::secret_line;
 use crate::Global;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, note, printable};
 use crate::profile::{self, Credential, Profile, StoredLogin, StoredProfile};
+use crate::secret_input::secret_line;
 
 /// Grant of RFC 8628.
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -144,7 +144,7 @@ pub(super) fn expiry(value: &Value) -> Option<String> {
 }
 
 fn with_password(client: &Client, name: &str) -> Result<Value, Failure> {
-    let password = secret_line()?;
+    let password = secret_line("password: ")?;
     let asked = Zeroizing::new(
         json!({ "sign_in_name": name, "password": &**password, "client": this_program() })
             .to_string(),
@@ -153,10 +153,7 @@ fn with_password(client: &Client, name: &str) -> Result<Value, Failure> {
     if answer["mfa_required"] != true {
         return Ok(answer);
     }
-    if io::stdin().is_terminal() {
-        note("code of the authenticator app, or a recovery code:");
-    }
-    let code = secret_line()?;
+    let code = secret_line("code of the authenticator app, or a recovery code: ")?;
     if code.is_empty() {
         let text = "a second factor is needed: its code is the second line of standard input";
         return Err(Failure::new(Exit::Unauthenticated, text));
@@ -225,7 +222,8 @@ fn with_browser(client: &Client) -> Result<Value, Failure> {
     client.send("POST", "/v1/login/token", Some(&question))
 }
 
-fn open_browser(page: &str) {
+/// Opens a page; whether there was a program that does.
+pub(super) fn open_browser(page: &str) -> bool {
     let own = std::env::var("BROWSER").ok().filter(|own| !own.is_empty());
     let programs = own
         .as_deref()
@@ -239,9 +237,10 @@ fn open_browser(page: &str) {
             .stderr(Stdio::null())
             .spawn();
         if started.is_ok() {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// The code that the page sends to the port, with the state that this program chose.

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::{Context, DryRun};
 use crate::failure::Failure;
 use crate::output::printable;
+use crate::secret_input::secret_line;
 
 const KIND: &str = "org_user";
 
@@ -111,8 +112,7 @@ pub(crate) enum Command {
 fn held(token: String) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(token);
     if *text == "-" {
-        text.clear();
-        std::io::stdin().read_line(&mut text)?;
+        text = secret_line("the token or link of the invitation: ")?;
     }
     let token = text.trim().rsplit('/').next().unwrap_or_default();
     Ok(Zeroizing::new(json!({ "token": token }).to_string()))

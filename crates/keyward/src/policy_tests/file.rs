@@ -231,10 +231,7 @@ impl TestFile {
         let (label, text) = match (file, text) {
             (Some(name), _) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(&name);
-                let text = read_text(&path).map_err(|text| YamlError {
-                    at: node.at,
-                    text,
-                })?;
+                let text = read_text(&path).map_err(|text| YamlError { at: node.at, text })?;
                 (path.display().to_string(), text)
             }
             (None, text) => (

@@ -113,8 +113,8 @@ fn gives_name_back(step: &Step, wanted: &BTreeSet<NameOf>) -> bool {
     let loses = step.action == Action::Delete
         || step.changes.iter().any(|change| {
             let after = change.after.as_ref().and_then(Value::as_str);
-            let same = after.map(str::to_lowercase)
-                == step.name_before.as_deref().map(str::to_lowercase);
+            let same =
+                after.map(str::to_lowercase) == step.name_before.as_deref().map(str::to_lowercase);
             change.field.name == "name" && !same
         });
     let before = step.name_before.as_deref();
@@ -298,8 +298,12 @@ fn creation_of_policy(entity: &Entity, calls: &mut Vec<Call>) {
         .flatten()
         .filter_map(|(number, document)| Some((number.parse().ok()?, document)))
         .collect();
-    let next = versions.last_key_value().map_or(1, |(number, _)| number + 1);
-    let default = of("default_version").and_then(Value::as_u64).unwrap_or(next);
+    let next = versions
+        .last_key_value()
+        .map_or(1, |(number, _)| number + 1);
+    let default = of("default_version")
+        .and_then(Value::as_u64)
+        .unwrap_or(next);
     if let Some(document) = of("document") {
         versions.insert(default, document);
     }
@@ -310,7 +314,12 @@ fn creation_of_policy(entity: &Entity, calls: &mut Vec<Call>) {
     let last = versions.last_key_value().map_or(0, |(number, _)| *number);
     let set_default = |number: u64| {
         let body = json!({ "version": number });
-        ("POST", format!("{url}/default_version"), Some(body), "set the default version")
+        (
+            "POST",
+            format!("{url}/default_version"),
+            Some(body),
+            "set the default version",
+        )
     };
     let mut is_default = 1;
     for number in 1..=last {

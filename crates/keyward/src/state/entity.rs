@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use keyward_iam::{SystemPolicy, full_path};
+use keyward_iam::{Slug, SystemPolicy, full_path};
 use keyward_policy::{Dialect, PolicyKind};
 use serde_json::{Map, Value, json};
 
@@ -66,6 +66,8 @@ pub(super) enum Form {
     Object,
     /// Any list.
     List,
+    /// What claims and certificates map to: a list of objects with paths in them.
+    Mappings,
 }
 
 const fn field(name: &'static str, form: Form) -> Field {
@@ -143,7 +145,7 @@ pub(super) static KINDS: [Kind; 10] = [
             field("max_token_age_seconds", Form::Number),
             ruled("sign_in", Form::Text, Rule::Fixed),
             field("pem", Form::Text),
-            field("mappings", Form::List),
+            field("mappings", Form::Mappings),
             TAGS,
             RESOURCE_POLICY,
         ],
@@ -422,13 +424,35 @@ fn of_server(field: &Field, value: &Value, organisation: &str) -> Option<Value> 
     match (field.form, value) {
         (_, Value::Null) | (Form::Flag, Value::Bool(false)) => None,
         (Form::Path(_), Value::String(path)) => Some(full_path(path, organisation).into()),
-        (Form::Policies | Form::List, Value::Array(list)) if list.is_empty() => None,
+        (Form::Policies | Form::List | Form::Mappings, Value::Array(list)) if list.is_empty() => {
+            None
+        }
         (Form::Versions, Value::Object(versions)) if versions.is_empty() => None,
         (Form::Tags | Form::Object, value) => pruned(value),
         (Form::Time, Value::String(text)) => time(text),
         (Form::Backend, value) => backend_of_server(value),
+        (Form::Mappings, value) => Some(mappings(value, &|path| full_path(path, organisation))),
         (_, value) => Some(value.clone()),
     }
+}
+
+/// Mappings with each of their paths in another form.
+fn mappings(value: &Value, path: &impl Fn(&str) -> String) -> Value {
+    let form = |value: &Value| match value {
+        Value::String(text) if text.contains('/') => path(text).into(),
+        other => other.clone(),
+    };
+    let one = |mapping: &Value| {
+        let mut mapping = mapping.clone();
+        if let Some(to) = mapping.get_mut("to").and_then(Value::as_array_mut) {
+            *to = to.iter().map(form).collect();
+        }
+        if let Some(identity) = mapping.get_mut("identity") {
+            *identity = form(identity);
+        }
+        mapping
+    };
+    value.as_array().into_iter().flatten().map(one).collect()
 }
 
 /// A backend without what only the server knows; nothing if the operator set it, whose it is.
@@ -472,10 +496,12 @@ pub(super) fn acceptance(shown: &Value) -> Option<Entity> {
 pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
     let of = |name: &str| shown.get(name).and_then(Value::as_str);
     let kind = Kind::named(of("kind")?)?;
-    // Comes and goes with the organisation, or with a person who accepts an invitation.
+    // Comes and goes with the organisation, with a person who accepts an invitation, or with the
+    // mapping of a provider.
     let is_membership = of("trustor").is_some_and(|path| path.contains("/org_user/"))
         && of("trustee").is_some_and(|path| path.starts_with("user/"));
-    if of("trust_kind") == Some("ownership") || is_membership {
+    let is_managed = of("managed_by").is_some();
+    if of("trust_kind") == Some("ownership") || is_membership || is_managed {
         return None;
     }
     let mut fields = BTreeMap::new();
@@ -750,6 +776,11 @@ fn of_file(field: &Field, node: &Node, organisation: &str) -> Result<Option<Valu
             Value::Array(list) => (!list.is_empty()).then(|| list.into()),
             _ => return wrong("a list"),
         },
+        Form::Mappings => match &json {
+            Value::Array(list) if list.is_empty() => None,
+            Value::Array(_) => Some(mappings(&json, &|path| full_path(path, organisation))),
+            _ => return wrong("a list of mappings"),
+        },
     };
     Ok(value)
 }
@@ -841,8 +872,18 @@ pub(super) fn from_file(
             .or_insert_with(|| format!("org/{organisation}").into());
     }
     forget_usual_trust_kind(&mut fields);
+    let is_slug = id.parse::<Slug>();
+    if let (Err(found), true) = (is_slug, kind.word != ACCEPTANCE) {
+        let at = entries.iter().find(|(name, ..)| name == "id");
+        let at = at.map_or(node.at, |(_, _, id)| id.at);
+        problems.push(YamlError {
+            at,
+            text: found.to_string(),
+        });
+    }
     for name in ["document", "trustee", "type"] {
-        if kind.field(name).is_some() && !fields.contains_key(name) {
+        let needed = kind.field(name).is_some() && kind.word != ACCEPTANCE;
+        if needed && !fields.contains_key(name) {
             let text = format!("a {} needs `{name}`", kind.word);
             problems.push(YamlError { at: node.at, text });
         }
@@ -886,6 +927,7 @@ fn written(field: &Field, value: &Value, organisation: &str, as_text: bool) -> V
     match (field.form, value) {
         (Form::Path(_), Value::String(path)) => short(path, organisation).into(),
         (Form::Document(_), document) => written_document(document, as_text),
+        (Form::Mappings, value) => mappings(value, &|path| short(path, organisation).to_owned()),
         (Form::Versions, Value::Object(versions)) => Value::Object(
             versions
                 .iter()

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use keyward_policy::{Dialect, Finding, PolicyKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::entity::{self, Entity, Form};
 use crate::failure::{Exit, Failure};
@@ -143,6 +143,15 @@ impl Desired {
             }
         }
         refuse(problems, Exit::Failed)?;
+        if documents.is_empty() {
+            // With --prune it would be everything that goes.
+            let paths: Vec<String> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            let text = format!("nothing is in {}", paths.join(", "));
+            return Err(Failure::new(Exit::Usage, printable(&text)));
+        }
         Ok(Self {
             organisation: organisation.map(|(id, _)| id),
             documents,
@@ -201,6 +210,24 @@ fn refuse(problems: Vec<String>, exit: Exit) -> Result<(), Failure> {
 /// What is wrong with the documents of a thing.
 fn check(entity: &Entity, organisation: &str) -> Vec<String> {
     let mut found = Vec::new();
+    if let (Some(conditions), Some(trustee)) = (
+        entity.fields.get("conditions"),
+        entity.fields.get("trustee"),
+    ) {
+        // As the directory reads them: of a statement that accepts the trustee.
+        let statement = json!({
+            "Effect": "Allow", "Actions": ["*"], "Identities": [trustee], "Conditions": conditions,
+        });
+        let text = json!([statement]).to_string();
+        let native = Some(Dialect::Native);
+        let read = keyward_policy::read_as(native, &text, PolicyKind::Resource, organisation);
+        let findings = read.err().map(|findings| findings.0).unwrap_or_default();
+        let place = entity.place_of("conditions");
+        found.extend(findings.iter().map(|finding| {
+            let at = finding.path.trim_start_matches("[0].");
+            format!("{place}: {at}: {}", finding.message)
+        }));
+    }
     for field in entity.kind.fields {
         let (kind, documents): (_, Vec<&Value>) = match (field.form, entity.fields.get(field.name))
         {

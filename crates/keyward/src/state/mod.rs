@@ -105,9 +105,9 @@ pub(crate) struct Export {
     /// The folder, or `-` for standard output.
     #[arg(value_name = "DIR")]
     place: PathBuf,
-    /// What the files are.
-    #[arg(long, value_enum, default_value = "yaml")]
-    format: FileFormat,
+    /// What the files are: yaml, but json on standard output with --output json.
+    #[arg(long, value_enum)]
+    format: Option<FileFormat>,
     /// List the access keys of identities (id, status and description), for readers.
     #[arg(long)]
     keys: bool,
@@ -618,6 +618,11 @@ fn shortened(all: &[&str]) -> String {
 
 pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Result<(), Failure> {
     let organisation = client.organisation()?.to_owned();
+    let is_stdout = arguments.place == Path::new("-");
+    let format = arguments.format.unwrap_or(match output.format() {
+        Format::Json if is_stdout => FileFormat::Json,
+        _ => FileFormat::Yaml,
+    });
     let Some(state) = state(client, &organisation)? else {
         let text = format!("there is no `org/{organisation}` that you may see");
         return Err(Failure::new(Exit::NotFound, text));
@@ -633,9 +638,9 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
             ));
         }
         let entity = shown(entity, arguments.keys);
-        let as_text = arguments.format == FileFormat::Yaml;
+        let as_text = format == FileFormat::Yaml;
         let document = entity::to_file(&entity, &organisation, as_text);
-        files.insert(file_of(&entity, arguments.format), document);
+        files.insert(file_of(&entity, format), document);
     }
     if !unseen.is_empty() {
         let unseen: Vec<&str> = unseen.iter().map(String::as_str).collect();
@@ -644,12 +649,12 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
             shortened(&unseen)
         ));
     }
-    if arguments.place == Path::new("-") {
-        return to_stdout(files.values(), arguments.format, output);
+    if is_stdout {
+        return to_stdout(files.values(), format, output);
     }
     let place = &arguments.place;
     for (path, document) in &files {
-        write_file(&place.join(path), &arguments.format.text(document))?;
+        write_file(&place.join(path), &format.text(document))?;
     }
     let stale = stale(place, &files)?;
     for path in &stale {

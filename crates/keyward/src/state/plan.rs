@@ -105,7 +105,11 @@ impl Current {
                 continue;
             };
             let is_accepted = trust["accepted"] == Value::Bool(true);
-            let side = if is_accepted { &mut entities } else { &mut offers };
+            let side = if is_accepted {
+                &mut entities
+            } else {
+                &mut offers
+            };
             side.insert(entity.path.clone(), entity);
         }
         let complete = state.and_then(|state| state["complete"].as_object());
@@ -253,7 +257,9 @@ fn circles(
     };
     let told: Vec<String> = circle.iter().map(told).collect();
     let told = told.join(", ");
-    Some(format!("these trusts lead back to where they begin, which none may: {told}"))
+    Some(format!(
+        "these trusts lead back to where they begin, which none may: {told}"
+    ))
 }
 
 /// Trusts that are there, in no file, and would form a circle with what files have.
@@ -303,7 +309,8 @@ fn changes(
         let after = entity.fields.get(field.name);
         let before = found.and_then(|found| found.fields.get(field.name));
         let unseen = found.is_some_and(|found| found.unseen.contains(&field.name));
-        let stays = after.is_none() && (field.rule == Rule::Stays || unseen);
+        let may_be_left_out = field.rule == Rule::Stays || entity.kind.word == entity::ACCEPTANCE;
+        let stays = after.is_none() && (may_be_left_out || unseen);
         let same = match field.form {
             Form::Backend => entity::same_backend(before, after),
             _ => entity::same(before, after),
@@ -375,7 +382,10 @@ impl Plan {
             hash.update([0]);
         }
         let hash = hash.finalize();
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// How many things are created, changed and deleted.
@@ -524,7 +534,9 @@ fn lines(field: &Field, value: Option<&Value>, organisation: &str) -> String {
         }
         (Form::Backend, Some(backend)) => {
             let of = |name: &str| backend.get(name).map(cell);
-            let user = of("user").map(|user| format!("{user}@")).unwrap_or_default();
+            let user = of("user")
+                .map(|user| format!("{user}@"))
+                .unwrap_or_default();
             let password = match of("password") {
                 Some(_) => " (with a password)",
                 None => "",

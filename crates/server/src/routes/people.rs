@@ -12,6 +12,7 @@ use crate::api::{Api, Call};
 use crate::body::Body;
 use crate::people::factors;
 use crate::problem::Problem;
+use crate::show::time;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const OWN: &str = "iam:UpdateUser on it, by the user itself who signed in a short time ago";
@@ -59,6 +60,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ),
             ])
             .creates(),
+        patch("/v1/user/{id}/passkey/{passkey}", rename_passkey)
+            .tells("Gives a passkey another name.", OWN)
+            .takes(&[("name", "string", "what the person calls it")]),
         delete("/v1/user/{id}/passkey/{passkey}", remove_passkey)
             .tells("Takes a passkey away.", OWN),
         get("/v1/user/{id}/session", sessions)
@@ -113,18 +117,21 @@ fn no_store(status: StatusCode, value: Value) -> Response {
 }
 
 fn shown_passkey(passkey: &Passkey) -> Value {
-    json!({ "id": passkey.id, "name": passkey.name, "added": passkey.added, "used": passkey.used })
+    json!({
+        "id": passkey.id, "name": passkey.name, "added": time(passkey.added),
+        "used": passkey.used.map(time),
+    })
 }
 
 pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
     let linked = person.linked.iter();
     let linked: Vec<Value> = linked
-        .map(|login| json!({ "issuer": login.issuer, "subject": login.subject, "added": login.added }))
+        .map(|login| json!({ "issuer": login.issuer, "subject": login.subject, "added": time(login.added) }))
         .collect();
     let passkeys: Vec<Value> = person.passkeys.iter().map(shown_passkey).collect();
     json!({
         "path": path, "sign_in_name": person.sign_in_name, "password_set": person.password_set,
-        "totp_added": person.totp.as_ref().map(|totp| totp.added),
+        "totp_added": person.totp.as_ref().map(|totp| time(totp.added)),
         "recovery_codes_left": person.recovery_codes.len(),
         "passkeys": passkeys, "linked": linked, "second_factor": person.has_second_factor(),
     })
@@ -132,8 +139,9 @@ pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
 
 fn shown_session(api: &Api, login: &LoginSession, own: bool) -> Value {
     json!({
-        "id": login.id, "client": login.client, "source": login.source, "created": login.created,
-        "last_seen": api.people.last_seen(login), "expires_at": login.expires_at,
+        "id": login.id, "client": login.client, "source": login.source,
+        "created": time(login.created), "last_seen": time(api.people.last_seen(login)),
+        "expires_at": time(login.expires_at),
         "mfa": login.mfa, "provider": login.provider, "current": own,
     })
 }
@@ -271,6 +279,24 @@ async fn add_passkey(
 
 fn last(target: &Target) -> String {
     target.0.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenamePasskey {
+    name: String,
+}
+
+async fn rename_passkey(
+    call: Call,
+    target: Target,
+    Body(body): Body<RenamePasskey>,
+) -> Result<Response, Problem> {
+    let itself = itself(&call, &target)?;
+    let (id, name) = (last(&target), body.name);
+    let change = PersonChange::RenamePasskey { id, name };
+    let person = make(&call, &itself.path, change).await?;
+    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
 }
 
 async fn remove_passkey(call: Call, target: Target) -> Result<Response, Problem> {

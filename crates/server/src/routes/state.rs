@@ -63,7 +63,10 @@ fn whole(call: &Call, path: &str) -> Option<Value> {
     }
     let offered = incoming(directory, organisation);
     let seen: Vec<Value> = offered.iter().filter_map(|path| item(call, path)).collect();
-    complete.insert("acceptance".to_owned(), (seen.len() == offered.len()).into());
+    complete.insert(
+        "acceptance".to_owned(),
+        (seen.len() == offered.len()).into(),
+    );
     Some(json!({
         "path": path, "revision": directory.revision(), "complete": complete, "items": items,
         "incoming": seen,
@@ -76,8 +79,9 @@ fn incoming(directory: &Directory, organisation: IdentityIx) -> Vec<String> {
         let identity = directory.identity(ix);
         identity.and_then(|identity| identity.organisation)
     };
-    let is_incoming =
-        |trust: &Trust| of(trust.trustee) == Some(organisation) && of(trust.trustor) != Some(organisation);
+    let is_incoming = |trust: &Trust| {
+        of(trust.trustee) == Some(organisation) && of(trust.trustor) != Some(organisation)
+    };
     let mut paths: Vec<String> = directory
         .trusts()
         .filter(|(_, trust)| is_incoming(trust))
@@ -151,8 +155,10 @@ fn item(call: &Call, path: &str) -> Option<Value> {
             object.insert("document".to_owned(), text(policy.default()));
         }
         Entity::Trust(ix) => {
-            let policies = texts(directory, &directory.trust(ix)?.policies);
-            object.insert("policies".to_owned(), policies);
+            let trust = directory.trust(ix)?;
+            object.insert("policies".to_owned(), texts(directory, &trust.policies));
+            // Whoever writes the state down writes down what makes it.
+            object.insert("managed_by".to_owned(), trust.managed_by().into());
         }
         // Snapshots are data, not state.
         Entity::AccessKey(_) | Entity::Snapshot(_) | Entity::Tombstone => return None,
