@@ -184,7 +184,8 @@ fn everything_comes_back_as_it_was() {
     let kinds = "org kvdb programmatic_identity identity_provider org_user role group policy trust acceptance";
     for kind in kinds.split(' ') {
         for field in fields_of(&first, kind) {
-            let is_for_readers = field == "access_keys";
+            // The trustor tells the kind of a trust.
+            let is_for_readers = ["access_keys", "trust_kind"].contains(&field.as_str());
             let found = seen.contains(&(kind.to_owned(), field.clone()));
             assert!(found || is_for_readers, "no {kind} here has `{field}`");
         }
@@ -508,10 +509,8 @@ fn random_edits_are_applied_and_then_there_is_nothing_to_do() {
             &["--plan", "--prune", "--prune-databases"],
         );
         let told = format!("round {round}: {}{}", plan.stdout, plan.stderr);
-        if plan
-            .stderr
-            .contains("these trusts lead back to where they begin")
-        {
+        let clashes = ["these trusts lead back to where they begin", " already: "];
+        if clashes.iter().any(|text| plan.stderr.contains(text)) {
             assert_eq!(plan.code, CONFLICT, "{told}");
             circles += 1;
             edited.documents = before;
@@ -663,6 +662,16 @@ fn circles_and_names_that_change_hands() {
     apply(&keyward, &files, &["--prune", "--yes"]).success();
     let shown = keyward.cli(&["group", "describe", "a"]).success();
     assert!(shown.contains("Second"), "{shown}");
+    // A trust in the place of another one between the same; two are refused.
+    let twice = text.replace("id: b-a", "id: again");
+    files.write("twice.yaml", &twice[twice.find("kind: trust").unwrap()..]);
+    let refused = apply(&keyward, &files, &[]);
+    assert_eq!(refused.code, CONFLICT, "{}", refused.stderr);
+    let said = "org/dev/group/b trusts org/dev/group/a already: ";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    files.remove("twice.yaml");
+    files.write("state.yaml", &twice);
+    apply(&keyward, &files, &["--prune", "--yes"]).success();
     // A new thing takes the name of one that goes.
     files.write("state.yaml", "kind: group\nid: c\nname: second\n");
     apply(&keyward, &files, &["--prune", "--yes"]).success();

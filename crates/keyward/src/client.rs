@@ -239,6 +239,14 @@ impl Client {
 
     /// The items of a list.
     pub(crate) fn items(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        match self.whole(path)?.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(Failure::new(Exit::Failed, "the server answered no list")),
+        }
+    }
+
+    /// The answer of a list with the items of all its pages.
+    pub(crate) fn whole(&self, path: &str) -> Result<Value, Failure> {
         let join = if path.contains('?') { '&' } else { '?' };
         let first = format!("{path}{join}limit=1000");
         let (mut all, mut url) = (Vec::new(), first.clone());
@@ -248,9 +256,13 @@ impl Client {
                 Some(Value::Array(items)) => all.extend(items),
                 _ => return Err(Failure::new(Exit::Failed, "the server answered no list")),
             }
-            match answer.get("next_cursor").and_then(Value::as_str) {
-                Some(cursor) => url = format!("{first}&cursor={cursor}"),
-                None => return Ok(all),
+            let object = answer.as_object_mut();
+            match object.and_then(|object| object.remove("next_cursor")) {
+                Some(Value::String(cursor)) => url = format!("{first}&cursor={cursor}"),
+                _ => {
+                    answer["items"] = all.into();
+                    return Ok(answer);
+                }
             }
         }
     }

@@ -590,7 +590,7 @@ mod tests {
         for (text, at) in [
             ("a: |\n  x\n  y\n", Some((2, 3))),
             ("a: |-\n\n    x\n  y\n", None), // no YAML
-            ("a:\n- b: |2\n      x\n", Some((3, 3))),
+            ("a:\n- b: |2\n      x\n", Some((3, 5))),
             ("a: |  # why\n\n   x", Some((2, 4))),
             ("a: x\n", None),
             ("a: >\n  x\n  y\n", None),
@@ -615,6 +615,7 @@ mod tests {
         assert_eq!(all, [json!({"a": 1}), json!({"b": 2})]);
         let all = read_json("{\"a\": 1}\n [true, 1.5, null]").unwrap();
         assert_eq!(all[1].at, Place { line: 2, column: 2 });
+        assert_eq!(all[1].json(), json!([true, 1.5, null]));
         let all = read_json("{\"a\\\"b\": [1, {\"é\":true}],\n \"c\": {}}").unwrap();
         let Content::Map(entries) = &all[0].content else {
             panic!("{all:?}")
@@ -634,7 +635,6 @@ mod tests {
         ];
         let told = places.map(|at| at.to_string());
         assert_eq!(told, ["1:11", "1:14", "1:15", "1:19", "2:2"]);
-        assert_eq!(all[1].json(), json!([true, 1.5, null]));
         let twice = read_json("{\"a\": 1,\n\"a\": 2}").unwrap_err();
         assert_eq!(twice.to_string(), "2:1: `a` stands here twice");
     }

@@ -364,9 +364,18 @@ impl Call {
         entries: impl IntoIterator<Item = (String, T)>,
         show: impl FnMut(&str, T) -> Option<Value>,
     ) -> Response {
+        self.list_with(entries, show, serde_json::Map::new())
+    }
+
+    /// As [`Call::list_of`], with what the answer holds beside the items.
+    pub(crate) fn list_with<T>(
+        &self,
+        entries: impl IntoIterator<Item = (String, T)>,
+        show: impl FnMut(&str, T) -> Option<Value>,
+        more: serde_json::Map<String, Value>,
+    ) -> Response {
         let key = &self.api.hash_key;
-        self.page
-            .answer(key, &self.url, entries, show, serde_json::Map::new())
+        self.page.answer(key, &self.url, entries, show, more)
     }
 
     /// Answers a list of entities, by their paths.

@@ -1,7 +1,7 @@
 //! `keyward completions` and `keyward man`: made of the same definitions as the commands.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 
@@ -46,16 +46,48 @@ pub(crate) fn man(arguments: &Man, output: &Output) -> Result<(), Failure> {
         let text = format!("`{}`: {error}", folder.display());
         Failure::new(Exit::Failed, printable(&text))
     };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(crate::Arguments::command(), folder).map_err(failed)?;
+    pages(folder).map_err(failed)?;
     let text = format!("wrote the manual pages into {}", folder.display());
     let shown = serde_json::json!({ "folder": folder });
     Ok(output.document(&shown, |_| printable(&text))?)
 }
 
+/// Writes every page.
+fn pages(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(crate::Arguments::command(), folder)?;
+    let mut left = vec![("keyward".to_owned(), crate::Arguments::command())];
+    while let Some((name, command)) = left.pop() {
+        let path = folder.join(format!("{name}.1"));
+        let page = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, with_examples(&page))?;
+        let below = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        left.extend(below.map(|sub| (format!("{name}-{}", sub.get_name()), sub.clone())));
+    }
+    Ok(())
+}
+
+/// A page whose examples stand in a section of that name, line by line as they were written.
+fn with_examples(page: &str) -> String {
+    let Some((before, examples)) = page.split_once(".SH EXTRA\n") else {
+        return page.to_owned();
+    };
+    let (examples, behind) = match examples.find("\n.SH ") {
+        Some(end) => examples.split_at(end + 1),
+        None => (examples, ""),
+    };
+    let lines = examples.lines();
+    let lines: Vec<&str> = lines
+        .filter(|line| !matches!(line.trim(), "Example:" | "Examples:"))
+        .collect();
+    let lines = lines.join("\n");
+    format!("{before}.SH EXAMPLES\n.nf\n{lines}\n.fi\n{behind}")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::process::Command as Program;
 
     use super::*;
 
@@ -218,8 +250,89 @@ mod tests {
             assert!(text.contains("escalation"), "{shell}");
         }
         let folder = tempfile::tempdir().unwrap();
-        clap_mangen::generate_to(crate::Arguments::command(), folder.path()).unwrap();
+        pages(folder.path()).unwrap();
         let page = std::fs::read_to_string(folder.path().join("keyward-db-create.1")).unwrap();
-        assert!(page.contains("keyward db create second"), "{page}");
+        let examples = page.split_once(".SH EXAMPLES\n.nf\n  keyward db create second\n");
+        assert!(examples.is_some(), "{page}");
+    }
+
+    fn is_there(program: &str) -> bool {
+        let found = Program::new(program).arg("--version").output();
+        found.is_ok_and(|output| output.status.success())
+    }
+
+    /// What a shell offers for words of which the last is being typed; `None` without the shell.
+    fn offered(shell: clap_complete::Shell, words: &[&str]) -> Option<String> {
+        let name = shell.to_string();
+        if !is_there(&name) {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("_keyward");
+        let mut text = Vec::new();
+        let mut command = crate::Arguments::command();
+        clap_complete::generate(shell, &mut command, "keyward", &mut text);
+        std::fs::write(&script, text).unwrap();
+        let line = match shell {
+            clap_complete::Shell::Bash => "source \"$0\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                 _keyward keyward \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"",
+            // Says what it would offer, a line each.
+            _ => "source $argv[1]; complete -C \"$argv[2..]\"",
+        };
+        let mut program = Program::new(&name);
+        program.args(["-c", line]).arg(&script).args(words);
+        let output = program.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && told.is_empty(), "{name}: {told}");
+        Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    #[test]
+    fn shells_complete() {
+        let cases: [(&[&str], &str); 6] = [
+            (&["keyward", "db", "cr"], "create"),
+            (&["keyward", "database", "heal"], "health"),
+            (&["keyward", "group", "member", "a"], "add"),
+            (&["keyward", "--profile", "ci", "escal"], "escalation"),
+            (&["keyward", "identity", "list", "--output", "j"], "json"),
+            (&["keyward", "apply", "--prune"], "--prune --prune-databases"),
+        ];
+        for (words, expected) in cases {
+            if let Some(offered) = offered(clap_complete::Shell::Bash, words) {
+                assert_eq!(offered, expected, "{words:?}");
+            }
+            if let Some(offered) = offered(clap_complete::Shell::Fish, words) {
+                let first = expected.split(' ').next().unwrap();
+                assert!(offered.contains(first), "{words:?}: {offered}");
+            }
+        }
+        if is_there("zsh") {
+            let mut text = Vec::new();
+            let mut command = crate::Arguments::command();
+            clap_complete::generate(clap_complete::Shell::Zsh, &mut command, "keyward", &mut text);
+            let folder = tempfile::tempdir().unwrap();
+            let script = folder.path().join("_keyward");
+            std::fs::write(&script, text).unwrap();
+            let read = Program::new("zsh").arg("-n").arg(&script).output().unwrap();
+            assert!(read.status.success(), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn pages_are_set_without_complaint() {
+        let folder = tempfile::tempdir().unwrap();
+        pages(folder.path()).unwrap();
+        let (program, arguments): (&str, &[&str]) = match () {
+            () if is_there("mandoc") => ("mandoc", &["-T", "lint", "-W", "error"]),
+            () if is_there("groff") => ("groff", &["-man", "-Tutf8", "-z", "-w", "syntax", "-W", "break"]),
+            () => return,
+        };
+        let pages = std::fs::read_dir(folder.path()).unwrap();
+        let pages: Vec<PathBuf> = pages.map(|page| page.unwrap().path()).collect();
+        assert!(pages.len() > 150);
+        let output = Program::new(program).args(arguments).args(pages).output();
+        let output = output.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && told.is_empty(), "{told}");
     }
 }

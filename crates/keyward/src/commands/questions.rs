@@ -128,7 +128,7 @@ fn who_can_url(words: &[String], context: &Context<'_>) -> Result<String, Failur
 
 pub(crate) fn who_can(arguments: &WhoCan, context: &Context<'_>) -> Result<(), Failure> {
     let url = who_can_url(&arguments.words, context)? + &known(&arguments.context)?;
-    let answer = context.client.get(&url)?;
+    let answer = context.client.whole(&url)?;
     show(context.output, &answer, who_can_text)
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn escalation(arguments: &Escalation, context: &Context<'_>) -> Resul
     let client = &context.client;
     let organisation = client.organisation()?;
     let url = format!("/v1/org/{}/escalation", encoded(organisation));
-    let mut answer = client.get(&url)?;
+    let mut answer = client.whole(&url)?;
     if let Some(identity) = &arguments.identity {
         let path = client.path("programmatic_identity", identity)?;
         if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {

@@ -508,7 +508,9 @@ mod tests {
             let found = yaml::read(text)
                 .and_then(|root| file.fill(&root))
                 .unwrap_err();
-            assert!(found.to_string().starts_with(expected), "{text}: {found}");
+            let (line, expected) = expected.split_once(": ").unwrap();
+            assert_eq!(found.at.line.to_string(), line, "{text}: {found}");
+            assert!(found.text.starts_with(expected), "{text}: {found}");
         }
     }
 }

@@ -306,15 +306,21 @@ impl Entity {
         self.fields.get(field).and_then(Value::as_str)
     }
 
+    /// The two sides of a trust: trustor and trustee.
+    pub(super) fn sides(&self) -> Option<(&str, &str)> {
+        let sides = (self.text("trustor")?, self.text("trustee")?);
+        (self.kind.word == "trust").then_some(sides)
+    }
+
     /// The two sides of a trust that holds always, if it is one.
     pub(super) fn standing_trust(&self) -> Option<(&str, &str)> {
-        let (trustor, trustee) = (self.text("trustor")?, self.text("trustee")?);
+        let (trustor, trustee) = self.sides()?;
         let of_role = trustor.split('/').nth(2) == Some("role");
         let assumable = match self.text("trust_kind") {
             Some(kind) => kind == "assumable",
             None => of_role,
         };
-        (self.kind.word == "trust" && !assumable).then_some((trustor, trustee))
+        (!assumable).then_some((trustor, trustee))
     }
 }
 
@@ -536,12 +542,9 @@ pub(super) fn from_server(shown: &Value, organisation: &str) -> Option<Entity> {
 /// Takes away the kind of a trust that its trustor tells.
 fn forget_usual_trust_kind(fields: &mut BTreeMap<&'static str, Value>) {
     let trustor = fields.get("trustor").and_then(Value::as_str);
-    let usual = match trustor.and_then(|path| path.split('/').nth(2)) {
-        Some("role") => "assumable",
-        Some("group") => "membership",
-        _ => "standing",
-    };
-    if fields.get("trust_kind").and_then(Value::as_str) == Some(usual) {
+    let of_role = trustor.and_then(|path| path.split('/').nth(2)) == Some("role");
+    let kind = fields.get("trust_kind").and_then(Value::as_str);
+    if of_role == (kind == Some("assumable")) {
         fields.remove("trust_kind");
     }
 }

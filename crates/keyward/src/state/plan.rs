@@ -182,7 +182,8 @@ pub(super) fn plan(
             .push(Step::of(Action::Delete, entity, Some(entity)));
     }
     plan.steps.sort_by_key(order);
-    plan.problems.extend(circles(desired, current, &plan.steps));
+    plan.problems
+        .extend(clashes(desired, current, &plan.steps));
     let in_the_way = in_the_way(desired, current);
     for step in &mut plan.steps {
         step.goes_first =
@@ -236,12 +237,12 @@ fn circle<'a>(standing: &Standing<'a>) -> Option<Vec<&'a str>> {
     None
 }
 
-/// Why the trusts cannot all be: a circle of them.
-fn circles(
+/// Why the trusts cannot all be: two between the same identities, or a circle of them.
+fn clashes(
     desired: &BTreeMap<String, Entity>,
     current: &Current,
     steps: &[Step],
-) -> Option<String> {
+) -> Vec<String> {
     let gone: BTreeSet<&str> = steps
         .iter()
         .filter(|step| step.action == Action::Delete)
@@ -250,21 +251,42 @@ fn circles(
     let stays = current.entities.values().filter(|entity| {
         !desired.contains_key(&entity.path) && !gone.contains(entity.path.as_str())
     });
-    let circle = circle(&standing(desired.values().chain(stays)))?;
+    let all: Vec<&Entity> = stays.chain(desired.values()).collect();
+    let mut clashes = Vec::new();
+    let mut known: BTreeMap<(&str, &str), &Entity> = BTreeMap::new();
+    for entity in &all {
+        let Some((trustor, trustee)) = entity.sides() else {
+            continue;
+        };
+        if let Some(first) = known.insert((trustor, trustee), entity) {
+            let (place, first) = (entity.place(), first.place());
+            clashes.push(format!("{place}: {trustor} trusts {trustee} already: {first}"));
+        }
+    }
+    let Some(circle) = circle(&standing(all.into_iter())) else {
+        return clashes;
+    };
     let told = |path: &&str| match desired.get(*path) {
         Some(entity) => format!("{path} ({})", entity.place_of("trustee")),
         None => format!("{path} (there already)"),
     };
     let told: Vec<String> = circle.iter().map(told).collect();
     let told = told.join(", ");
-    Some(format!(
+    clashes.push(format!(
         "these trusts lead back to where they begin, which none may: {told}"
-    ))
+    ));
+    clashes
 }
 
-/// Trusts that are there, in no file, and would form a circle with what files have.
+/// Trusts that are there, in no file, and between the same identities as one of a file or in a
+/// circle with those of files.
 fn in_the_way(desired: &BTreeMap<String, Entity>, current: &Current) -> BTreeSet<String> {
-    let mut in_the_way = BTreeSet::new();
+    let pairs: BTreeSet<(&str, &str)> = desired.values().filter_map(Entity::sides).collect();
+    let same = current.entities.values().filter(|entity| {
+        let sides = entity.sides();
+        !desired.contains_key(&entity.path) && sides.is_some_and(|pair| pairs.contains(&pair))
+    });
+    let mut in_the_way: BTreeSet<String> = same.map(|entity| entity.path.clone()).collect();
     loop {
         let old = current.entities.values().filter(|entity| {
             !desired.contains_key(&entity.path) && !in_the_way.contains(&entity.path)
@@ -342,6 +364,9 @@ fn changes(
 
 /// What a thing refers to in its organisation and that will not be there.
 fn missing(entity: &Entity, desired: &BTreeMap<String, Entity>, current: &Current) -> Vec<String> {
+    if entity.kind.word == entity::ACCEPTANCE {
+        return Vec::new(); // what is offered is there
+    }
     let organisation = entity.path.split('/').nth(1).unwrap_or_default();
     let own = format!("org/{organisation}/");
     let mut referred = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! Questions about a whole organisation: who can do this, what can this identity do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
@@ -9,7 +10,7 @@ use keyward_iam::{
     Holder, OpenCondition, PathParts, ResourceAccess, Session, StatementRef, Way, full_path,
 };
 use keyward_policy::{Glob, KeyPatterns};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Endpoint, Target, get};
 use crate::api::Call;
@@ -36,7 +37,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("resource", "string", "the database, or what the action is on"),
                 ("key", "string", "a key, or a channel, of the command; may be given several times"),
                 CONTEXT,
-            ]),
+            ])
+            .lists(),
         get("/v1/org/{organisation}/access", access)
             .tells(
                 "Shows everything that an identity can do, by resource, risk and key pattern.",
@@ -55,7 +57,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/v1/org/{organisation}/escalation", escalation).tells(
             "Lists the identities that can become more than they are, each step with what allows it.",
             "iam:Simulate on the organisation",
-        ),
+        )
+        .lists(),
     ]
 }
 
@@ -152,7 +155,7 @@ async fn who_can(
 ) -> Result<Response, Problem> {
     known(
         &parameters,
-        &["command", "action", "resource", "key", "context"],
+        &["command", "action", "resource", "key", "context", "limit", "cursor"],
     )?;
     let organisation = target.of("who_can").to_owned();
     call.list("iam:Simulate", &organisation)?;
@@ -194,14 +197,16 @@ async fn who_can(
     };
     let (directory, now) = (Arc::clone(&call.directory), call.now);
     let answer = blocking(move || directory.who_can(&asked, now)).await?;
-    Ok(axum::Json(json!({
-        "action": action.name(),
-        "resource": resource,
-        "everyone": answer.everyone,
-        "nobody_because": answer.nobody_because,
-        "items": answer.holders.iter().map(holder).collect::<Vec<_>>(),
-    }))
-    .into_response())
+    let mut more = Map::new();
+    more.insert("action".to_owned(), action.name().into());
+    more.insert("resource".to_owned(), resource.into());
+    more.insert("everyone".to_owned(), answer.everyone.into());
+    more.insert("nobody_because".to_owned(), json!(answer.nobody_because));
+    let holders = answer.holders.iter().enumerate();
+    let holders: BTreeMap<String, &Holder> = holders
+        .map(|(at, holder)| (format!("{} {at:08}", holder.identity), holder))
+        .collect();
+    Ok(call.list_with(holders, |_, found| Some(holder(found)), more))
 }
 
 /// The identity that a question is about, as far as the caller may ask about it.
@@ -335,11 +340,14 @@ async fn escalation(call: Call, target: Target) -> Result<Response, Problem> {
             })),
         })
     };
-    Ok(axum::Json(json!({
-        "items": answer.found.iter().map(shown).collect::<Vec<_>>(),
-        "truncated": answer.truncated,
-    }))
-    .into_response())
+    let mut more = Map::new();
+    more.insert("truncated".to_owned(), answer.truncated.into());
+    // The ways of one identity stay together, in the order in which they were found.
+    let found = answer.found.iter().enumerate();
+    let found: BTreeMap<String, &Escalation> = found
+        .map(|(at, found)| (format!("{} {at:08}", found.identity), found))
+        .collect();
+    Ok(call.list_with(found, |_, found| Some(shown(found)), more))
 }
 
 fn step(found: &EscalationStep, detail: Detail<'_>) -> Value {
