@@ -137,6 +137,7 @@ fn snapshot_and_own() -> Vec<Change> {
             organisation: "acme".into(),
             id: "own".into(),
             name: None,
+            description: None,
             backend: Backend::Embedded,
         },
         Change::CreateSnapshot {
@@ -594,6 +595,7 @@ fn less_common_means() {
         organisation: "acme".into(),
         id: id.into(),
         name: None,
+        description: None,
         backend: Backend::Embedded,
     };
     let role = |id: &str| Change::CreateRole {

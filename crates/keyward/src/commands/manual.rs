@@ -274,8 +274,10 @@ mod tests {
         clap_complete::generate(shell, &mut command, "keyward", &mut text);
         std::fs::write(&script, text).unwrap();
         let line = match shell {
-            clap_complete::Shell::Bash => "source \"$0\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                 _keyward keyward \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"",
+            clap_complete::Shell::Bash => {
+                "source \"$0\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                 _keyward keyward \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\""
+            }
             // Says what it would offer, a line each.
             _ => "source $argv[1]; complete -C \"$argv[2..]\"",
         };
@@ -284,7 +286,11 @@ mod tests {
         let output = program.output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && told.is_empty(), "{name}: {told}");
-        Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        Some(
+            String::from_utf8_lossy(&output.stdout)
+                .trim_end()
+                .to_owned(),
+        )
     }
 
     #[test]
@@ -295,7 +301,10 @@ mod tests {
             (&["keyward", "group", "member", "a"], "add"),
             (&["keyward", "--profile", "ci", "escal"], "escalation"),
             (&["keyward", "identity", "list", "--output", "j"], "json"),
-            (&["keyward", "apply", "--prune"], "--prune --prune-databases"),
+            (
+                &["keyward", "apply", "--prune"],
+                "--prune --prune-databases",
+            ),
         ];
         for (words, expected) in cases {
             if let Some(offered) = offered(clap_complete::Shell::Bash, words) {
@@ -309,7 +318,12 @@ mod tests {
         if is_there("zsh") {
             let mut text = Vec::new();
             let mut command = crate::Arguments::command();
-            clap_complete::generate(clap_complete::Shell::Zsh, &mut command, "keyward", &mut text);
+            clap_complete::generate(
+                clap_complete::Shell::Zsh,
+                &mut command,
+                "keyward",
+                &mut text,
+            );
             let folder = tempfile::tempdir().unwrap();
             let script = folder.path().join("_keyward");
             std::fs::write(&script, text).unwrap();
@@ -324,7 +338,10 @@ mod tests {
         pages(folder.path()).unwrap();
         let (program, arguments): (&str, &[&str]) = match () {
             () if is_there("mandoc") => ("mandoc", &["-T", "lint", "-W", "error"]),
-            () if is_there("groff") => ("groff", &["-man", "-Tutf8", "-z", "-w", "syntax", "-W", "break"]),
+            () if is_there("groff") => (
+                "groff",
+                &["-man", "-Tutf8", "-z", "-w", "syntax", "-W", "break"],
+            ),
             () => return,
         };
         let pages = std::fs::read_dir(folder.path()).unwrap();

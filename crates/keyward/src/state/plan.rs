@@ -182,8 +182,7 @@ pub(super) fn plan(
             .push(Step::of(Action::Delete, entity, Some(entity)));
     }
     plan.steps.sort_by_key(order);
-    plan.problems
-        .extend(clashes(desired, current, &plan.steps));
+    plan.problems.extend(clashes(desired, current, &plan.steps));
     let in_the_way = in_the_way(desired, current);
     for step in &mut plan.steps {
         step.goes_first =
@@ -238,11 +237,7 @@ fn circle<'a>(standing: &Standing<'a>) -> Option<Vec<&'a str>> {
 }
 
 /// Why the trusts cannot all be: two between the same identities, or a circle of them.
-fn clashes(
-    desired: &BTreeMap<String, Entity>,
-    current: &Current,
-    steps: &[Step],
-) -> Vec<String> {
+fn clashes(desired: &BTreeMap<String, Entity>, current: &Current, steps: &[Step]) -> Vec<String> {
     let gone: BTreeSet<&str> = steps
         .iter()
         .filter(|step| step.action == Action::Delete)
@@ -260,7 +255,9 @@ fn clashes(
         };
         if let Some(first) = known.insert((trustor, trustee), entity) {
             let (place, first) = (entity.place(), first.place());
-            clashes.push(format!("{place}: {trustor} trusts {trustee} already: {first}"));
+            clashes.push(format!(
+                "{place}: {trustor} trusts {trustee} already: {first}"
+            ));
         }
     }
     let Some(circle) = circle(&standing(all.into_iter())) else {

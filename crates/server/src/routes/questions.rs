@@ -155,7 +155,9 @@ async fn who_can(
 ) -> Result<Response, Problem> {
     known(
         &parameters,
-        &["command", "action", "resource", "key", "context", "limit", "cursor"],
+        &[
+            "command", "action", "resource", "key", "context", "limit", "cursor",
+        ],
     )?;
     let organisation = target.of("who_can").to_owned();
     call.list("iam:Simulate", &organisation)?;

@@ -202,6 +202,7 @@ impl Search<'_> {
                     && !state.providers.contains(path)
                 {
                     let change = Change::UpdateIdentityProvider {
+                        name: None,
                         path: path.to_string(),
                         provider: Box::new(provider.clone()),
                     };
