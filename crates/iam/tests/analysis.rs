@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/acme.rs"]
+mod acme;
 #[expect(dead_code, reason = "the properties use the rest of it")]
 mod support;
 
+use acme::{build, database, identity, organisation, role, token_issuer};
 use keyward_commands::ActionId;
 use keyward_iam::{
-    Asked, AskedAbout, Call, Change, ChangeContext, ContextNames, Directory, Outcome, PolicyInput,
-    Session, UnixMillis,
+    Asked, AskedAbout, Call, Change, ContextNames, Directory, Outcome, PolicyInput, Session,
+    UnixMillis,
 };
 use keyward_policy::Touch;
 use support::{COMMANDS, DATABASES, PRINCIPALS, Random, World};
@@ -165,42 +168,6 @@ fn access_agrees_with_the_decisions() {
     assert!(groups > 1_000, "{groups}");
 }
 
-fn build(changes: Vec<Change>) -> Directory {
-    let context = ChangeContext::system(UnixMillis(1));
-    let mut directory = Directory::empty();
-    for change in changes {
-        directory = match directory.apply(&change, &context) {
-            Ok(applied) => applied.directory,
-            Err(error) => panic!("{change:?}: {error}"),
-        };
-    }
-    directory
-}
-
-fn organisation(id: &str) -> Vec<Change> {
-    vec![
-        Change::CreateUser {
-            id: format!("u-{id}"),
-            name: None,
-        },
-        Change::CreateOrganisation {
-            id: id.into(),
-            name: None,
-            owner: format!("user/u-{id}"),
-            account: format!("{:0>12}", id.len()),
-            administrator: None,
-        },
-    ]
-}
-
-fn identity(id: &str) -> Change {
-    Change::CreateProgrammaticIdentity {
-        organisation: "acme".into(),
-        id: id.into(),
-        name: None,
-    }
-}
-
 fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
     Change::CreateTrust {
         id: id.into(),
@@ -210,16 +177,6 @@ fn trust(id: &str, trustor: &str, trustee: &str, document: &str) -> Change {
         expires_at: None,
         kind: None,
         conditions: None,
-    }
-}
-
-fn database(id: &str) -> Change {
-    Change::CreateDatabase {
-        organisation: "acme".into(),
-        id: id.into(),
-        name: None,
-        description: None,
-        backend: keyward_iam::Backend::Embedded,
     }
 }
 
@@ -418,28 +375,9 @@ fn everybody() -> Directory {
         name: None,
     });
     for id in ["deploy", "narrow", "lonely"] {
-        changes.push(Change::CreateRole {
-            organisation: "acme".into(),
-            id: id.into(),
-            name: None,
-            description: None,
-            max_session_seconds: None,
-        });
+        changes.push(role(id));
     }
-    changes.push(Change::CreateIdentityProvider {
-        organisation: "acme".into(),
-        id: "github".into(),
-        name: None,
-        provider: Box::new(keyward_iam::Provider::Oidc(keyward_iam::OidcProvider {
-            issuer: "https://ci.example".into(),
-            audiences: vec!["https://kw.example/org/acme".into()],
-            algorithms: keyward_iam::SignatureAlgorithm::DEFAULT.to_vec(),
-            jwks: None,
-            shared: false,
-            max_token_age_seconds: None,
-            mappings: Vec::new(),
-        })),
-    });
+    changes.push(token_issuer("github"));
     let full = |path: &str| match path {
         path if path.starts_with("org/") || path.starts_with("user/") => path.to_owned(),
         path => format!("org/acme/{path}"),

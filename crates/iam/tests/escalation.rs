@@ -3,14 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/acme.rs"]
+mod acme;
 #[expect(dead_code, reason = "the properties use the rest of it")]
 mod support;
 
 use std::sync::Arc;
 
+use acme::{build, database, identity, organisation, role, token_issuer};
 use keyward_iam::{
-    AssumeRole, Backend, Change, ChangeContext, Circumstances, Directory, Escalation, IdentityIx,
-    Means, PolicyInput, Principal, Session, SnapshotState, UnixMillis,
+    AssumeRole, Change, ChangeContext, Circumstances, Directory, Escalation, IdentityIx, Means,
+    PolicyInput, Principal, Session, SnapshotState, UnixMillis,
 };
 use keyward_policy::Touch;
 use support::Random;
@@ -18,31 +21,11 @@ use support::Random;
 const NOW: UnixMillis = UnixMillis(10);
 const ACME: &str = "org/acme";
 
-fn build(changes: Vec<Change>) -> Directory {
-    let context = ChangeContext::system(UnixMillis(1));
-    let mut directory = Directory::empty();
-    for change in changes {
-        directory = match directory.apply(&change, &context) {
-            Ok(applied) => applied.directory,
-            Err(error) => panic!("{change:?}: {error}"),
-        };
-    }
-    directory
-}
-
 fn full(path: &str) -> String {
     match path {
         "" => ACME.to_owned(),
         path if path.starts_with("user/") => path.to_owned(),
         path => format!("{ACME}/{path}"),
-    }
-}
-
-fn identity(id: &str) -> Change {
-    Change::CreateProgrammaticIdentity {
-        organisation: "acme".into(),
-        id: id.into(),
-        name: None,
     }
 }
 
@@ -87,26 +70,10 @@ fn document(statements: &[String]) -> String {
 }
 
 /// `acme` with its owner, a strong identity `admin`, and `x`, which has nothing but `statements`.
-fn acme(statements: &[String], more: Vec<Change>) -> Directory {
-    let mut changes = vec![
-        Change::CreateUser {
-            id: "boss".into(),
-            name: None,
-        },
-        Change::CreateOrganisation {
-            id: "acme".into(),
-            name: None,
-            owner: "user/boss".into(),
-            account: "123456789012".into(),
-            administrator: None,
-        },
-        Change::CreateDatabase {
-            organisation: "acme".into(),
-            id: "main".into(),
-            name: None,
-            description: None,
-            backend: Backend::Embedded,
-        },
+fn world(statements: &[String], more: Vec<Change>) -> Directory {
+    let mut changes = organisation("acme");
+    changes.extend([
+        database("main"),
         identity("admin"),
         identity("x"),
         group("ops"),
@@ -116,7 +83,7 @@ fn acme(statements: &[String], more: Vec<Change>) -> Directory {
             "programmatic_identity/admin",
             &document(&[allow("*", "**")]),
         ),
-    ];
+    ]);
     if !statements.is_empty() {
         changes.push(trust(
             "x",
@@ -133,13 +100,7 @@ fn acme(statements: &[String], more: Vec<Change>) -> Directory {
 fn snapshot_and_own() -> Vec<Change> {
     let main = full("kvdb/main");
     vec![
-        Change::CreateDatabase {
-            organisation: "acme".into(),
-            id: "own".into(),
-            name: None,
-            description: None,
-            backend: Backend::Embedded,
-        },
+        database("own"),
         Change::CreateSnapshot {
             database: main.clone(),
             id: "nightly".into(),
@@ -499,7 +460,7 @@ fn ways_to_more() {
         ),
     ];
     for (what, statements, more, expected) in cases {
-        let directory = acme(&statements, more);
+        let directory = world(&statements, more);
         let answer = directory.escalations("acme", false, NOW);
         assert!(!answer.truncated);
         let told = of(&answer.found, "x");
@@ -517,7 +478,7 @@ fn ways_to_more() {
             }
         }
         assert!(
-            answer.found.iter().all(|e| *e.identity != *"user/boss"),
+            answer.found.iter().all(|e| *e.identity != *"user/u-acme"),
             "{what}: the owner has everything"
         );
     }
@@ -578,7 +539,7 @@ fn conditions_are_told_in_words() {
             "" => allow("iam:CreateAccessKey", &on),
             conditions => only_if("iam:CreateAccessKey", &on, conditions),
         };
-        let directory = acme(&[statement], Vec::new());
+        let directory = world(&[statement], Vec::new());
         let answer = directory.escalations("acme", false, NOW);
         let told = of(&answer.found, "x");
         let conditions: Vec<Vec<&str>> = told.iter().map(|e| e.conditions()).collect();
@@ -591,34 +552,7 @@ fn conditions_are_told_in_words() {
 /// Means that no list of moves within one organisation's trusts shows.
 #[test]
 fn less_common_means() {
-    let database = |id: &str| Change::CreateDatabase {
-        organisation: "acme".into(),
-        id: id.into(),
-        name: None,
-        description: None,
-        backend: Backend::Embedded,
-    };
-    let role = |id: &str| Change::CreateRole {
-        organisation: "acme".into(),
-        id: id.into(),
-        name: None,
-        description: None,
-        max_session_seconds: None,
-    };
-    let issuer = Change::CreateIdentityProvider {
-        organisation: "acme".into(),
-        id: "ci".into(),
-        name: None,
-        provider: Box::new(keyward_iam::Provider::Oidc(keyward_iam::OidcProvider {
-            issuer: "https://ci.example".into(),
-            audiences: vec!["https://kw.example/org/acme".into()],
-            algorithms: keyward_iam::SignatureAlgorithm::DEFAULT.to_vec(),
-            jwks: None,
-            shared: false,
-            max_token_age_seconds: None,
-            mappings: Vec::new(),
-        })),
-    };
+    let issuer = token_issuer("ci");
     let mut lets_in = trust("ci", "role/deploy", "identity_provider/ci", "");
     if let Change::CreateTrust {
         conditions, kind, ..
@@ -693,7 +627,7 @@ fn less_common_means() {
         ),
     ];
     for (what, statements, more, expected) in cases {
-        let directory = acme(&statements, more);
+        let directory = world(&statements, more);
         let answer = directory.escalations("acme", false, NOW);
         let told = of(&answer.found, "x");
         let means: Vec<Means> = told.iter().map(|e| e.means).collect();
@@ -701,7 +635,7 @@ fn less_common_means() {
         told.iter().for_each(|told| walk(&directory, told));
     }
     // A person who may invite becomes what was meant for somebody else.
-    let directory = acme(
+    let directory = world(
         &[],
         vec![
             Change::CreateUser {
@@ -744,13 +678,6 @@ fn less_common_means() {
 #[test]
 fn roles_are_assumed_under_conditions() {
     let x = "programmatic_identity/x";
-    let role = Change::CreateRole {
-        organisation: "acme".into(),
-        id: "auditor".into(),
-        name: None,
-        description: None,
-        max_session_seconds: None,
-    };
     let mut lets_in = trust("auditor", "role/auditor", x, "");
     if let Change::CreateTrust {
         conditions, kind, ..
@@ -768,10 +695,10 @@ fn roles_are_assumed_under_conditions() {
         "programmatic_identity/admin",
         r#""StringLike":{"keyward:SessionTag/ticket":"T-*"}"#,
     );
-    let directory = acme(
+    let directory = world(
         &[],
         vec![
-            role,
+            role("auditor"),
             lets_in,
             trust("power", "", "role/auditor", &document(&[power])),
         ],
@@ -997,37 +924,15 @@ fn random_change(random: &mut Random, n: usize) -> Change {
 }
 
 fn random_world(random: &mut Random) -> Directory {
-    let mut directory = build(vec![
-        Change::CreateUser {
-            id: "boss".into(),
-            name: None,
-        },
-        Change::CreateOrganisation {
-            id: "acme".into(),
-            name: None,
-            owner: "user/boss".into(),
-            account: "123456789012".into(),
-            administrator: None,
-        },
-        Change::CreateDatabase {
-            organisation: "acme".into(),
-            id: "main".into(),
-            name: None,
-            description: None,
-            backend: Backend::Embedded,
-        },
+    let mut world = organisation("acme");
+    world.extend([
+        database("main"),
         group("g"),
         group("h"),
         identity("p"),
         identity("q"),
         identity("r"),
-        Change::CreateRole {
-            organisation: "acme".into(),
-            id: "x".into(),
-            name: None,
-            description: None,
-            max_session_seconds: None,
-        },
+        role("x"),
         Change::CreatePolicy {
             organisation: "acme".into(),
             id: "shared".into(),
@@ -1040,6 +945,7 @@ fn random_world(random: &mut Random) -> Directory {
             make_default: true,
         },
     ]);
+    let mut directory = build(world);
     let context = ChangeContext::system(UnixMillis(1));
     let mut changes = Vec::new();
     for n in 0..7 {

@@ -40,6 +40,20 @@ fn world() -> Directory {
     directory
 }
 
+/// With an organisation that is bob's.
+fn world_with_acme() -> Directory {
+    let mut directory = world();
+    let change = Change::CreateOrganisation {
+        id: "acme".to_owned(),
+        name: None,
+        owner: "user/bob".to_owned(),
+        account: "123456789012".to_owned(),
+        administrator: None,
+    };
+    make(&mut directory, change, NOW).unwrap();
+    directory
+}
+
 fn login(id: &str) -> LoginSession {
     LoginSession {
         id: id.into(),
@@ -146,15 +160,7 @@ fn only_the_person_itself_signed_in_recently() {
 
 #[test]
 fn an_owner_of_an_organisation_cannot_touch_its_members() {
-    let mut directory = world();
-    let change = Change::CreateOrganisation {
-        id: "acme".to_owned(),
-        name: None,
-        owner: "user/bob".to_owned(),
-        account: "123456789012".to_owned(),
-        administrator: None,
-    };
-    make(&mut directory, change, NOW).unwrap();
+    let mut directory = world_with_acme();
     let change = Change::CreateOrganisationUser {
         organisation: "acme".to_owned(),
         id: "alice".to_owned(),
@@ -366,15 +372,7 @@ fn setup_links_open_once_and_for_a_time() {
 
 #[test]
 fn invitations_are_declined_by_their_token() {
-    let mut directory = world();
-    let change = Change::CreateOrganisation {
-        id: "acme".to_owned(),
-        name: None,
-        owner: "user/bob".to_owned(),
-        account: "123456789012".to_owned(),
-        administrator: None,
-    };
-    make(&mut directory, change, NOW).unwrap();
+    let mut directory = world_with_acme();
     let change = Change::CreateOrganisationUser {
         organisation: "acme".to_owned(),
         id: "alice".to_owned(),
@@ -403,15 +401,7 @@ fn invitations_are_declined_by_their_token() {
 
 #[test]
 fn people_are_deleted_by_the_operator() {
-    let mut directory = world();
-    let change = Change::CreateOrganisation {
-        id: "acme".to_owned(),
-        name: None,
-        owner: "user/bob".to_owned(),
-        account: "123456789012".to_owned(),
-        administrator: None,
-    };
-    make(&mut directory, change, NOW).unwrap();
+    let mut directory = world_with_acme();
     let delete = |id: &str| Change::DeleteUser {
         path: format!("user/{id}"),
         cascade: true,

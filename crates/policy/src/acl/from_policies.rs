@@ -476,6 +476,13 @@ impl Export {
             })
         };
         if !self.selectors.iter().any(ordinary) {
+            let any = |selector: &Selector| !selector.commands.is_empty();
+            if self.selectors.iter().any(any) {
+                // Decisions imply it for a command that may be possible, though no key fits it.
+                self.losses.add(
+                    "what needs only kvdb:Connect: no key can be used as the allowed commands use keys",
+                );
+            }
             return;
         }
         self.losses
