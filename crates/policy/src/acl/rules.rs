@@ -365,8 +365,10 @@ impl UserRules {
             return;
         }
         let mut selector = SelectorRules::default();
-        if !quotes_end(tokens) {
-            // The server reads nothing at all then, and says nothing.
+        let opens_again = tokens[1..].iter().any(|token| token.text.starts_with('('));
+        if !quotes_end(tokens) && !opens_again {
+            // The server reads nothing at all then, and says nothing. Of a parenthesis inside
+            // servers make different things: that is a mistake, below.
             self.others.push(selector.finish());
             return;
         }
