@@ -79,8 +79,7 @@ impl SigningKeys {
 
     /// How many there are.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -499,7 +498,7 @@ mod tests {
         );
         let idle = issuer.keys().without_idle(UnixMillis(day.0 + 13 * HOUR));
         assert_eq!(
-            idle.map(|keys| keys.len()),
+            idle.map(|keys| keys.count()),
             Some(1),
             "dropped without a rotation, too"
         );

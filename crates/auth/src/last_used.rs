@@ -238,6 +238,15 @@ impl Usage {
         std::mem::take(&mut lock(&self.opened))
     }
 
+    /// Gives back what could not be written down, to be taken again.
+    pub fn return_opened(&self, opened: &[(Arc<TemporarySession>, Option<IpAddr>)]) {
+        let mut waiting = lock(&self.opened);
+        let room = MAX_OPENED.saturating_sub(waiting.opened.len());
+        waiting.lost += opened.len().saturating_sub(room) as u64;
+        let kept = opened.iter().take(room).cloned();
+        waiting.opened.splice(..0, kept);
+    }
+
     /// The sessions of which something is new since the last call, to be stored. Forgets what has
     /// ended.
     pub fn take_new_sessions(&self, now: UnixMillis) -> Vec<KeptSession> {

@@ -43,6 +43,8 @@ struct Sources {
     others: Failures,
     /// When `known` was last searched for what is over.
     swept: UnixMillis,
+    /// All failures since the start.
+    total: u64,
 }
 
 /// Who counts as one: an IPv4 address, or a /64 of IPv6, which is what one customer gets.
@@ -119,7 +121,16 @@ impl LoginThrottle {
         // A panic elsewhere while it was locked cannot have left it half changed in a way that
         // matters: it would forget a failure at most.
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.total = sources.total.saturating_add(1);
         Duration::from_millis(sources.of(Source::of(source), now).add(now.0))
+    }
+}
+
+impl LoginThrottle {
+    /// How many failed logins there were since the start, of all sources.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 }
 

@@ -131,7 +131,7 @@ impl ControlPlane {
                 "more sessions were opened at once than could be written down"
             );
         }
-        for some in told.opened.chunks(ROWS_AT_ONCE) {
+        for (number, some) in told.opened.chunks(ROWS_AT_ONCE).enumerate() {
             let rows: Vec<SessionRow> = some
                 .iter()
                 .filter_map(|(session, opened_from)| {
@@ -146,7 +146,11 @@ impl ControlPlane {
                 .iter()
                 .map(|(session, source)| record(session, *source, None))
                 .collect();
-            self.store().put_sessions(&rows, &audit)?;
+            let written = self.store().put_sessions(&rows, &audit);
+            if let Err(error) = written {
+                usage.return_opened(&told.opened[number * ROWS_AT_ONCE..]);
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -193,6 +193,13 @@ fn failures_are_slowed() {
             later > Duration::from_millis(400),
             "{path} {body}: {later:?}"
         );
+        let metrics = world.send(&[], "GET", "/metrics", "").body;
+        let counted = metrics
+            .as_str()
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix("keyward_failed_credentials_total "));
+        assert_eq!(counted, Some("11"), "{path} {body}");
         let since = Instant::now();
         let right = world.call(&world.admin, "GET", "/v1/whoami", "");
         assert_eq!(right.status, 200);

@@ -96,6 +96,13 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
             "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
         );
     }
+    let failures = api.throttle.failures();
+    let _ = writeln!(
+        text,
+        "# HELP keyward_failed_credentials_total Credentials, codes and tokens that were refused, \
+         at the gateway and at the API.\n# TYPE keyward_failed_credentials_total counter\n\
+         keyward_failed_credentials_total {failures}"
+    );
     if let Some(more) = &api.metrics {
         more(&mut text);
     }

@@ -307,7 +307,7 @@ async fn rotate_signing_keys(
     }
     let shown = json!({
         "rotated": true, "sessions_ended": body.end_sessions,
-        "keys": api.verifier.issuer.keys().len(),
+        "keys": api.verifier.issuer.keys().count(),
     });
     Ok(no_store(StatusCode::OK, shown))
 }
