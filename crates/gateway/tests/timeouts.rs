@@ -1,6 +1,8 @@
 //! Clients that say nothing, half of something or too much before they log in, handshakes that do
 //! not go on, and logins that cannot be told yet: all end in time, and nobody else waits for them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::io::{ErrorKind, Read as _, Write as _};
