@@ -1,6 +1,8 @@
 //! Sessions that are opened: written down with who, when, from where and which, or not opened; and
 //! attempts to open some, which are slowed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::{Duration, Instant};

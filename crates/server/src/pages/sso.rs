@@ -440,7 +440,8 @@ mod tests {
     #[test]
     fn second_factors_of_providers() {
         let now = UnixMillis(1_800_000_000_000);
-        let cases: [(&[(&str, &[&str])], Option<u64>); 8] = [
+        type Claims<'a> = &'a [(&'a str, &'a [&'a str])];
+        let cases: [(Claims<'_>, Option<u64>); 8] = [
             (&[], None),
             (&[("amr", &["pwd"])], None),
             (&[("amr", &["pwd", "mfa"])], Some(now.0)),
