@@ -84,6 +84,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(kind: ServerKind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(kind: ServerKind, more: &[&str]) -> Self {
         let program = kind.program();
         for _ in 0..5 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -93,6 +98,7 @@ impl Server {
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
                 .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
                 .args(["--enable-debug-command", "yes"])
+                .args(more)
                 .current_dir(std::env::temp_dir())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

@@ -24,6 +24,10 @@ mod documents;
 )]
 #[path = "../../../commands/tests/live/server.rs"]
 mod server;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of `policy`, which use the rest"
+)]
 #[path = "../../../policy/tests/acl_of_servers/users.rs"]
 mod users;
 

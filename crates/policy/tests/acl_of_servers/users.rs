@@ -379,3 +379,43 @@ pub(crate) fn user(random: &mut Random, databases: bool) -> Vec<String> {
     }
     rules
 }
+
+/// A file of a few users, sometimes written as nobody should.
+pub(crate) fn file(random: &mut Random, databases: bool) -> String {
+    let mut text = String::new();
+    for number in 0..random.below(4) {
+        let rules = user(random, databases).join(" ");
+        let name = match random.below(20) {
+            0 => "default".to_owned(),
+            1 => "u0".to_owned(),
+            2 => random
+                .pick(&[
+                    "U0", "a:b", "\u{e9}", "\"u\"", "user", "on", "+get", "#x", "%", "(",
+                ])
+                .to_owned(),
+            _ => format!("u{number}"),
+        };
+        let mut line = match random.below(24) {
+            0 => format!("USER {name} {rules}"),
+            1 => format!("user  {name} {rules}"),
+            2 => format!("user {name}  {rules}"),
+            3 => format!("\tuser {name} {rules}"),
+            4 => format!("user\t{name} {rules}"),
+            5 => format!("user {name}\t{rules}"),
+            6 => format!("# user {name} {rules}"),
+            7 => format!("user {name}"),
+            8 => "user".to_owned(),
+            9 => name,
+            10 => format!("user {name} {}", rules.replace(' ', "  ")),
+            11 => format!("user {name} {}", rules.replacen(' ', "\t", 1)),
+            _ => format!("user {name} {rules}"),
+        };
+        line.push_str(random.pick(&["", "", "", "", "", " ", "\t", "\r", " # a comment", "  \r"]));
+        text.push_str(&line);
+        text.push_str(random.pick(&["\n", "\n", "\n", "\r\n", "\n\n", "\n  \n", "\n\r\n\t\n"]));
+    }
+    if random.chance(10) {
+        text.truncate(text.trim_end().len());
+    }
+    text
+}
