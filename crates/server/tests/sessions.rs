@@ -208,3 +208,30 @@ fn failures_are_slowed() {
         assert!(since.elapsed() < Duration::from_millis(200), "{path}");
     }
 }
+
+/// Tokens that are made for another deployment are taken if a provider says so: whoever says so is
+/// told.
+#[test]
+fn audiences_of_other_deployments_are_told() {
+    let world = World::start();
+    let cases = [
+        ("own", "http://127.0.0.1/org/dev", 0),
+        ("own-by-name", "http://localhost/org/dev", 0),
+        ("client-id", "0oa1b2c3", 0),
+        ("staging", "https://staging.example/org/dev", 1),
+        ("begins-alike", "http://127.0.0.1.example/org/dev", 1),
+    ];
+    for (id, audience, told) in cases {
+        let body = json!({ "id": id, "type": "oidc", "issuer": "https://id.example",
+                           "audiences": [audience] });
+        let path = "/v1/org/dev/identity_provider";
+        let made = world.admin("POST", path, &body);
+        let warnings = made["warnings"].as_array().map_or(0, Vec::len);
+        assert_eq!(warnings, told, "{id}: {made}");
+    }
+    let none = json!({ "id": "none", "type": "oidc", "issuer": "https://id.example",
+                       "audiences": [] });
+    let path = "/v1/org/dev/identity_provider";
+    let refused = world.call(&world.admin, "POST", path, &none.to_string());
+    assert_eq!(refused.status, 422, "{}", refused.body);
+}
