@@ -48,7 +48,44 @@ const unresolved = (found, text) =>
     ([, name, fallback]) => !'*?$'.includes(name) && !fallback && (typeof valueOf(found, name) !== 'string' || valueOf(found, name) === ''),
   );
 
+/** Every name in `Principal` and `NotPrincipal` of the resource policies. */
+const principals = (found) =>
+  statements(found).flatMap(({ statement }) =>
+    [statement.Principal, statement.NotPrincipal].filter(Boolean).flatMap((one) => (typeof one === 'string' ? [one] : Object.values(one).flat())),
+  );
+
+const isEpoch = (value) => /^\d{9,}(\.\d+)?$/.test(String(value));
+
 const CLASSES = [
+  [
+    'seconds since 1970 beside a date: the same clock (AWS, "Date condition operators": "or in epoch (UNIX) time"); the peer compares seconds with milliseconds, and takes no fractions',
+    (found) =>
+      clauses(found).some(
+        ({ operator, key, values }) =>
+          operator.includes('Date') &&
+          [...values, ...[valueOf(found, key) ?? []].flat()].some(isEpoch) &&
+          [...values, ...[valueOf(found, key) ?? []].flat()].some((value) => !isEpoch(value) || String(value).includes('.')),
+      ),
+  ],
+  [
+    'one IPv6 address in two spellings: the same address (AWS, "IP address condition operators": RFC 4632 and what it refers to); the peer compares the texts',
+    (found) =>
+      clauses(found).some(
+        ({ operator, key, values }) =>
+          operator.includes('IpAddress') && String(valueOf(found, key)).includes(':') && values.some((value) => value.includes(':') && !value.includes('/')),
+      ),
+  ],
+  [
+    "a role's name in another letter case is another name (AWS, \"IAM identifiers\"; reference 2.2); the peer takes it for the same",
+    (found) => {
+      const [, role] = found.principal.match(/:assumed-role\/([^/]+)\//) ?? [];
+      return role !== undefined && principals(found).some((name) => /:role\//.test(name) && name.split('/').pop() !== role && name.split('/').pop().toLowerCase() === role.toLowerCase());
+    },
+  ],
+  [
+    "a federated user's session is named by its own ARN: whose keys it was made with does not stand in it; the peer takes its name for the user's",
+    (found) => found.principal.includes(':federated-user/') && principals(found).some((name) => name.includes(':user/') && name.endsWith(`/${found.principal.split('/').pop()}`)),
+  ],
   [
     'a single address under NotIpAddress and a request of the other family: it differs; the peer says it does not, though it does for networks',
     (found) =>

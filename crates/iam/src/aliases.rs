@@ -1,7 +1,7 @@
 //! What an organisation is called in the vendors' terms: which account its documents of AWS, Tencent
 //! and Alibaba mean when they mean the organisation, and where its databases are.
 
-use keyward_policy::Dialect;
+use keyward_policy::{DatabaseKind, Dialect};
 use serde::{Deserialize, Serialize};
 
 use crate::directory::Directory;
@@ -32,9 +32,9 @@ pub struct AwsAlias {
     /// Where its databases are; `us-east-1` if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// What kind of thing its databases are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<AwsDatabaseKind>,
+    /// What kind of thing its databases are: the type in their ARNs.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "kind_text")]
+    pub kind: Option<DatabaseKind>,
 }
 
 /// What Tencent calls an organisation.
@@ -79,28 +79,34 @@ impl AlibabaAlias {
     }
 }
 
-/// What kind of thing a database is to AWS; its text is the type in an ARN.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AwsDatabaseKind {
-    /// A replication group.
-    #[default]
-    ReplicationGroup,
-    /// A serverless cache.
-    ServerlessCache,
-    /// A cache cluster.
-    Cluster,
-}
+/// A kind of database as text: the type in its ARN.
+mod kind_text {
+    use keyward_policy::DatabaseKind;
+    use serde::{Deserialize as _, Deserializer, Serializer};
 
-impl AwsDatabaseKind {
-    /// The type in an ARN.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReplicationGroup => "replicationgroup",
-            Self::ServerlessCache => "serverlesscache",
-            Self::Cluster => "cluster",
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(
+        kind: &Option<DatabaseKind>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match kind {
+            Some(kind) => serializer.serialize_some(kind.type_word()),
+            None => serializer.serialize_none(),
         }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<DatabaseKind>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else {
+            return Ok(None);
+        };
+        let kind = DatabaseKind::by_type(&text);
+        kind.map(Some).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "unknown kind `{text}`: `replicationgroup`, `serverlesscache` or `cluster`"
+            ))
+        })
     }
 }
 
@@ -112,7 +118,7 @@ pub struct VendorAddress {
     /// Region of its databases.
     pub region: String,
     /// Kind of its databases; AWS alone has several.
-    pub kind: AwsDatabaseKind,
+    pub kind: DatabaseKind,
 }
 
 /// Why names cannot be an organisation's.

@@ -482,7 +482,7 @@ pub(crate) struct RequestFacts<'a, W: ?Sized> {
     call: Call<'a>,
     words: Option<CallWords<'a, W>>,
     /// Digest of the script, once it was asked for.
-    script: OnceCell<Vec<Vec<u8>>>,
+    script: OnceCell<Vec<u8>>,
 }
 
 impl<'a> RequestFacts<'a, [&'a [u8]]> {
@@ -534,11 +534,11 @@ impl<'a, W: Words + ?Sized> RequestFacts<'a, W> {
             Fact::BlockingSeconds => limit(keyward_commands::blocking(*command, *words), true),
             Fact::ScriptSha256 => match keyward_commands::script(*command, *words) {
                 None => Found::Absent,
-                Some(at) => Found::Texts(self.script.get_or_init(|| {
+                Some(at) => Found::One(Value::Text(self.script.get_or_init(|| {
                     let digest = Sha256::digest(words.word(at));
                     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                    vec![hex.into_bytes()]
-                })),
+                    hex.into_bytes()
+                }))),
             },
             _ => return None,
         })

@@ -43,9 +43,7 @@ mod tags;
 mod temporary;
 mod terms;
 
-pub use aliases::{
-    AliasError, AlibabaAlias, AwsAlias, AwsDatabaseKind, TencentAlias, VendorAddress, VendorAliases,
-};
+pub use aliases::{AliasError, AlibabaAlias, AwsAlias, TencentAlias, VendorAddress, VendorAliases};
 pub use analysis::{
     Access, AccessGroup, AclLoss, AclRules, Asked, AskedAbout, Assumer, Circumstances, Escalation,
     EscalationStep, Escalations, Exception, Gain, Holder, Means, OpenCondition, ResourceAccess,

@@ -23,12 +23,26 @@ use crate::terms::{OwnTerms, Terms, TermsAddress};
 pub const TEST_ORGANISATION: &str = "test";
 
 /// A document of a case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CaseDocument {
     /// Its dialect, if the case says; else the document tells.
     pub dialect: Option<String>,
     /// Its text.
     pub text: String,
+    /// The document, if it was read before; its text is not read again then.
+    pub policy: Option<Arc<Policy>>,
+}
+
+impl CaseDocument {
+    /// A document that was read as one of [`TEST_ORGANISATION`].
+    #[must_use]
+    pub fn of_policy(policy: Arc<Policy>) -> Self {
+        Self {
+            dialect: Some(policy.dialect().name().to_owned()),
+            text: String::new(),
+            policy: Some(policy),
+        }
+    }
 }
 
 /// Keys and channels of a request that is asked for by its action: values of the context.
@@ -106,6 +120,10 @@ pub struct Case {
     pub request: CaseRequest,
     /// What is known of the request: names with their values. It is complete.
     pub context: Vec<KnownValue>,
+    /// The names in it that have a list of values, be it of one.
+    pub lists: Vec<String>,
+    /// What vendors call the organisation of shorthand.
+    pub aliases: VendorAliases,
 }
 
 /// Why a case has no decision.
@@ -120,6 +138,9 @@ fn read(
     kind: PolicyKind,
 ) -> Result<Arc<Policy>, CaseError> {
     let refuse = |why: String| CaseError(format!("{place}[{number}]: {why}"));
+    if let Some(policy) = &document.policy {
+        return Ok(Arc::clone(policy));
+    }
     let dialect = document.dialect(&refuse)?;
     keyward_policy::read_as(Some(dialect), &document.text, kind, TEST_ORGANISATION)
         .map(Arc::new)
@@ -176,6 +197,7 @@ fn owner(resource: &str) -> &str {
 }
 
 /// Who asks for what, in the terms of the case.
+#[derive(Clone)]
 struct Asking {
     principal: String,
     owner: String,
@@ -328,7 +350,11 @@ impl Case {
             nodes.push(node(owner, true, vec![edge]));
         }
         let dialect = own.as_ref().map_or(Dialect::Native, |own| own.dialect);
-        let facts = ListedFacts::new(dialect, self.context.iter().cloned());
+        let facts = ListedFacts::new(dialect, self.context.iter().cloned()).with_lists(&self.lists);
+        if let Some((one, other)) = facts.duplicate() {
+            let message = format!("context: `{one}` and `{other}` are one key");
+            return Err(CaseError(message));
+        }
         Ok(Grounds {
             resource: resource.into(),
             nodes,
@@ -343,7 +369,7 @@ impl Case {
             reads_session: false,
             reads_database_index: false,
             terms: Terms {
-                addresses: test_addresses(),
+                addresses: test_addresses(&self.aliases),
                 own,
                 ..Terms::default()
             },
@@ -457,33 +483,54 @@ impl Case {
         action: &str,
         names: &ContextNames,
     ) -> Result<Decision, CaseError> {
-        let grounds = self.grounds(asking)?;
-        let known = keyward_commands::action(action).filter(|action| action.command().is_some());
-        let request = &RequestFacts::plain(&grounds.facts, grounds.now);
-        let ask = |action: ActionId, touch: &Touch<'_>| {
-            grounds.evaluate(&Question {
-                action,
-                touch: *touch,
-                request,
-            })
-        };
-        Ok(match known {
-            Some(known) => names.ask(known, |touch| ask(known, touch)),
+        let dialect = asking
+            .own
+            .as_ref()
+            .map_or(Dialect::Native, |own| own.dialect);
+        let Some(known) = command_action(dialect, action) else {
+            let grounds = self.grounds(asking)?;
             // INVARIANT: the terms name the action; this one stands for none that has keys.
-            None => ask(keyward_commands::CONNECT, &Touch::None),
-        })
+            return Ok(grounds.evaluate(&Question {
+                action: keyward_commands::CONNECT,
+                touch: Touch::None,
+                request: &RequestFacts::plain(&grounds.facts, grounds.now),
+            }));
+        };
+        let grounds = self.grounds(asking.clone())?;
+        Ok(names.ask(known, |touch| {
+            let question = Question {
+                action: known,
+                touch: *touch,
+                request: &RequestFacts::plain(&grounds.facts, grounds.now),
+            };
+            let decision = grounds.evaluate(&question);
+            let Some(deletes) = self.deletes(known).filter(|_| decision.is_allow()) else {
+                return Ok(decision);
+            };
+            // The same request for what it also is, by that one's name.
+            let mut asking = asking;
+            if let Some(own) = &mut asking.own {
+                own.action = Some(deletes.action().name().to_owned());
+            }
+            let deletion = self.grounds(asking)?.decide_deletion(deletes, &question);
+            Ok(if deletion.is_allow() {
+                decision
+            } else {
+                deletion
+            })
+        })?)
     }
 }
 
 /// 2026-01-01: without a clock in the context, arguments that are dates are counted from here.
 const EARLIEST: u64 = 1_767_225_600_000;
 
-fn test_addresses() -> Vec<TermsAddress> {
+fn test_addresses(aliases: &VendorAliases) -> Vec<TermsAddress> {
     let address = |dialect| TermsAddress {
         dialect,
         documents_of: TEST_ORGANISATION.into(),
         organisation: TEST_ORGANISATION.into(),
-        address: VendorAliases::default().address(dialect, TEST_ACCOUNT),
+        address: aliases.address(dialect, TEST_ACCOUNT),
     };
     [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba]
         .map(address)
@@ -515,6 +562,16 @@ fn vendor_account(dialect: Dialect, resource: &str) -> Option<String> {
     let account = resource.split(':').nth(at)?;
     let account = account.strip_prefix("uin/").unwrap_or(account);
     (!account.is_empty() && account != "*").then(|| account.to_owned())
+}
+
+/// The action of a command that a request names in a vendor's spelling.
+fn command_action(dialect: Dialect, name: &str) -> Option<ActionId> {
+    if dialect == Dialect::Tencent {
+        let name = name.strip_prefix("name/").unwrap_or(name);
+        return keyward_commands::action(name).filter(|action| action.command().is_some());
+    }
+    let mut all = keyward_commands::execute_actions().iter();
+    all.find(|action| action.name().eq_ignore_ascii_case(name))
 }
 
 /// An action by its exact name.
@@ -589,6 +646,7 @@ mod tests {
         let document = CaseDocument {
             dialect: Some("native".into()),
             text: READ.into(),
+            policy: None,
         };
         Case {
             policies: vec![document],
@@ -597,6 +655,8 @@ mod tests {
             principal: principal.into(),
             request,
             context: Vec::new(),
+            lists: Vec::new(),
+            aliases: VendorAliases::default(),
         }
     }
 
@@ -660,6 +720,63 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_over_deletes_in_the_terms_of_vendors_too() {
+        let document = |actions: &str| CaseDocument {
+            dialect: Some("aws".into()),
+            text: format!(
+                r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}}}"#
+            ),
+            policy: None,
+        };
+        let cases = [
+            (r#""kvdb:ExecuteExpire""#, "kvdb:ExecuteExpire", "60", true),
+            (r#""kvdb:ExecuteExpire""#, "kvdb:ExecuteExpire", "0", false),
+            (r#""kvdb:ExecuteExpire""#, "KVDB:executeexpire", "-1", false),
+            (
+                r#""kvdb:ExecuteExpire","kvdb:ExecuteDel""#,
+                "kvdb:ExecuteExpire",
+                "0",
+                true,
+            ),
+            (
+                r#""kvdb:ExecuteHexpire""#,
+                "kvdb:ExecuteHexpire",
+                "0",
+                false,
+            ),
+            (
+                r#""kvdb:ExecuteHexpire","kvdb:ExecuteHdel""#,
+                "kvdb:ExecuteHexpire",
+                "0",
+                true,
+            ),
+            // It writes what it replaces.
+            (r#""kvdb:ExecuteSet""#, "kvdb:ExecuteSet", "0", true),
+        ];
+        for (actions, asked, ttl, allowed) in cases {
+            let mut case = case(
+                "arn:aws:iam::123456789012:user/ci",
+                action(asked, &["k"], &[]),
+            );
+            let CaseRequest::Action { resource, .. } = &mut case.request else {
+                unreachable!("made so above")
+            };
+            *resource = "arn:aws:elasticache:us-east-1:123456789012:replicationgroup:x".into();
+            case.policies = vec![document(actions)];
+            case.context = vec![
+                ("kvdb:Key".into(), vec![b"k".to_vec()]),
+                ("kvdb:TtlSeconds".into(), vec![ttl.into()]),
+            ];
+            let decision = case.decide().unwrap();
+            assert_eq!(
+                decision.is_allow(),
+                allowed,
+                "{actions} {asked} {ttl}: {decision:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_decided_is_an_error() {
         let ci = "programmatic_identity/ci";
         let mut bad = case(ci, command(&["GET", "a:1"]));
@@ -670,6 +787,7 @@ mod tests {
         owner_denied.resource_policies = vec![CaseDocument {
             dialect: None,
             text: r#"[{"Effect":"Deny","Actions":["*"],"Identities":["org/test"]}]"#.into(),
+            policy: None,
         }];
         let cases = [
             bad,

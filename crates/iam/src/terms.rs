@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
-    AclCall, ConditionKey, DatabaseKind, Dialect, Effect, Fact, Facts, Found, KeyFields, Match,
-    Policy, Statement, Value, VendorPlace, VendorPrincipal, VendorRequest, render,
+    AclCall, ConditionKey, Dialect, Effect, Fact, Facts, Found, KeyFields, Match, Policy,
+    Statement, Value, VendorPlace, VendorPrincipal, VendorRequest, render,
 };
 
-use crate::aliases::{AwsDatabaseKind, VendorAddress};
+use crate::aliases::VendorAddress;
 use crate::bits::Weight;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
@@ -32,6 +32,23 @@ struct OfDocument<'a> {
     facts: &'a dyn Facts,
     /// See [`Terms::abroad`]; empty at home.
     abroad: &'a [(Dialect, Fact, Box<str>)],
+    grounds: &'a Grounds,
+    /// Whose document it is.
+    documents_of: &'a str,
+}
+
+impl OfDocument<'_> {
+    /// The resource's account by the names that count in this document: of its own organisation the
+    /// same ones that its resources have, so that equal accounts are equal.
+    fn resource_account(&self, key: &ConditionKey) -> Option<&str> {
+        let vendors = [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba];
+        if *key.fact() != Fact::ResourceAccount || !vendors.contains(&key.dialect()) {
+            return None;
+        }
+        let of = organisation(&self.grounds.resource);
+        let address = self.grounds.address(key.dialect(), self.documents_of, of)?;
+        Some(&address.account)
+    }
 }
 
 impl Facts for OfDocument<'_> {
@@ -39,7 +56,10 @@ impl Facts for OfDocument<'_> {
         let mut abroad = self.abroad.iter();
         match abroad.find(|(dialect, fact, _)| *dialect == key.dialect() && fact == key.fact()) {
             Some((.., name)) => Found::One(Value::Text(name.as_bytes())),
-            None => self.facts.find(key),
+            None => match (self.facts.find(key), self.resource_account(key)) {
+                (Found::One(_), Some(account)) => Found::One(Value::Text(account.as_bytes())),
+                (found, _) => found,
+            },
         }
     }
 
@@ -81,6 +101,8 @@ impl Grounds {
         OfDocument {
             facts,
             abroad: if at_home { &[] } else { &self.terms.abroad },
+            grounds: self,
+            documents_of: policy.organisation(),
         }
     }
 
@@ -146,11 +168,7 @@ impl Grounds {
         let user = user.rsplit('/').next().unwrap_or_default();
         let place = VendorPlace {
             region: address.region.clone(),
-            kind: match address.kind {
-                AwsDatabaseKind::ReplicationGroup => DatabaseKind::ReplicationGroup,
-                AwsDatabaseKind::ServerlessCache => DatabaseKind::ServerlessCache,
-                AwsDatabaseKind::Cluster => DatabaseKind::CacheCluster,
-            },
+            kind: address.kind,
             ..VendorPlace::new(dialect, &address.account, user)
         };
         render(dialect, action, &self.resource, &place)
@@ -222,6 +240,10 @@ impl Grounds {
             }
             return statement.matches(question.action, &self.resource, &question.touch, question);
         };
+        // What it does not speak of need not be put into the vendor's terms.
+        if self.terms.own.is_none() && !statement.actions.contains(question.action) {
+            return Match::Action;
+        }
         let requests =
             self.vendor_requests(vendor.dialect(), policy.organisation(), question.action);
         let facts = self.facts_of(policy, question);

@@ -19,17 +19,18 @@ pub(crate) enum Line<'a> {
     TooLong,
 }
 
-/// Answers every line. Output is flushed whenever no further input waits. Empty lines are passed
-/// over.
+/// Answers every line, each by itself; the closure is told which line of the input it is, the first
+/// being 1. Output is flushed whenever no further input waits. Empty lines are passed over.
 pub(crate) fn run(
     input: impl io::Read,
     output: impl Write,
-    mut answer: impl FnMut(Line<'_>, &mut Vec<u8>),
+    mut answer: impl FnMut(usize, Line<'_>, &mut Vec<u8>),
 ) -> io::Result<()> {
     let mut input = io::BufReader::with_capacity(CHUNK, input);
     let mut output = io::BufWriter::with_capacity(CHUNK, output);
     let (mut line, mut answered) = (Vec::new(), Vec::new());
     let mut too_long = false;
+    let mut number = 1;
     loop {
         if input.buffer().is_empty() {
             output.flush()?;
@@ -57,9 +58,9 @@ pub(crate) fn run(
         }
         answered.clear();
         if too_long {
-            answer(Line::TooLong, &mut answered);
+            answer(number, Line::TooLong, &mut answered);
         } else if !line.trim_ascii().is_empty() {
-            answer(Line::Text(&line), &mut answered);
+            answer(number, Line::Text(&line), &mut answered);
         }
         if !answered.is_empty() {
             answered.push(b'\n');
@@ -67,6 +68,7 @@ pub(crate) fn run(
         }
         line.clear();
         too_long = false;
+        number += 1;
         if at_end {
             return output.flush();
         }
@@ -77,7 +79,8 @@ pub(crate) fn run(
 mod tests {
     use super::*;
 
-    fn echo(line: Line<'_>, out: &mut Vec<u8>) {
+    fn echo(number: usize, line: Line<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{number}:").as_bytes());
         match line {
             Line::Text(text) => out.extend_from_slice(text),
             Line::TooLong => out.extend_from_slice(b"too long"),
@@ -88,9 +91,9 @@ mod tests {
     fn lines() {
         let cases: [(&str, &str); 5] = [
             ("", ""),
-            ("a\nb\n", "a\nb\n"),
-            ("a\n\n  \nb", "a\nb\n"),
-            ("a\r\n", "a\r\n"),
+            ("a\nb\n", "1:a\n2:b\n"),
+            ("a\n\n  \nb", "1:a\n4:b\n"),
+            ("a\r\n", "1:a\r\n"),
             ("\n", ""),
         ];
         for (input, expected) in cases {
@@ -105,7 +108,7 @@ mod tests {
         let endless = io::Read::take(io::repeat(b'x'), MAX_LINE as u64 + 10);
         let mut output = Vec::new();
         run(io::Read::chain(endless, &b"\na\n"[..]), &mut output, echo).unwrap();
-        assert_eq!(output, b"too long\na\n");
+        assert_eq!(output, b"1:too long\n2:a\n");
     }
 
     #[test]

@@ -164,21 +164,62 @@ pub fn touched<'a>(fact: &Fact, touch: &Touch<'a>) -> Found<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedFacts {
     dialect: Dialect,
-    facts: Vec<(ConditionKey, Vec<Vec<u8>>)>,
+    facts: Vec<Listed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    key: ConditionKey,
+    values: Vec<Vec<u8>>,
+    /// Given as a list, however many values are in it.
+    list: bool,
 }
 
 impl ListedFacts {
     /// `dialect` is the one whose names these are; they are compared as it compares them.
     pub fn new(dialect: Dialect, facts: impl IntoIterator<Item = (String, Vec<Vec<u8>>)>) -> Self {
-        let key = |(name, values): (String, _)| (ConditionKey::new(dialect, &name), values);
+        let one = |(name, values): (String, Vec<_>)| Listed {
+            key: ConditionKey::new(dialect, &name),
+            list: values.len() != 1,
+            values,
+        };
         Self {
             dialect,
-            facts: facts.into_iter().map(key).collect(),
+            facts: facts.into_iter().map(one).collect(),
         }
+    }
+
+    /// Tells which names have a list of values even where it has one value only. AWS's plain
+    /// operators do not match lists; of its keys that never have several values a list of one value
+    /// is that value.
+    #[must_use]
+    pub fn with_lists(mut self, names: &[String]) -> Self {
+        for name in names {
+            let key = ConditionKey::new(self.dialect, name);
+            let listed = self.facts.iter_mut().find(|known| known.key == key);
+            if let Some(known) = listed {
+                known.list |= !key.has_one_value();
+            }
+        }
+        self
+    }
+
+    /// Two names that are one to the dialect.
+    pub fn duplicate(&self) -> Option<(&str, &str)> {
+        let mut seen: std::collections::HashMap<&str, &str> = std::collections::HashMap::new();
+        self.facts.iter().find_map(|listed| {
+            let name = listed.key.name();
+            let earlier = seen.insert(listed.key.folded(), name)?;
+            Some((earlier, name))
+        })
     }
 
     /// The values of a key in the terms of any dialect.
     pub fn values(&self, key: &ConditionKey) -> Option<&[Vec<u8>]> {
+        self.listed(key).map(|listed| &*listed.values)
+    }
+
+    fn listed(&self, key: &ConditionKey) -> Option<&Listed> {
         let same = |own: &ConditionKey| {
             if self.dialect == key.dialect() {
                 own.folded() == key.folded()
@@ -186,16 +227,19 @@ impl ListedFacts {
                 own.fact() == key.fact() && *own.fact() != Fact::Other
             }
         };
-        let found = self.facts.iter().find(|(own, _)| same(own));
-        found.map(|(_, values)| &**values)
+        self.facts.iter().find(|listed| same(&listed.key))
     }
 }
 
 impl Facts for ListedFacts {
     fn find(&self, key: &ConditionKey) -> Found<'_> {
-        match self.values(key) {
-            None | Some([]) => Found::Absent,
-            Some(values) => Found::Texts(values),
+        let Some(listed) = self.listed(key) else {
+            return Found::Absent;
+        };
+        match &*listed.values {
+            [] => Found::Absent,
+            [only] if !listed.list => Found::One(Value::Text(only)),
+            values => Found::Texts(values),
         }
     }
 }

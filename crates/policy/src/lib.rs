@@ -40,8 +40,8 @@ pub use acl::{
 };
 pub use analysis::{
     Change, Covers, Difference, FactValue, Inclusion, KeyWitness, MAX_DIFFERENCES, Overlap,
-    PolicyDiff, Request, Undecided, UndecidedReason, allows, covers, diff, glob_included,
-    glob_overlap, meets_all,
+    PolicyDiff, Request, Undecided, UndecidedReason, allows, covers, diff, diff_of_any_dialect,
+    glob_included, glob_overlap, meets_all,
 };
 pub use condition::{
     Clause, ClauseError, ConditionKey, Conditions, Fact, FactKind, MAX_VALUES, Operator,

@@ -152,6 +152,8 @@ impl Template {
                 Part::Variable { key, default } => {
                     let found = match facts.find(key) {
                         Found::Later => return Expanded::Later,
+                        // AWS puts in no key that has a list of values.
+                        Found::Texts(_) if key.dialect() == Dialect::Aws => None,
                         found => only_text(found),
                     };
                     // Empty is as good as missing: `${…}*` must not become `*`. AWS says the same

@@ -34,6 +34,24 @@ fn documents_say_what_their_vendors_say() {
     }
 }
 
+#[test]
+fn every_trap_has_its_cases() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus");
+    let list = std::fs::read_to_string(corpus.join("traps.md")).unwrap();
+    let mut rows = 0;
+    for line in list.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, file, words] = cells[..] else {
+            panic!("{line}");
+        };
+        let text = std::fs::read_to_string(corpus.join(file)).unwrap();
+        let found = text.contains(words) || text.contains(words.trim_matches('`'));
+        assert!(found, "`{words}` is not in corpus/{file}");
+        rows += 1;
+    }
+    assert!(rows > 30, "{rows}");
+}
+
 /// Runs a table; how many requests it has.
 fn table(dialect: Dialect, name: &str, text: &str) -> usize {
     let (mut owner, mut policy, mut rows) = (String::new(), None, 0);

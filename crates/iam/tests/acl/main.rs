@@ -49,6 +49,7 @@ fn case(dialect: &str, texts: &[&str], call: &[Vec<u8>], db_index: u32) -> Case 
     let document = |text: &&str| CaseDocument {
         dialect: Some(dialect.into()),
         text: (*text).into(),
+        policy: None,
     };
     let number = db_index.to_string().into_bytes();
     Case {
@@ -62,6 +63,8 @@ fn case(dialect: &str, texts: &[&str], call: &[Vec<u8>], db_index: u32) -> Case 
             db_index,
         },
         context: vec![("kvdb:DatabaseIndex".into(), vec![number])],
+        lists: Vec::new(),
+        aliases: keyward_iam::VendorAliases::default(),
     }
 }
 

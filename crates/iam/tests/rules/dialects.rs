@@ -130,7 +130,7 @@ fn documents_mean_an_organisation_by_its_alias() {
             aws: AwsAlias {
                 account: Some("111122223333".into()),
                 region: Some("eu-west-1".into()),
-                kind: Some(keyward_iam::AwsDatabaseKind::ServerlessCache),
+                kind: Some(keyward_policy::DatabaseKind::ServerlessCache),
             },
             ..VendorAliases::default()
         },
@@ -161,6 +161,38 @@ fn documents_mean_an_organisation_by_its_alias() {
     let given = given.replace("us-east-1", "*");
     world.ok(&trust("reader-2", "org/partner", reader, &given));
     assert_eq!(decide(&world, reader, MAIN, &["GET", "k"]), Outcome::Allow);
+}
+
+/// Whatever the organisation is called, its own resources are of its own account.
+#[test]
+fn the_account_of_a_resource_is_that_of_its_owner() {
+    let text = |effect: &str, operator: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"kvdb:*","Resource":"*"}},
+                {{"Effect":"{effect}","Action":"kvdb:*","Resource":"*",
+                  "Condition":{{"{operator}":{{"aws:ResourceAccount":"${{aws:PrincipalAccount}}"}}}}}}]}}"#
+        )
+    };
+    let mut world = world();
+    for account in [None, Some("111122223333".to_owned())] {
+        world.ok(&Change::SetVendorAliases {
+            organisation: "org/acme".into(),
+            aliases: VendorAliases {
+                aws: AwsAlias {
+                    account,
+                    ..AwsAlias::default()
+                },
+                ..VendorAliases::default()
+            },
+        });
+        world.ok(&attach(&[&text("Deny", "StringNotEquals")]));
+        assert_eq!(decide(&world, CI, MAIN, &["GET", "k"]), Outcome::Allow);
+        world.ok(&attach(&[&text("Deny", "StringEquals")]));
+        assert_eq!(
+            decide(&world, CI, MAIN, &["GET", "k"]),
+            Outcome::ExplicitDeny
+        );
+    }
 }
 
 /// Attack 30, and a Deny that names the owner.

@@ -110,7 +110,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Failure> {
     let Command::Keys { batch, command } = command;
     let mut scratch = Touched::default();
     if *batch {
-        let answered = |line: Line<'_>, out: &mut Vec<u8>| {
+        let answered = |_: usize, line: Line<'_>, out: &mut Vec<u8>| {
             let found = match line {
                 Line::Text(text) => answer(words(text), &mut scratch),
                 Line::TooLong => json!({ "error": TOO_LONG }),

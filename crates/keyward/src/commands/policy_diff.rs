@@ -5,20 +5,26 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_policy::{
-    Change, Difference, Policy, PolicyDiff, PolicyKind, Request, Undecided, diff,
+    Change, Dialect, Difference, Policy, PolicyDiff, PolicyKind, Request, TranslationNames,
+    Undecided, diff_of_any_dialect,
 };
 use serde_json::{Map, Value, json};
 
+use super::policy_check::DialectName;
 use crate::Global;
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output, printable};
 use crate::policy_argument;
 
+mod tried;
+
 /// What a changed document allows that the old one did not, and no longer. Runs without a server.
 ///
 /// Documents are compared as sets of requests, over actions, resources, keys, channels and
 /// conditions, whatever words they use. Each difference comes with a request that was tried on
-/// both. What cannot be decided is said to be undecided.
+/// both. What cannot be decided is said to be undecided. The documents may be of any dialects, also
+/// of two: those of other dialects are compared by their native forms, where they have one that
+/// says the same.
 ///
 /// Exit code 0 if both mean the same, 1 if they differ or it is undecided whether they do. With
 /// --no-new-access: 0 if the new one allows nothing that the old one does not, 7 if it does, or if
@@ -36,6 +42,18 @@ pub(crate) struct Arguments {
     /// They are resource policies: with `Identities` in place of `Resources`.
     #[arg(long)]
     resource: bool,
+    /// The dialect of both, where the documents do not tell.
+    #[arg(long, value_enum)]
+    dialect: Option<DialectName>,
+    /// Number of the organisation's account at the vendor.
+    #[arg(long, value_name = "NUMBER", default_value = "123456789012")]
+    account: String,
+    /// Region of the databases at the vendor.
+    #[arg(long)]
+    region: Option<String>,
+    /// Id of the database that ACL rules are of.
+    #[arg(long, value_name = "ID", default_value = "main")]
+    database: String,
     /// Look only for what is newly allowed; exit code 7 if there is any, or if that is undecided.
     #[arg(long)]
     no_new_access: bool,
@@ -54,19 +72,50 @@ pub(crate) fn run(
         true => PolicyKind::Resource,
         false => PolicyKind::Identity,
     };
-    let organisation = global.profile.organisation.as_deref().unwrap_or("dev");
+    if arguments.account.is_empty() || !arguments.account.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Failure::new(Exit::Usage, "--account is a number"));
+    }
     let names = [&arguments.old, &arguments.new].map(|argument| name(argument));
-    let read = |argument: &str, name: &str| -> Result<Policy, Failure> {
-        let text = policy_argument::document(argument)?;
-        keyward_policy::read(&text, kind, organisation).map_err(|findings| {
+    let texts = [
+        policy_argument::document(&arguments.old)?,
+        policy_argument::document(&arguments.new)?,
+    ];
+    let dialect = |text: &str, name: &str| match arguments.dialect {
+        Some(dialect) => Ok(dialect.dialect()),
+        None => keyward_policy::detect(text)
+            .map_err(|error| Failure::new(Exit::Findings, printable(&format!("{name}: {error}")))),
+    };
+    let dialects = [
+        dialect(&texts[0], &names[0])?,
+        dialect(&texts[1], &names[1])?,
+    ];
+    let is_native = dialects == [Dialect::Native; 2];
+    // Requests are tried as `keyward simulate` tries them, in its organisation.
+    let organisation = match is_native {
+        true => global.profile.organisation.as_deref().unwrap_or("dev"),
+        false => keyward_iam::TEST_ORGANISATION,
+    };
+    let read = |which: usize| -> Result<Policy, Failure> {
+        let (text, name) = (&texts[which], &names[which]);
+        let read = keyward_policy::read_as(Some(dialects[which]), text, kind, organisation);
+        read.map_err(|findings| {
             let found: Vec<String> = findings.0.iter().map(|f| format!("{name}:{f}")).collect();
             Failure::new(Exit::Findings, printable(&found.join("\n")))
         })
     };
-    let old = read(&arguments.old, &names[0])?;
-    let new = read(&arguments.new, &names[1])?;
-    let mut found = diff(&old, &new);
+    let (old, new) = (read(0)?, read(1)?);
+    let translation = TranslationNames {
+        organisation: organisation.to_owned(),
+        account: arguments.account.clone(),
+        region: arguments.region.clone(),
+        database: Some(arguments.database.clone()),
+    };
+    let mut found = diff_of_any_dialect(&old, &new, &translation);
+    if !is_native {
+        found = tried::on_documents(found, old, new, &translation);
+    }
     if arguments.no_new_access {
+        found.more[Change::NoLongerAllowed as usize] = 0;
         let is_new = |change: Change| change == Change::NowAllowed;
         found
             .differences
@@ -105,7 +154,8 @@ fn in_words(
             verb(difference.change),
             printable(&difference.witness.describe(organisation))
         );
-        if let Some(words) = difference.witness.words() {
+        let line = difference.witness.line();
+        if let Some(words) = line.as_deref().or_else(|| difference.witness.words()) {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
             out += &format!("    as in: {}\n", printable(&words.join(" ")));
         }
@@ -129,8 +179,15 @@ fn in_words(
         let name = of(undecided, names);
         out += &format!("undecided: {what}{actions}: {reason} ({name}:{line})\n");
     }
-    if found.more {
-        out += "and more\n";
+    for change in [Change::NowAllowed, Change::NoLongerAllowed] {
+        let more = found.more[change as usize];
+        if more > 0 {
+            out += &format!(
+                "{}: and up to {more} more resources of statements, patterns or groups of actions, \
+                 which were not tried\n",
+                verb(change)
+            );
+        }
     }
     if found.is_empty() {
         out += match arguments.no_new_access {
@@ -209,7 +266,10 @@ fn in_json(found: &PolicyDiff, organisation: &str) -> Value {
         "now_allowed": of(Change::NowAllowed),
         "no_longer_allowed": of(Change::NoLongerAllowed),
         "undecided": undecided,
-        "more": found.more,
+        "more": {
+            "now_allowed": found.more[Change::NowAllowed as usize],
+            "no_longer_allowed": found.more[Change::NoLongerAllowed as usize],
+        },
     })
 }
 
@@ -237,7 +297,8 @@ fn request_in_json(request: &Request) -> Value {
     if let Some(identity) = request.identity() {
         shown.insert("principal".into(), identity.into());
     }
-    if let Some(words) = request.words() {
+    let line = request.line();
+    if let Some(words) = line.as_deref().or_else(|| request.words()) {
         let words: Vec<Value> = words.iter().map(|word| text_of(word)).collect();
         shown.insert("command".into(), words.into());
     }

@@ -61,8 +61,9 @@ pub(crate) struct Arguments {
     command: Vec<std::ffi::OsString>,
 }
 
-/// One case as it is written.
+/// One case as it is written. A field that is misspelt would decide something else than was meant.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Case<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
@@ -77,6 +78,7 @@ struct Case<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Document<'a> {
     #[serde(default)]
     dialect: Option<String>,
@@ -85,6 +87,7 @@ struct Document<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     action: Option<String>,
     resource: Option<String>,
@@ -96,8 +99,39 @@ struct Asked {
     context: Context,
 }
 
-/// Names with a value or a list of values.
-type Context = BTreeMap<String, Value>;
+/// Names with a value or a list of values. A name that stands twice is an error: two readers might
+/// take two different ones.
+#[derive(Default)]
+struct Context(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> serde::de::Visitor<'de> for Names {
+            type Value = Context;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of names with a value or a list of values")
+            }
+
+            fn visit_map<M: serde::de::MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> Result<Context, M::Error> {
+                let mut names = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if names.contains_key(&name) {
+                        let message = format!("`{name}` stands twice in `context`");
+                        return Err(serde::de::Error::custom(message));
+                    }
+                    names.insert(name, value);
+                }
+                Ok(Context(names))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}
 
 /// Only what is needed to answer a case that cannot be read.
 #[derive(Deserialize)]
@@ -112,6 +146,7 @@ impl Document<'_> {
         Ok(CaseDocument {
             dialect: self.dialect,
             text,
+            policy: None,
         })
     }
 }
@@ -124,7 +159,13 @@ impl Asked {
     /// Everything that is known of the request.
     fn known(&self) -> Result<Vec<keyward_iam::KnownValue>, String> {
         let one = |name: &String| Ok((name.clone(), bytes_of(&self.context, name)?));
-        self.context.keys().map(one).collect()
+        self.context.0.keys().map(one).collect()
+    }
+
+    /// The names that have a list of values.
+    fn lists(&self) -> Vec<String> {
+        let lists = self.context.0.iter().filter(|(_, value)| value.is_array());
+        lists.map(|(name, _)| name.clone()).collect()
     }
 
     fn read(self) -> Result<CaseRequest, String> {
@@ -170,7 +211,7 @@ fn bytes_of(context: &Context, name: &str) -> Result<Vec<Vec<u8>>, String> {
             })?
             .bytes(),
     };
-    match context.get(name) {
+    match context.0.get(name) {
         None => Ok(Vec::new()),
         Some(Value::Array(values)) => values.iter().map(one).collect(),
         Some(value) => Ok(vec![one(value)?]),
@@ -200,6 +241,8 @@ fn decide(mut case: Case<'_>) -> Result<Decision, String> {
             .principal
             .ok_or("not a case: missing field `principal`")?,
         context: case.request.known()?,
+        lists: case.request.lists(),
+        aliases: keyward_iam::VendorAliases::default(),
         request: case.request.read()?,
     };
     case.decide().map_err(|error| error.to_string())
@@ -248,7 +291,15 @@ fn write(id: Option<&RawValue>, decided: &Result<Decision, String>, out: &mut Ve
     out.remove(start); // the second opening brace
 }
 
-fn decide_line(line: &[u8], out: &mut Vec<u8>) {
+/// Why a line is no case: which line of the input, and where in it.
+fn not_a_case(number: usize, error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let place = format!(" at line {} column {column}", error.line());
+    let what = text.strip_suffix(&place).unwrap_or(&text);
+    format!("line {number}, column {column}: not a case: {what}")
+}
+
+fn decide_line(number: usize, line: &[u8], out: &mut Vec<u8>) {
     match serde_json::from_slice::<Case<'_>>(line) {
         Ok(case) => {
             let id = case.id;
@@ -256,7 +307,7 @@ fn decide_line(line: &[u8], out: &mut Vec<u8>) {
         }
         Err(error) => {
             let id = serde_json::from_slice::<OnlyId<'_>>(line).ok();
-            let decided = Err(format!("not a case: {error}"));
+            let decided = Err(not_a_case(number, &error));
             write(id.and_then(|found| found.id), &decided, out);
         }
     }
@@ -269,9 +320,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Fa
     batch::run(
         std::io::stdin().lock(),
         std::io::stdout().lock(),
-        |line, out| match line {
-            Line::Text(text) => decide_line(text, out),
-            Line::TooLong => write(None, &Err(TOO_LONG.to_owned()), out),
+        |number, line, out| match line {
+            Line::Text(text) => decide_line(number, text, out),
+            Line::TooLong => write(None, &Err(format!("line {number}: {TOO_LONG}")), out),
         },
     )?;
     Ok(ExitCode::SUCCESS)
@@ -335,7 +386,7 @@ mod tests {
 
     fn answer_to(line: &str) -> Value {
         let mut out = Vec::new();
-        decide_line(line.as_bytes(), &mut out);
+        decide_line(1, line.as_bytes(), &mut out);
         assert!(!out.contains(&b'\n'));
         serde_json::from_slice(&out).unwrap()
     }
@@ -436,6 +487,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_case_is_told_with_its_place() {
+        let app = r#""principal":"programmatic_identity/app""#;
+        let cases = [
+            (
+                format!(r#"{{"id":1,"polices":[],{app},"request":{{}}}}"#),
+                "line 7, column 17: not a case: unknown field `polices`, expected one of ",
+            ),
+            (
+                format!(r#"{{{app},"request":{{"action":"a","resources":"b"}}}}"#),
+                "line 7, column 76: not a case: unknown field `resources`, expected one of ",
+            ),
+            (
+                format!(r#"{{{app},"policies":[{{"document":[],"sid":1}}],"request":{{}}}}"#),
+                "line 7, column 75: not a case: unknown field `sid`, expected `dialect` or ",
+            ),
+            (
+                format!(r#"{{{app},{app},"request":{{}}}}"#),
+                "line 7, column 50: not a case: duplicate field `principal`",
+            ),
+            (
+                r#"{"request":{"context":{"a:b":1,"a:b":2}}}"#.to_owned(),
+                "line 7, column 38: not a case: `a:b` stands twice in `context`",
+            ),
+            (
+                "{".to_owned(),
+                "line 7, column 1: not a case: EOF while parsing an object",
+            ),
+            (
+                "\u{0}".to_owned(),
+                "line 7, column 1: not a case: expected value",
+            ),
+        ];
+        for (line, expected) in cases {
+            let mut out = Vec::new();
+            decide_line(7, line.as_bytes(), &mut out);
+            let found: Value = serde_json::from_slice(&out).unwrap();
+            let message = found["message"].as_str().unwrap();
+            assert!(message.starts_with(expected), "{line}: {message}");
+        }
+    }
+
+    #[test]
     fn ids_are_echoed() {
         for id in [
             "1",
@@ -446,7 +539,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             let line = format!(r#"{{"id":{id},"principal":7}}"#);
-            decide_line(line.as_bytes(), &mut out);
+            decide_line(1, line.as_bytes(), &mut out);
             let text = String::from_utf8(out).unwrap();
             assert!(
                 text.starts_with(&format!("{{\"id\":{id},\"decision\":\"error\"")),

@@ -115,6 +115,7 @@ impl Suite {
                 Some(CaseDocument {
                     dialect: document.dialect.clone(),
                     text: text.to_owned(),
+                    policy: None,
                 })
             };
             places.iter().filter_map(one).collect()
@@ -157,6 +158,8 @@ impl Suite {
             principal,
             request,
             context: test.with.clone(),
+            lists: Vec::new(),
+            aliases: keyward_iam::VendorAliases::default(),
         };
         case.decide().map_err(|error| error.to_string())
     }

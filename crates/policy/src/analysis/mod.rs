@@ -9,6 +9,7 @@ mod diff;
 mod formula;
 mod grain;
 mod language;
+mod line;
 mod place;
 mod product;
 mod request;
@@ -18,5 +19,8 @@ mod values;
 pub use covers::{
     Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
 };
-pub use diff::{Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason, diff};
+pub use diff::{
+    Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason, diff,
+    diff_of_any_dialect,
+};
 pub use request::{FactValue, Request, allows};

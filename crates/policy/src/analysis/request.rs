@@ -10,11 +10,12 @@ use keyward_commands::{
 };
 
 use super::call::{Call, FormScope};
+use super::line::argument;
 use crate::condition::Fact;
 use crate::facts::{Facts, Found, touched};
 use crate::{
-    ConditionKey, Effect, IdentityPattern, KeyFields, Match, Number, Policy, Statement, Touch,
-    Value,
+    ConditionKey, Effect, IdentityPattern, KeyFields, KeyUse, Match, Number, Policy, Statement,
+    Touch, Value,
 };
 
 /// What a request has for one condition key.
@@ -96,6 +97,10 @@ pub(crate) struct RequestFacts<'a> {
     pub(crate) touch: &'a Touch<'a>,
     /// It is a call about every channel, which counts as one about every key.
     pub(crate) every_channel: bool,
+    /// The command as a client sends it: what its arguments are, where nothing else is assumed.
+    pub(crate) line: Option<(CommandId, &'a [Vec<u8>])>,
+    /// Another action is asked about than the request's: its arguments are not that one's.
+    pub(crate) of_another: bool,
 }
 
 impl<'a> RequestFacts<'a> {
@@ -104,7 +109,17 @@ impl<'a> RequestFacts<'a> {
             assignment,
             touch,
             every_channel: false,
+            line: None,
+            of_another: false,
         }
+    }
+}
+
+impl RequestFacts<'_> {
+    /// An argument of the line as it is.
+    fn argument(&self, fact: &Fact) -> Found<'_> {
+        let found = self.line.and_then(|(id, words)| argument(fact, id, words));
+        found.map_or(Found::Absent, |number| Found::One(Value::Number(number)))
     }
 }
 
@@ -123,9 +138,10 @@ impl Facts for RequestFacts<'_> {
                 } => Found::One(Value::Number(Number::INFINITE)),
                 _ => Found::Absent,
             },
-            _ => match self.assignment.get(&Variable::of(key)) {
+            fact if self.of_another && fact.is_of_command() => Found::Absent,
+            fact => match self.assignment.get(&Variable::of(key)) {
+                Some(FactValue::Absent) | None => self.argument(fact),
                 Some(value) => value.found(),
-                None => Found::Absent,
             },
         }
     }
@@ -218,6 +234,18 @@ impl Request {
             .map(|(_, key, value)| (key.name(), value))
     }
 
+    /// The command that it also is, if it sets an expiry that is over.
+    fn deletes(&self) -> Option<CommandId> {
+        let (id, call) = (self.action.command()?, self.call.as_ref()?);
+        let deletes = id.expiring_deletes_as()?;
+        let assigned = self.facts.get(&Variable::Fact(Fact::TtlSeconds));
+        let ttl = match assigned {
+            Some(FactValue::Number(number)) => *number,
+            _ => argument(&Fact::TtlSeconds, id, &call.words)?,
+        };
+        (ttl.to_milli()? <= 0).then_some(deletes)
+    }
+
     /// Whether it is the same call at the same place with the same facts.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.action == other.action
@@ -256,6 +284,22 @@ pub fn allows(policy: &Policy, request: &Request) -> bool {
 /// As [`allows`], of a document that has these statements.
 pub(crate) fn allowed_by(statements: &[&Statement], request: &Request) -> bool {
     request.ask(|touch| verdict(statements, request, request.action, touch))
+        && request.deletes().is_none_or(|deletes| {
+            // A time that is over deletes at once, which is a write of every key.
+            let keys = request.call.iter().flat_map(|call| &call.keys);
+            let keys: Vec<KeyUse<'_>> = keys
+                .map(|(key, _)| KeyUse {
+                    key,
+                    reads: false,
+                    writes: true,
+                })
+                .collect();
+            let touch = Touch::Named {
+                keys: &keys,
+                channels: &[],
+            };
+            verdict(statements, request, deletes.action(), &touch)
+        })
 }
 
 fn verdict(policy: &[&Statement], request: &Request, action: ActionId, touch: &Touch<'_>) -> bool {
@@ -302,11 +346,18 @@ fn stated(
     action: ActionId,
     touch: &Touch<'_>,
 ) -> Option<bool> {
+    // Another command's arguments are not these.
+    let own = action == request.action;
     let facts = RequestFacts {
         every_channel: request
             .call
             .as_ref()
             .is_some_and(Call::is_about_every_channel),
+        line: request.call.as_ref().and_then(|call| {
+            let id = action.command().filter(|_| own && !call.shows)?;
+            Some((id, &*call.words))
+        }),
+        of_another: !own,
         ..RequestFacts::new(&request.facts, touch)
     };
     let mut allowed = None;

@@ -274,6 +274,17 @@ const ALIBABA_TAGS: &[TagName] = &[
     ("oidc:", Fact::Token),
 ];
 
+/// AWS's keys for all services that have lists of values.
+const AWS_LISTS: &[&str] = &[
+    "aws:calledvia",
+    "aws:principalorgpaths",
+    "aws:principalservicenameslist",
+    "aws:resourceorgpaths",
+    "aws:sourceorgpaths",
+    "aws:tagkeys",
+    "sts:transitivetagkeys",
+];
+
 /// The name of something that a request says, in one dialect.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ConditionKey {
@@ -285,6 +296,15 @@ pub struct ConditionKey {
 }
 
 impl ConditionKey {
+    /// Whether it is known to be of those that never have several values in a request.
+    pub(crate) fn has_one_value(&self) -> bool {
+        let of_all_services = ["aws:", "sts:", "iam:", "elasticache:", "kvdb:"];
+        let name = self.folded();
+        self.dialect != Dialect::Aws
+            || of_all_services.iter().any(|start| name.starts_with(start))
+                && !AWS_LISTS.contains(&name)
+    }
+
     /// A name in a dialect. Names of Keyward's own, `kvdb:…`, mean the same in every dialect.
     pub fn new(dialect: Dialect, name: &str) -> Self {
         let folded = fold(dialect, name);

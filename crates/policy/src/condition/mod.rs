@@ -228,6 +228,7 @@ impl Clause {
         if self.operator == Operator::Null {
             return Some(self.null_holds(deny, found));
         }
+        let aws = self.dialect == Dialect::Aws;
         let found = match found {
             Found::Texts([]) => Found::Absent,
             Found::Keys { keys, access } if !keys.iter().any(|key| access.includes(key)) => {
@@ -236,10 +237,11 @@ impl Clause {
             Found::Channels([]) => Found::Absent,
             // A text without characters counts as no value at all (AWS, for all values).
             Found::Texts([only])
-                if only.is_empty()
-                    && self.set == Some(SetOperator::ForAllValues)
-                    && self.dialect == Dialect::Aws =>
+                if only.is_empty() && self.set == Some(SetOperator::ForAllValues) && aws =>
             {
+                Found::Absent
+            }
+            Found::One(Value::Text(b"")) if self.set == Some(SetOperator::ForAllValues) && aws => {
                 Found::Absent
             }
             found => found,
@@ -264,7 +266,10 @@ impl Clause {
             Found::Absent => self.missing(deny),
             Found::Every => deny || self.covers_everything(patterns),
             Found::One(value) => self.satisfied(deny, self.compare(patterns, value)),
-            Found::Texts([only]) => self.satisfied(deny, self.compare(patterns, Value::Text(only))),
+            // To AWS a list of one value is a list.
+            Found::Texts([only]) if !aws => {
+                self.satisfied(deny, self.compare(patterns, Value::Text(only)))
+            }
             Found::Texts(values) => {
                 let one = |value: &Vec<u8>| {
                     self.satisfied(deny, self.compare(patterns, Value::Text(value)))
@@ -327,7 +332,7 @@ impl Clause {
             Some(SetOperator::ForAllValues) => each.all(|holds| holds),
             Some(SetOperator::ForAnyValue) => each.any(|holds| holds),
             None => {
-                // AWS: a plain operator does not match several values. Keys are Keyward's own and
+                // AWS: a plain operator does not match a list of values. Keys are Keyward's own and
                 // mean in every dialect what the key fields mean.
                 if self.dialect == Dialect::Aws && !of_touch {
                     return false;

@@ -152,6 +152,9 @@ fn statement(
     fields.finish()
 }
 
+/// Most resources of one statement that are put into a vendor's words, which are longer.
+const MAX_RESOURCES: usize = 20_000;
+
 /// The statements of a rule, compared with it; `None` if there is none.
 fn parts(
     rule: &Rule,
@@ -160,6 +163,12 @@ fn parts(
     report: &mut Report,
 ) -> Option<Vec<Part>> {
     let place = names.place(dialect);
+    let too_large =
+        "it is more than one document of the other dialect holds: translate it in parts";
+    if rule.resources.len() > MAX_RESOURCES {
+        report.refuse(&rule.at, too_large);
+        return None;
+    }
     let targets = targets(rule, dialect, names, report)?;
     let parts = actions(rule, dialect, &place, &targets, report)?;
     if parts.is_empty() {
@@ -167,7 +176,10 @@ fn parts(
         return None;
     }
     let native = rule.compiled(&names.organisation)?;
-    let vendor = compiled(&parts, rule.effect, dialect, names)?;
+    let Some(vendor) = compiled(&parts, rule.effect, dialect, names) else {
+        report.refuse(&rule.at, too_large);
+        return None;
+    };
     let native = [native];
     let found = compare(
         false,

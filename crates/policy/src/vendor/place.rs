@@ -23,8 +23,13 @@ impl DatabaseKind {
         Self::CacheCluster,
     ];
 
+    /// The kind with this type in an ARN.
+    pub fn by_type(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.type_word() == word)
+    }
+
     /// The type in an ARN.
-    pub(super) fn type_word(self) -> &'static str {
+    pub fn type_word(self) -> &'static str {
         match self {
             Self::ReplicationGroup => "replicationgroup",
             Self::ServerlessCache => "serverlesscache",

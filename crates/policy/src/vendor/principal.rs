@@ -43,6 +43,7 @@ pub(crate) struct Principals {
 pub(crate) struct PrincipalName {
     text: Box<str>,
     name: Name,
+    partition: Option<Box<str>>,
 }
 
 /// Who asks, in a vendor's terms.
@@ -50,6 +51,14 @@ pub(crate) struct PrincipalName {
 pub struct VendorPrincipal {
     dialect: Dialect,
     name: Name,
+    partition: Option<Box<str>>,
+}
+
+/// AWS's partition in an ARN: accounts of two partitions are two accounts, whatever their numbers.
+fn partition(dialect: Dialect, text: &str) -> Option<Box<str>> {
+    let mut parts = text.split(':');
+    let is_arn = dialect == Dialect::Aws && parts.next() == Some("arn");
+    parts.next().filter(|_| is_arn).map(Into::into)
 }
 
 impl VendorPrincipal {
@@ -67,7 +76,11 @@ impl VendorPrincipal {
             Name::Everyone => Name::Anonymous,
             name => name,
         };
-        Ok(Self { dialect, name })
+        Ok(Self {
+            dialect,
+            name,
+            partition: partition(dialect, text),
+        })
     }
 
     /// What a Keyward identity is called, by its full path and the account number of its
@@ -92,7 +105,11 @@ impl VendorPrincipal {
             },
             _ => return None,
         };
-        Some(Self { dialect, name })
+        Some(Self {
+            dialect,
+            name,
+            partition: (dialect == Dialect::Aws).then(|| "aws".into()),
+        })
     }
 
     /// The dialect whose name it is.
@@ -214,6 +231,7 @@ impl PrincipalName {
         Ok(Self {
             text: text.into(),
             name,
+            partition: partition(dialect, text),
         })
     }
 
@@ -232,6 +250,14 @@ impl PrincipalName {
         match &self.name {
             Name::Account(account) => Some(account),
             _ => None,
+        }
+    }
+
+    /// Whether it is not of another partition than who asks.
+    fn is_of_partition(&self, who: &VendorPrincipal) -> bool {
+        match (&self.partition, &who.partition) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
         }
     }
 
@@ -285,25 +311,24 @@ impl Principals {
     /// Allow whoever has one name listed is left out.
     pub(crate) fn names(&self, effect: Effect, who: &VendorPrincipal) -> bool {
         let (dialect, name) = (who.dialect, &who.name);
-        let itself = || self.names.iter().any(|own| own.names_itself(dialect, name));
-        let any = || self.names.iter().any(|own| own.names_any(dialect, name));
+        let names = || self.names.iter().filter(|own| own.is_of_partition(who));
+        let itself = || names().any(|own| own.names_itself(dialect, name));
+        let any = || names().any(|own| own.names_any(dialect, name));
         match (self.negated, effect) {
             (false, Effect::Allow) => itself(),
             (false, Effect::Deny) => any(),
             (true, Effect::Allow) => !any(),
-            (true, Effect::Deny) => !self.lists_every_name(dialect, name),
+            (true, Effect::Deny) => !self.lists_every_name(who),
         }
     }
 
     /// Whether the list has the account of who asks, the role of a session, and itself.
-    fn lists_every_name(&self, dialect: Dialect, who: &Name) -> bool {
-        let listed = |one: &Name| {
-            self.names
-                .iter()
-                .any(|own| own.name == Name::Everyone || own.name == *one)
-        };
+    fn lists_every_name(&self, who: &VendorPrincipal) -> bool {
+        let names = || self.names.iter().filter(|own| own.is_of_partition(who));
+        let (dialect, who) = (who.dialect, &who.name);
+        let listed = |one: &Name| names().any(|own| own.name == Name::Everyone || own.name == *one);
         let session_listed = |account: &str, role: &str, session: &str| {
-            self.names.iter().any(|own| match &own.name {
+            names().any(|own| match &own.name {
                 Name::Everyone => true,
                 Name::Session(..) => own.names_itself(
                     dialect,
@@ -318,14 +343,14 @@ impl Principals {
         };
         let itself = match who {
             Name::Session(account, role, session) => {
-                let role_listed = self.names.iter().any(|own| match &own.name {
+                let role_listed = names().any(|own| match &own.name {
                     Name::Everyone => true,
                     Name::Role(..) => own.names_itself(dialect, who),
                     _ => false,
                 });
                 role_listed && session_listed(account, role, session)
             }
-            Name::Role(..) => self.names.iter().any(|own| own.names_itself(dialect, who)),
+            Name::Role(..) => names().any(|own| own.names_itself(dialect, who)),
             who => listed(who),
         };
         itself && account_listed()
@@ -535,6 +560,21 @@ mod tests {
             (false, &[root], "anonymous", false, false),
             (false, &[user], user, true, true),
             (false, &[user], other, false, false),
+            // An account of another partition is another account.
+            (
+                false,
+                &["arn:aws-cn:iam::111122223333:user/team/alice"],
+                user,
+                false,
+                false,
+            ),
+            (
+                true,
+                &["arn:aws-cn:iam::111122223333:user/team/alice", A],
+                user,
+                false,
+                true,
+            ),
             (false, &[role], session, true, true),
             (false, &[role], role, true, true),
             (

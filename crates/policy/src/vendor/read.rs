@@ -19,6 +19,9 @@ mod conditions;
 
 pub(crate) use conditions::tencent_operator;
 
+/// Most different actions with wildcards in one document.
+const MAX_WILD_ACTIONS: usize = 10_000;
+
 /// What a dialect's documents are made of.
 struct Grammar {
     /// Members of the document.
@@ -126,6 +129,7 @@ pub(crate) fn read(
         variables: false,
         findings: &mut findings,
         actions: HashMap::new(),
+        wild: 0,
         sids: HashSet::new(),
     };
     let mut statements = node
@@ -161,6 +165,8 @@ struct Reader<'d, 'f> {
     /// Action patterns that were looked at before, with the catalogue's actions of their renderings:
     /// large documents repeat them.
     actions: HashMap<&'d str, Result<(ActionPattern, ActionBits), String>>,
+    /// How many of them have wildcards: each is compared with every name.
+    wild: usize,
     sids: HashSet<&'d str>,
 }
 
@@ -546,6 +552,16 @@ impl<'d> Reader<'d, '_> {
                 return None;
             }
             let dialect = self.dialect;
+            if text.contains(['*', '?']) && !self.actions.contains_key(text) {
+                self.wild += 1;
+                if self.wild > MAX_WILD_ACTIONS {
+                    let message = format!(
+                        "more than {MAX_WILD_ACTIONS} different actions with wildcards in this document"
+                    );
+                    self.add(at, Code::TooLarge, path, message);
+                    return None;
+                }
+            }
             let parsed = self.actions.entry(text).or_insert_with(|| {
                 let pattern = ActionPattern::parse(dialect, text)?;
                 let alone = Actions {

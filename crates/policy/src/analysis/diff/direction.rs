@@ -63,6 +63,8 @@ pub(super) struct Attempt {
     pub(super) hit: BTreeSet<usize>,
     /// Something was found that did not hold when it was tried.
     pub(super) in_vain: usize,
+    /// Patterns of the statement for which no request was looked for any more.
+    pub(super) patterns_left: usize,
     pub(super) unsure: bool,
     /// Condition keys of which not every value was tried, and that may matter.
     pub(super) open: BTreeSet<String>,
@@ -77,6 +79,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             .map(|grain| (grain, from))
             .chain(denies.map(|grain| (grain, to)));
         let mut changed: Vec<&'d Grain<'a>> = Vec::new();
+        let mut full = false;
         for (grain, other) in both {
             self.work.spend(200)?;
             let mut actions = grain.actions.clone();
@@ -91,12 +94,17 @@ impl<'d, 'a> Direction<'d, 'a> {
             if actions.is_empty() {
                 continue;
             }
+            if full {
+                self.report.more[self.change as usize] += 1;
+                continue;
+            }
             self.grain(grain, actions)?;
             let own = |difference: &&Difference| difference.change == self.change;
-            if self.report.differences.iter().filter(own).count() >= MAX_DIFFERENCES {
-                self.report.more = true;
-                return Ok(());
-            }
+            full = self.report.differences.len() >= MAX_DIFFERENCES
+                && self.report.differences.iter().filter(own).count() >= MAX_DIFFERENCES;
+        }
+        if full {
+            return Ok(());
         }
         self.at_once(&changed)
     }
@@ -173,9 +181,11 @@ impl<'d, 'a> Direction<'d, 'a> {
             }
         }
         let mut results = Results::default();
+        let mut patterns_left = 0;
         for group in self.groups(&focus, &actions)? {
             if self.report.differences.len() >= MANY_DIFFERENCES && !results.found.is_empty() {
-                break; // other actions are not listed any more
+                self.report.more[self.change as usize] += 1;
+                continue;
             }
             let left = *self.work;
             let mut own = left.at_most(WORK_OF_ONE);
@@ -187,6 +197,11 @@ impl<'d, 'a> Direction<'d, 'a> {
             let mut undecided = |reason: UndecidedReason| {
                 results.undecided.entry(reason).or_default().extend(&group);
             };
+            if let Ok(attempt) = &attempt
+                && !attempt.hit.is_empty()
+            {
+                patterns_left = patterns_left.max(attempt.patterns_left);
+            }
             match attempt {
                 Err(Exhausted) => undecided(UndecidedReason::TooLarge),
                 Ok(attempt) if !attempt.hit.is_empty() => {}
@@ -204,6 +219,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                 Ok(_) => {}
             }
         }
+        self.report.more[self.change as usize] += patterns_left;
         let (change, line) = (self.change, grain.statement.line);
         let in_new = self.is_in_new(grain);
         let mut told: Vec<(Request, BTreeSet<ActionId>)> = Vec::new();

@@ -14,6 +14,7 @@ mod actions;
 mod assignments;
 mod at_once;
 mod direction;
+mod foreign;
 mod places;
 mod search;
 mod sides;
@@ -26,6 +27,8 @@ use super::product::{Exhausted, Work};
 use super::request::Request;
 use crate::{Dialect, Policy};
 use direction::Direction;
+
+pub use foreign::diff_of_any_dialect;
 
 /// Work for one comparison: below a second.
 const WORK: u64 = 100_000_000;
@@ -92,8 +95,9 @@ pub struct PolicyDiff {
     pub differences: Vec<Difference>,
     /// What could not be decided.
     pub undecided: Vec<Undecided>,
-    /// There are more than [`MAX_DIFFERENCES`].
-    pub more: bool,
+    /// What was not tried any more where there are many differences, at most so many more: resources
+    /// of statements, patterns of one statement, groups of actions. New access first.
+    pub more: [usize; 2],
 }
 
 impl PolicyDiff {
@@ -105,7 +109,7 @@ impl PolicyDiff {
     /// Whether it is known that the new document allows nothing that the old one does not.
     pub fn has_no_new_access(&self) -> bool {
         let new = Change::NowAllowed;
-        !self.more
+        self.more[new as usize] == 0
             && !self
                 .differences
                 .iter()

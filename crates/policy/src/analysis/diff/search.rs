@@ -207,6 +207,7 @@ impl<'d, 'a> Direction<'d, 'a> {
         if first.is_empty() {
             return Ok(patterns);
         }
+        attempt.patterns_left = patterns.saturating_sub(MAX_PATTERNS);
         let mut hit_none = true;
         if hot.len() > 1 {
             for (number, glob) in hot.iter().enumerate().take(MAX_PATTERNS) {
