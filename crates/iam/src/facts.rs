@@ -149,6 +149,12 @@ impl SessionFacts {
         }
     }
 
+    /// Whether whoever simulates says what a key is, or that nothing else is known.
+    pub(crate) fn is_told(&self, key: &keyward_policy::ConditionKey) -> bool {
+        let listed = self.listed.as_ref();
+        self.complete || listed.is_some_and(|listed| listed.values(key).is_some())
+    }
+
     /// What a vendor calls the principal and the resource's tags, by which its documents know them.
     pub(crate) fn note_vendor_names(
         &mut self,

@@ -42,7 +42,10 @@ impl OfDocument<'_> {
     /// same ones that its resources have, so that equal accounts are equal.
     fn resource_account(&self, key: &ConditionKey) -> Option<&str> {
         let vendors = [Dialect::Aws, Dialect::Tencent, Dialect::Alibaba];
-        if *key.fact() != Fact::ResourceAccount || !vendors.contains(&key.dialect()) {
+        if *key.fact() != Fact::ResourceAccount
+            || !vendors.contains(&key.dialect())
+            || self.grounds.facts.is_told(key)
+        {
             return None;
         }
         let of = organisation(&self.grounds.resource);
@@ -96,7 +99,7 @@ pub(crate) struct OwnTerms {
 
 impl Grounds {
     /// Facts as a policy reads them.
-    fn facts_of<'a>(&'a self, policy: &Policy, facts: &'a dyn Facts) -> OfDocument<'a> {
+    fn facts_of<'a>(&'a self, policy: &'a Policy, facts: &'a dyn Facts) -> OfDocument<'a> {
         let at_home = *self.terms.principal_of == *policy.organisation();
         OfDocument {
             facts,

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use keyward_policy::{
-    Change, ConditionKey, Dialect, FactValue, PolicyKind, Request, allows, diff, read,
+    Change, ConditionKey, Dialect, FactValue, MAX_DIFFERENCES, Policy, PolicyKind, Request,
+    TranslationNames, allows, diff, diff_of_any_dialect, read, read_as,
 };
 use proptest::prelude::*;
 
@@ -547,5 +548,143 @@ fn large_documents() {
             found.undecided.first().map(|u| u.reason.to_string()),
         );
         assert!(took.as_secs() < 60, "{what}: {took:?}");
+    }
+}
+
+fn aws(statements: &str) -> Policy {
+    let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+    read_as(Some(Dialect::Aws), &text, PolicyKind::Identity, "test").unwrap()
+}
+
+/// Documents of other dialects are compared by their native forms; what has none is undecided, but
+/// for what the statements alone tell.
+#[test]
+fn documents_of_other_dialects() {
+    const PROD: &str = "arn:aws:elasticache:us-east-1:123456789012:replicationgroup:prod";
+    let get = format!(r#"{{"Effect":"Allow","Action":"kvdb:ExecuteGet","Resource":"{PROD}"}}"#);
+    let del = format!(r#"{{"Effect":"Allow","Action":"kvdb:ExecuteDel","Resource":"{PROD}"}}"#);
+    let deny =
+        r#"{"Effect":"Deny","NotAction":"s3:*","NotResource":"arn:aws:s3:::a/${aws:username}"}"#;
+    let native = |text: &str| read(text, PolicyKind::Identity, "test").unwrap();
+    let acl = |text| read_as(Some(Dialect::Acl), text, PolicyKind::Identity, "test").unwrap();
+    let names = TranslationNames {
+        database: Some("prod".into()),
+        ..TranslationNames::default()
+    };
+    // Old, new; how many differences there are, and how many questions stay open, in each direction.
+    let cases: Vec<(Policy, Policy, [usize; 2], [usize; 2])> = vec![
+        (aws(&get), aws(&get), [0, 0], [0, 0]),
+        (aws(&get), aws(&format!("{get},{del}")), [1, 0], [0, 0]),
+        (aws(&format!("{get},{del}")), aws(&get), [0, 1], [0, 0]),
+        (
+            aws(&get),
+            native(
+                r#"[{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/prod"]}]"#,
+            ),
+            [0, 0],
+            [0, 0],
+        ),
+        (acl("on ~* +get"), aws(&get), [0, 0], [0, 0]),
+        (acl("on ~a:* +get"), aws(&get), [1, 0], [0, 0]),
+        // No native form: undecided, unless the same statements stand there.
+        (aws(&get), aws(&format!("{get},{deny}")), [0, 0], [0, 1]),
+        (aws(&format!("{get},{deny}")), aws(&get), [0, 0], [1, 0]),
+        (
+            aws(&format!("{get},{deny}")),
+            aws(&format!("{deny},{get}")),
+            [0, 0],
+            [0, 0],
+        ),
+        (
+            aws(&format!("{get},{deny}")),
+            aws(&format!("{del},{deny}")),
+            [0, 0],
+            [1, 1],
+        ),
+    ];
+    for (old, new, differences, open) in cases {
+        let found = diff_of_any_dialect(&old, &new, &names);
+        let both = [Change::NowAllowed, Change::NoLongerAllowed];
+        let told = both.map(|change| {
+            found
+                .differences
+                .iter()
+                .filter(|d| d.change == change)
+                .count()
+        });
+        let undecided = both.map(|change| {
+            found
+                .undecided
+                .iter()
+                .filter(|u| u.change == change)
+                .count()
+        });
+        assert_eq!(
+            (told, undecided),
+            (differences, open),
+            "{}\n{}\n{found:?}",
+            old.text(),
+            new.text()
+        );
+        for undecided in &found.undecided {
+            assert!(
+                undecided.reason.to_string().contains("because"),
+                "{undecided:?}"
+            );
+        }
+    }
+}
+
+/// What is not tried where there are many differences is counted.
+#[test]
+fn many_differences_are_counted() {
+    let many: Vec<String> = (0..20_000).map(|n| format!("\"kvdb/d{n}\"")).collect();
+    let text = format!(
+        r#"[{{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":[{}]}}]"#,
+        many.join(",")
+    );
+    let nothing = r#"[{"Effect":"Deny","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/none"]}]"#;
+    let [old, new] = [nothing, &text].map(|text| read(text, PolicyKind::Identity, "test").unwrap());
+    let found = diff(&old, &new);
+    assert!(!found.has_no_new_access());
+    let told = found.differences.len();
+    assert!(told <= MAX_DIFFERENCES + 64, "{told}");
+    assert!(
+        told + found.more[0] >= 20_000,
+        "{told} and {:?}",
+        found.more
+    );
+    assert_eq!(found.more[1], 0);
+    assert!(diff(&new, &old).has_no_new_access());
+}
+
+/// A line of a client's has the arguments that make the difference: what sets no expiry has an
+/// infinite one.
+#[test]
+fn lines_of_witnesses_have_the_arguments() {
+    let nothing = r#"[{"Effect":"Deny","Actions":["kvdb:ExecuteSet"],"Resources":["kvdb/none"]}]"#;
+    let at_most = |limit: &str| {
+        format!(
+            r#"[{{"Effect":"Allow","Actions":["kvdb:ExecuteSet"],"Resources":["kvdb/a"]}},
+                {{"Effect":"Deny","Actions":["kvdb:ExecuteSet"],"Resources":["kvdb/a"],
+                  "Conditions":{{"NumericGreaterThan":{{"kvdb:TtlSeconds":{limit}}}}}}}]"#
+        )
+    };
+    for (old, new) in [(nothing, at_most("10")), (&*at_most("10"), at_most("60"))] {
+        let [old, new] = [old, &new].map(|text| read(text, PolicyKind::Identity, "test").unwrap());
+        let found = diff(&old, &new);
+        let set = found
+            .differences
+            .iter()
+            .find(|d| d.witness.action().name() == "kvdb:ExecuteSet");
+        let line = set.unwrap().witness.line().unwrap();
+        let line: Vec<String> = line
+            .iter()
+            .map(|word| String::from_utf8_lossy(word).into())
+            .collect();
+        assert!(
+            line.iter().any(|word| word == "EX" || word == "PX"),
+            "{line:?}"
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Running tests: outcomes, which statements took part, and changed policies that no test notices.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use keyward_iam::{
     Case, CaseDocument, CaseRequest, ContextNames, Decision, Outcome, PolicySource, StatementRef,
     TEST_ORGANISATION, full_path,
 };
+use keyward_policy::{Dialect, Policy, PolicyKind};
 
 use super::file::{self, Document, Doing, Expected, Holder, Test, TestFile};
 use super::mutants::{self, Mutant};
@@ -16,6 +19,8 @@ use super::mutants::{self, Mutant};
 pub(crate) struct Suite {
     pub(crate) documents: Vec<Document>,
     pub(crate) files: Vec<TestFile>,
+    /// Documents as they were read, once for all tests.
+    read: RefCell<HashMap<(usize, PolicyKind), Arc<Policy>>>,
 }
 
 /// How a test ended.
@@ -99,18 +104,38 @@ impl Suite {
         ]
     }
 
+    /// A document as it is read, if it can be.
+    fn read(&self, place: usize, kind: PolicyKind) -> Option<Arc<Policy>> {
+        let known = self.read.borrow().get(&(place, kind)).cloned();
+        known.or_else(|| {
+            let document = self.documents.get(place)?;
+            let dialect = match &document.dialect {
+                Some(name) => Some(Dialect::by_name(name)?),
+                None => keyward_policy::detect(&document.text).ok(),
+            };
+            let read = keyward_policy::read_as(dialect, &document.text, kind, TEST_ORGANISATION);
+            let policy = Arc::new(read.ok()?);
+            let mut all = self.read.borrow_mut();
+            all.insert((place, kind), Arc::clone(&policy));
+            Some(policy)
+        })
+    }
+
     fn decide(
         &self,
         file: &TestFile,
         test: &Test,
         replaced: Option<&Replaced<'_>>,
     ) -> Result<Decision, String> {
-        let documents = |places: &[usize]| -> Vec<CaseDocument> {
+        let documents = |places: &[usize], kind: PolicyKind| -> Vec<CaseDocument> {
             let one = |place: &usize| {
                 let document = &self.documents[*place];
                 let text = match replaced {
                     Some(other) if other.document == *place => other.text?,
-                    _ => &document.text,
+                    _ => match self.read(*place, kind) {
+                        Some(policy) => return Some(CaseDocument::of_policy(policy)),
+                        None => &document.text,
+                    },
                 };
                 Some(CaseDocument {
                     dialect: document.dialect.clone(),
@@ -149,11 +174,11 @@ impl Suite {
             format!("programmatic_identity/{}", test.identity)
         };
         let case = Case {
-            policies: documents(policies),
-            resource_policies: documents(resource_policies),
+            policies: documents(policies, PolicyKind::Identity),
+            resource_policies: documents(resource_policies, PolicyKind::Resource),
             boundaries: match boundary {
                 [] => Vec::new(),
-                boundary => vec![documents(boundary)],
+                boundary => vec![documents(boundary, PolicyKind::Identity)],
             },
             principal,
             request,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use keyward_commands::ActionBits;
+use keyward_commands::{ActionBits, ActionId};
 
 use super::product::{Exhausted, Work};
 use crate::{
@@ -29,12 +29,27 @@ pub(crate) struct Grain<'a> {
     pub(crate) fields: usize,
     pub(crate) guard: usize,
     pub(crate) actions: ActionBits,
+    /// The first statement that says so.
     pub(crate) statement: &'a Statement,
+    /// Others that say so of other actions.
+    more: Vec<&'a Statement>,
     /// The one pattern that this part of a Deny is about.
     pub(crate) part: Option<Box<KeyPatterns>>,
 }
 
 impl<'a> Grain<'a> {
+    /// All statements that say so, each of some of the actions.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &'a Statement> {
+        std::iter::once(self.statement).chain(self.more.iter().copied())
+    }
+
+    /// Where the statement begins that says so of an action.
+    pub(crate) fn line_of(&self, action: ActionId) -> u32 {
+        let mut all = self.statements();
+        let own = all.find(|statement| statement.actions.contains(action));
+        own.unwrap_or(self.statement).line
+    }
+
     fn patterns(&self) -> Option<&KeyPatterns> {
         self.part.as_deref().or(self.statement.keys.as_ref())
     }
@@ -300,7 +315,10 @@ impl<'a> Grains<'a> {
         let key = (statement.effect, place, fields, guard);
         if let Some(known) = self.by_key.get(&key) {
             let grain = &mut self.all[*known];
-            grain.actions = grain.actions.union(&statement.actions);
+            if !statement.actions.subtract(&grain.actions).is_empty() {
+                grain.actions = grain.actions.union(&statement.actions);
+                grain.more.push(statement);
+            }
             return;
         }
         let number = self.all.len();
@@ -317,6 +335,7 @@ impl<'a> Grains<'a> {
             guard,
             actions: statement.actions.clone(),
             statement,
+            more: Vec::new(),
             part: part.cloned().map(Box::new),
         });
     }

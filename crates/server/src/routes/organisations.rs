@@ -189,7 +189,7 @@ fn shown_aliases(directory: &Directory, path: &str) -> Option<Value> {
     let details = directory.identity(ix)?.organisation_details()?;
     Some(json!({
         "path": path,
-        "aws": { "account": aws.account, "region": aws.region, "kind": aws.kind },
+        "aws": { "account": aws.account, "region": aws.region, "kind": aws.kind.type_word() },
         "tencent": { "uin": tencent.account, "region": tencent.region },
         "alibaba": { "account": alibaba.account, "region": alibaba.region },
         "set": details.aliases.as_deref().cloned().unwrap_or_default(),

@@ -75,12 +75,14 @@ impl<'d, 'a> Direction<'d, 'a> {
         let (from, to) = (self.from, self.to);
         let allows = to.all.iter().filter(|grain| grain.effect == Effect::Allow);
         let denies = from.all.iter().filter(|grain| grain.effect == Effect::Deny);
+        let mut left = allows.clone().count() + denies.clone().count();
         let both = allows
             .map(|grain| (grain, from))
             .chain(denies.map(|grain| (grain, to)));
         let mut changed: Vec<&'d Grain<'a>> = Vec::new();
         let mut full = false;
         for (grain, other) in both {
+            left -= 1;
             self.work.spend(200)?;
             let mut actions = grain.actions.clone();
             if let Some(same) = other.same(grain) {
@@ -98,7 +100,10 @@ impl<'d, 'a> Direction<'d, 'a> {
                 self.report.more[self.change as usize] += 1;
                 continue;
             }
-            self.grain(grain, actions)?;
+            if let Err(exhausted) = self.grain(grain, actions) {
+                self.report.more[self.change as usize] += 1 + left;
+                return Err(exhausted);
+            }
             let own = |difference: &&Difference| difference.change == self.change;
             full = self.report.differences.len() >= MAX_DIFFERENCES
                 && self.report.differences.iter().filter(own).count() >= MAX_DIFFERENCES;
@@ -220,7 +225,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             }
         }
         self.report.more[self.change as usize] += patterns_left;
-        let (change, line) = (self.change, grain.statement.line);
+        let change = self.change;
         let in_new = self.is_in_new(grain);
         let mut told: Vec<(Request, BTreeSet<ActionId>)> = Vec::new();
         for (_, (_, witness, actions)) in results.found {
@@ -244,17 +249,18 @@ impl<'d, 'a> Direction<'d, 'a> {
             self.report.differences.push(Difference {
                 change,
                 also: also.collect(),
-                witness,
                 in_new,
-                line,
+                line: grain.line_of(witness.action),
+                witness,
             });
         }
         for (reason, actions) in results.undecided {
+            let line = actions.first().map(|action| grain.line_of(*action));
             self.report.undecided.push(Undecided {
                 change,
                 actions: actions.into_iter().collect(),
                 in_new,
-                line,
+                line: line.unwrap_or(grain.statement.line),
                 reason,
             });
         }
@@ -325,9 +331,10 @@ impl<'d, 'a> Focus<'d, 'a> {
     /// are asked when it is told.)
     pub(super) fn differ(&self, request: &Request) -> bool {
         let statements = |lists: [&[&Grain<'a>]; 2], with: Effect| -> Vec<&'a Statement> {
-            let own = (self.grain.effect == with).then_some(self.grain.statement);
-            let lists = lists.into_iter().flatten().map(|grain| grain.statement);
-            own.into_iter().chain(lists).collect()
+            let own = (self.grain.effect == with).then_some(self.grain);
+            let lists = lists.into_iter().flatten().copied();
+            let grains = own.into_iter().chain(lists);
+            grains.flat_map(Grain::statements).collect()
         };
         let to = statements([&self.allows, &self.denies], Effect::Allow);
         let from = statements([&self.others, &[]], Effect::Deny);

@@ -311,7 +311,8 @@ impl<'d, 'a> Direction<'d, 'a> {
         let differs = if is_implied(action) {
             self.differ(&request)?
         } else {
-            self.work.spend(50 * here.all().count() + 500)?;
+            let statements: usize = here.all().map(|grain| grain.statements().count()).sum();
+            self.work.spend(50 * statements + 500)?;
             here.differ(&request)
         };
         if !differs {
