@@ -278,9 +278,13 @@ impl Search<'_> {
 
     /// Actions that some statement on the way from the attacker allows on something.
     fn held(&self, state: &State) -> ActionBits {
+        self.held_by(&state.directory, &state.identities())
+    }
+
+    /// The same, of these.
+    pub(super) fn held_by(&self, directory: &Directory, by: &[IdentityIx]) -> ActionBits {
         let mut held = ActionBits::EMPTY;
-        let directory = &state.directory;
-        for ix in directory.with_trustors(&state.identities()) {
+        for ix in directory.with_trustors(by) {
             let Some(identity) = directory.identity(ix) else {
                 continue;
             };

@@ -25,7 +25,7 @@ const SESSION_NAME: &str = "escalation";
 
 impl Search<'_> {
     /// Adds the sessions of roles that the attacker can open, along chains of roles, too.
-    pub(super) fn assume_roles(&self, state: &mut State) {
+    pub(super) fn assume_roles(&mut self, state: &mut State) {
         state.controlled.retain(|actor| actor.assumed.is_empty());
         let directory = &state.directory;
         let own = format!("org/{}/", self.organisation);
@@ -41,12 +41,21 @@ impl Search<'_> {
         while at < state.controlled.len() && known.len() < MAX_ROLES {
             let caller = state.controlled[at].clone();
             at += 1;
-            let when = &self.circumstances[caller.when];
+            let when = &self.circumstances[caller.when].clone();
             if when.at < state.now {
                 continue;
             }
+            let reached = directory.with_trustors(&[caller.ix]);
+            let assume = keyward_commands::action("sts:AssumeRole");
+            let held = self.held_by(directory, &[caller.ix]);
+            let holds = assume.is_some_and(|assume| held.contains(assume));
             for role in &roles {
-                for ask in asks(directory, role, self, when.at) {
+                for ask in asks(directory, role, self, when.at, &reached, holds) {
+                    if self.is_spent() {
+                        self.truncated = true;
+                        break;
+                    }
+                    self.compared += 1;
                     let id = "KWTKESCALATION222222";
                     let found = directory.assume_role(&caller.session, &ask, id, when.at);
                     let Ok(found) = found else { continue };
@@ -274,13 +283,16 @@ fn said(ask: &AssumeRole) -> String {
     }
 }
 
-/// What a caller may ask for: each trust by name, with what its conditions want of the caller's own
-/// words, and the role itself; each also with what other documents want.
+/// What a caller may ask for: each trust that it reaches by name, with what its conditions want of the
+/// caller's own words, and the role itself, where something lets it in; each also with what other
+/// documents want.
 fn asks(
     directory: &Directory,
     role: &Arc<str>,
     search: &Search<'_>,
     at: UnixMillis,
+    reached: &[IdentityIx],
+    holds: bool,
 ) -> Vec<AssumeRole> {
     let plain = AssumeRole {
         role: role.to_string(),
@@ -289,8 +301,11 @@ fn asks(
     };
     let of_trust = |trust: &Trust| guess(trust, &plain);
     let trusts = directory.assumable_trusts(role, at).take(MAX_ROLES);
+    let trusts = trusts.filter(|trust| reached.contains(&trust.trustee));
     let mut all: Vec<AssumeRole> = trusts.map(of_trust).collect();
-    all.push(plain);
+    if holds || directory.resource_policy(role).is_some() {
+        all.push(plain);
+    }
     let others: Vec<AssumeRole> = all
         .iter()
         .flat_map(|ask| search.profiles.iter().map(|profile| profile.on(ask)))
