@@ -989,4 +989,17 @@ fn measured() {
         "longest pause of the engine: {:?}",
         progress.longest_pause()
     );
+    // The worst: one value of a million fields.
+    all(&mut client, [words("FLUSHALL")]);
+    let fields = |part: u64| {
+        let fields = (part * 1000..part * 1000 + 1000).map(|n| format!("field:{n} value:{n}"));
+        words(&format!("HSET h {}", fields.collect::<Vec<_>>().join(" ")))
+    };
+    all(&mut client, (0..1000).map(fields));
+    snapshot = bench.created(&source).0;
+    bench.restored(&snapshot, &engine, Existing::Flush);
+    let progress = SnapshotProgress::default();
+    bench.create(&engine, &progress).1.unwrap();
+    let pause = progress.longest_pause();
+    println!("with a hash of a million fields: {pause:?}");
 }
