@@ -205,3 +205,82 @@ fn a_permit_is_of_who_may_read_all_of_it_and_write_all_of_the_target() {
     assert!(!world.may(operator, &restore(own, Existing::Flush)));
     assert!(world.may(operator, &restore(MAIN, Existing::Flush)));
 }
+
+/// What vendors call it, on paths as they are: their names allow, and reading all keys is what the same
+/// documents say of commands.
+#[test]
+fn documents_of_vendors() {
+    let mut world = World::new();
+    world.ok(&create("nightly"));
+    world.ok(&ended(NIGHTLY, ready()));
+    world.ok(&trust("ci", "org/acme", CI, EVERYTHING));
+    let aws = |actions: &str, resource: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"{resource}"}}]}}"#
+        )
+    };
+    let tencent = |actions: &str| {
+        format!(
+            r#"{{"version":"2.0","statement":[{{"effect":"allow","action":[{actions}],"resource":["*"]}}]}}"#
+        )
+    };
+    let alibaba = |actions: &str| {
+        format!(
+            r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#
+        )
+    };
+    let asked = [
+        ("kvdb:CreateSnapshot", MAIN),
+        ("kvdb:ListSnapshot", MAIN),
+        ("kvdb:DescribeSnapshot", NIGHTLY),
+        ("kvdb:DeleteSnapshot", NIGHTLY),
+        ("kvdb:RestoreSnapshot", NIGHTLY),
+        ("kvdb:RestoreSnapshot", MAIN),
+    ];
+    let snapshot = "arn:aws:elasticache:*:000000000001:snapshot:main/*";
+    let reads = r#""elasticache:CreateSnapshot","kvdb:ExecuteDump","kvdb:ExecuteScan""#;
+    // A letter for each that is allowed: create, list, describe, delete, restore it, restore into.
+    let cases = [
+        (aws(r#""*""#, "*"), "cldsrt"),
+        (aws(r#""elasticache:*""#, "*"), "lds"),
+        (aws(reads, "*"), "c"),
+        (aws(r#""elasticache:DescribeSnapshots""#, "*"), "ld"),
+        (
+            aws(
+                r#""elasticache:DescribeSnapshots","elasticache:DeleteSnapshot""#,
+                snapshot,
+            ),
+            "ds",
+        ),
+        (
+            aws(
+                r#""elasticache:DeleteSnapshot""#,
+                "arn:aws:elasticache:*:000000000001:snapshot:other/*",
+            ),
+            "",
+        ),
+        (tencent(r#""*""#), "cldsrt"),
+        (tencent(r#""redis:DescribeInstanceBackups""#), "ld"),
+        (tencent(r#""redis:ManualBackupInstance""#), ""),
+        (alibaba(r#""*""#), "cldsrt"),
+        (alibaba(r#""kvstore:*""#), "lds"),
+        (alibaba(r#""kvstore:DeleteBackup""#), "s"),
+    ];
+    for (document, expected) in cases {
+        world.ok(&Change::UpdateTrust {
+            path: "org/acme/trust/ci".into(),
+            policies: Some(vec![PolicyInput::Document(document.clone())]),
+            expires_at: None,
+            conditions: None,
+        });
+        let session = Session::of_identity(world.0.identity_at(CI).unwrap());
+        let mut found = String::new();
+        for ((action, resource), letter) in asked.iter().zip("cldsrt".chars()) {
+            let action = keyward_commands::action(action).unwrap();
+            let touch = &keyward_policy::Touch::None;
+            let decision = world.0.decide(&session, action, resource, touch, NOW);
+            found.extend(decision.is_allow().then_some(letter));
+        }
+        assert_eq!(found, expected, "{document}");
+    }
+}
