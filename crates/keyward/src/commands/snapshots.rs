@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Context, DryRun};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, cell, note};
+use crate::output::{Format, Output, cell, note};
 
 const KIND: &str = "kvdb";
 
@@ -197,7 +197,9 @@ fn ended(output: &Output, shown: &Value, done: &str, what: &str) -> Result<(), F
     let path = text_of(shown, "path");
     if text_of(shown, "state") != done {
         let text = format!("{path} failed: {}", text_of(shown, "reason"));
-        output.document(shown, |_| String::new())?;
+        if output.format() == Format::Json {
+            output.line(&shown.to_string())?;
+        }
         return Err(Failure::new(Exit::Failed, text));
     }
     let keys = shown.get("keys").map(cell).unwrap_or_default();
