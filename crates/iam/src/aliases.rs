@@ -84,7 +84,6 @@ mod kind_text {
     use keyward_policy::DatabaseKind;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(
         kind: &Option<DatabaseKind>,
         serializer: S,

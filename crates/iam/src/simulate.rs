@@ -497,7 +497,7 @@ impl Case {
             }));
         };
         let grounds = self.grounds(asking.clone())?;
-        Ok(names.ask(known, |touch| {
+        names.ask(known, |touch| {
             let question = Question {
                 action: known,
                 touch: *touch,
@@ -518,7 +518,7 @@ impl Case {
             } else {
                 deletion
             })
-        })?)
+        })
     }
 }
 

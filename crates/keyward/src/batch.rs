@@ -119,7 +119,7 @@ mod tests {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.2.push(self.1.borrow().len());
                 let Some(next) = self.0.pop() else {
-                    assert_eq!(self.2, [0, 2, 4]);
+                    assert_eq!(self.2, [0, 4, 8]);
                     return Ok(0);
                 };
                 buffer[..next.len()].copy_from_slice(next);
@@ -139,6 +139,6 @@ mod tests {
         let written = std::cell::RefCell::new(Vec::new());
         let steps = Steps(vec![b"b\n", b"a\n"], &written, Vec::new());
         run(steps, Shared(&written), echo).unwrap();
-        assert_eq!(*written.borrow(), b"a\nb\n");
+        assert_eq!(*written.borrow(), b"1:a\n2:b\n");
     }
 }

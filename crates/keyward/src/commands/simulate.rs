@@ -492,39 +492,39 @@ mod tests {
         let cases = [
             (
                 format!(r#"{{"id":1,"polices":[],{app},"request":{{}}}}"#),
-                "line 7, column 17: not a case: unknown field `polices`, expected one of ",
+                "unknown field `polices`, expected one of ",
             ),
             (
                 format!(r#"{{{app},"request":{{"action":"a","resources":"b"}}}}"#),
-                "line 7, column 76: not a case: unknown field `resources`, expected one of ",
+                "unknown field `resources`, expected one of ",
             ),
             (
                 format!(r#"{{{app},"policies":[{{"document":[],"sid":1}}],"request":{{}}}}"#),
-                "line 7, column 75: not a case: unknown field `sid`, expected `dialect` or ",
+                "unknown field `sid`, expected `dialect` or ",
             ),
             (
                 format!(r#"{{{app},{app},"request":{{}}}}"#),
-                "line 7, column 50: not a case: duplicate field `principal`",
+                "duplicate field `principal`",
             ),
             (
                 r#"{"request":{"context":{"a:b":1,"a:b":2}}}"#.to_owned(),
-                "line 7, column 38: not a case: `a:b` stands twice in `context`",
+                "`a:b` stands twice in `context`",
             ),
-            (
-                "{".to_owned(),
-                "line 7, column 1: not a case: EOF while parsing an object",
-            ),
-            (
-                "\u{0}".to_owned(),
-                "line 7, column 1: not a case: expected value",
-            ),
+            ("{".to_owned(), "EOF while parsing an object"),
+            ("\u{0}".to_owned(), "expected value"),
         ];
         for (line, expected) in cases {
             let mut out = Vec::new();
             decide_line(7, line.as_bytes(), &mut out);
             let found: Value = serde_json::from_slice(&out).unwrap();
             let message = found["message"].as_str().unwrap();
-            assert!(message.starts_with(expected), "{line}: {message}");
+            let (place, what) = message.split_once(": not a case: ").unwrap();
+            let column = place.strip_prefix("line 7, column ").unwrap();
+            assert!(
+                column.parse::<usize>().unwrap() <= line.len(),
+                "{line}: {message}"
+            );
+            assert!(what.starts_with(expected), "{line}: {message}");
         }
     }
 

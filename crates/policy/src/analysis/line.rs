@@ -143,11 +143,14 @@ mod tests {
     use super::*;
     use crate::{ConditionKey, Dialect};
 
+    /// A line, what is said of its arguments, and the line that has them.
+    type Row<'a> = (&'a str, &'a [(&'a str, Number)], Option<&'a str>);
+
     #[test]
     fn lines_have_what_is_said_of_them() {
         let infinite = Number::INFINITE;
         let n = |milli: i64| Number::milli(milli);
-        let cases: &[(&str, &[(&str, Number)], Option<&str>)] = &[
+        let cases: &[Row<'_>] = &[
             (
                 "SET k v",
                 &[("kvdb:TtlSeconds", n(10_000))],
