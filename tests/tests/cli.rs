@@ -123,3 +123,141 @@ fn failures_have_their_exit_codes() {
     gone.wait(std::time::Duration::from_secs(10));
     assert_eq!(gone.cli(&["whoami"]).code, UNREACHABLE);
 }
+
+#[test]
+fn answers_for_programs_are_json_line_by_line() {
+    let keyward = Keyward::dev(&[]);
+    let lines = [
+        "org list",
+        "org describe dev",
+        "org alias show",
+        "identity list",
+        "identity describe app",
+        "org-user list",
+        "role list",
+        "provider list",
+        "session list app",
+        "sts get-caller-identity",
+        "group list",
+        "key list app",
+        "db list",
+        "db describe main",
+        "db health main",
+        "trust list",
+        "trust pending",
+        "policy list",
+        "policy describe KvdbReadOnly",
+        "policy entities KvdbReadOnly",
+        "boundary show app",
+        "guardrail show",
+        "resource-policy get kvdb/main",
+        "tag list kvdb/main",
+        "account show",
+        "env",
+        "whoami",
+        "status",
+        "who-can FLUSHALL on main",
+        "access app",
+        "escalation",
+        "why nothing",
+        "export -",
+        "apply -f nothing-there",
+        "db describe nothing",
+        "db delete main",
+        "--profile nothing whoami",
+    ];
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let output = keyward.cli(&[&words[..], &["--output", "json"]].concat());
+        for line_of in output.stdout.lines().chain(output.stderr.lines()) {
+            let read: Result<Json, _> = serde_json::from_str(line_of);
+            assert!(read.is_ok(), "keyward {line}: {line_of}");
+        }
+        let told = format!("{}{}", output.stdout, output.stderr);
+        assert!(!told.contains("panicked"), "keyward {line}: {told}");
+    }
+}
+
+#[test]
+fn nobody_who_reads_is_no_panic() {
+    /// What shells tell of programs that a closed pipe ended.
+    const CLOSED_PIPE: i32 = 141;
+    let keyward = Keyward::dev(&[]);
+    for line in [
+        "identity list",
+        "db describe main",
+        "export -",
+        "completions bash",
+    ] {
+        let mut started = keyward
+            .client_command(&keyward.admin_key())
+            .args(line.split(' '))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(started.stdout.take());
+        let ended = started.wait_with_output().expect("the program ends");
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(CLOSED_PIPE), "{line}: {told}");
+        assert_eq!(told, "", "{line}");
+    }
+}
+
+#[test]
+fn a_policy_goes_from_trusts_where_nobody_gets_more_by_that() {
+    const CONFLICT: i32 = 5;
+    let keyward = Keyward::dev(&[]);
+    let run = |line: &[&str]| keyward.cli(line).success();
+    let reads = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]"#;
+    let denies = r#"[{"Effect":"Deny","Actions":["kvdb:@dangerous"],"Resources":["kvdb/main"]}]"#;
+    run(&["policy", "create", "reads", "--policy", reads]);
+    run(&["policy", "create", "denies", "--policy", denies]);
+    run(&["group", "create", "readers"]);
+    run(&["identity", "create", "worker"]);
+    run(&[
+        "trust",
+        "create",
+        "group/readers",
+        "--policy",
+        "policy/reads",
+    ]);
+    run(&[
+        "trust",
+        "create",
+        "worker",
+        "--trustor",
+        "group/readers",
+        "--id",
+        "member",
+        "--policy",
+        "policy/reads",
+    ]);
+    let delete = |id: &str| keyward.cli(&["policy", "delete", id, "--cascade"]);
+    let refused = delete("reads");
+    assert_eq!(refused.code, CONFLICT, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("org/dev/trust/member"),
+        "{}",
+        refused.stderr
+    );
+    assert!(run(&["policy", "entities", "reads"]).contains("readers"));
+    run(&[
+        "trust",
+        "update",
+        "member",
+        "--policy",
+        "policy/reads",
+        "--policy",
+        "KvdbReadOnly",
+    ]);
+    delete("reads").success();
+    run(&["policy", "attach", "denies", "--trust", "member"]);
+    let refused = delete("denies");
+    assert_eq!(refused.code, CONFLICT, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("it has a Deny"),
+        "{}",
+        refused.stderr
+    );
+}

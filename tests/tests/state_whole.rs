@@ -172,6 +172,22 @@ fn everything_comes_back_as_it_was() {
         all.keys()
     );
 
+    // Everything says by whom and when it was made.
+    let state = first.admin().get("/v1/org/dev/state").success();
+    let key = new_key(&first, "dev", "worker");
+    let key = first.admin().get(&format!("/v1/access_key/{}", key.id));
+    let versions = first.admin().get("/v1/org/dev/policy/versions/versions");
+    let (key, versions) = (key.success(), versions.success());
+    let lists = [&state["items"], &state["incoming"], &versions["items"]];
+    let lists = lists.map(|list| list.as_array().unwrap().as_slice());
+    for shown in lists.concat().iter().chain([&key]) {
+        let created = &shown["created"];
+        assert!(
+            created["by"].is_string() && created["at"].is_string(),
+            "{shown}"
+        );
+    }
+
     // Nothing that a file can say is missing in what was tried here.
     let as_json = export(&first, "dev", "json");
     let mut seen: BTreeSet<(String, String)> = BTreeSet::new();

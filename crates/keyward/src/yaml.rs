@@ -91,14 +91,17 @@ impl Lines<'_> {
             .lines()
             .enumerate()
             .find(|(_, line)| !line.is_empty())?;
-        // The parser tells the place of the sign, or of what follows it.
-        (line..=line + 1).find_map(|line| {
-            let found = self.0.get(line + empty - 1)?;
-            let indent = found.strip_suffix(first)?;
-            let is_indent = !indent.is_empty() && indent.bytes().all(|b| b == b' ');
-            let column = indent.len() + 1;
-            is_indent.then_some(Place { line, column })
-        })
+        // The parser tells the place of the sign, of what follows it, or of the first character.
+        [line, line + 1, line.saturating_sub(empty)]
+            .into_iter()
+            .filter(|line| *line > 0)
+            .find_map(|line| {
+                let found = self.0.get((line + empty).checked_sub(1)?)?;
+                let indent = found.strip_suffix(first)?;
+                let is_indent = !indent.is_empty() && indent.bytes().all(|b| b == b' ');
+                let column = indent.len() + 1;
+                is_indent.then_some(Place { line, column })
+            })
     }
 }
 

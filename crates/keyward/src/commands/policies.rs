@@ -1,5 +1,6 @@
 //! `keyward policy`.
 
+use keyward_policy::{Dialect, Effect, PolicyKind};
 use serde_json::{Value, json};
 
 use super::policy_check::DialectName;
@@ -151,11 +152,14 @@ pub(crate) enum Command {
     /// Delete a named policy that nothing carries.
     #[command(
         visible_alias = "rm",
-        after_help = "Example:\n  keyward policy delete read-only"
+        after_help = "Examples:\n  keyward policy delete read-only\n  keyward policy delete read-only --cascade"
     )]
     Delete {
         /// Its id.
         id: String,
+        /// Take it from the trusts that carry it first, if none of them gives more without it.
+        #[arg(long)]
+        cascade: bool,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -324,11 +328,88 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             ];
             Ok(output.list(&client.items(&url)?, &columns)?)
         }
-        Command::Delete { id, dry_run } => {
+        Command::Delete {
+            id,
+            cascade,
+            dry_run,
+        } => {
+            if cascade {
+                detach_everywhere(&id, dry_run, context)?;
+                if dry_run.dry_run {
+                    return Ok(()); // it would still be carried
+                }
+            }
             let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
             dry_run.done(output, &gone, "deleted")
         }
     }
+}
+
+/// Takes a policy from every trust that carries it; from none if that could give more to anybody, or
+/// if something else carries it.
+fn detach_everywhere(id: &str, dry_run: DryRun, context: &Context<'_>) -> Result<(), Failure> {
+    let client = &context.client;
+    let path = client.path(KIND, id)?;
+    let carriers = client.items(&format!("/v1/{path}/entities"))?;
+    if carriers.is_empty() {
+        return Ok(());
+    }
+    let denies = has_deny(&client.get(&format!("/v1/{path}"))?);
+    let (mut trusts, mut stays) = (Vec::new(), Vec::new());
+    for carrier in &carriers {
+        let of = carrier["path"].as_str().unwrap_or_default();
+        if carrier["as"] != "trust" || denies {
+            stays.push(of);
+            continue;
+        }
+        let trust = client.get(&format!("/v1/{of}"))?;
+        // Without a policy a standing trust passes nothing on, every other one everything.
+        let others = trust["policies"].as_array().map_or(0, Vec::len);
+        match others > 1 || trust["trust_kind"] == "standing" {
+            true => trusts.push(of),
+            false => stays.push(of),
+        }
+    }
+    if !stays.is_empty() {
+        let why = match denies {
+            true => "it has a Deny, without which these give more",
+            false => "these are limited by it",
+        };
+        let text = format!(
+            "`{path}` stays: {why}: {}; nothing was done",
+            stays.join(", ")
+        );
+        return Err(Failure::new(Exit::Conflict, printable(&text)));
+    }
+    for trust in trusts {
+        let url = dry_run.url(&format!("/v1/{trust}/detach"));
+        let changed = client.post(&url, &json!({ "policy": path }))?;
+        dry_run.done(context.output, &changed, "detached it from")?;
+    }
+    Ok(())
+}
+
+/// Whether the default version of a policy has a Deny; also if it cannot be read.
+fn has_deny(policy: &Value) -> bool {
+    let versions = policy["versions"].as_array();
+    let mut versions = versions.into_iter().flatten();
+    let default = versions.find(|version| version["version"] == policy["default_version"]);
+    let text = match default.map(|version| &version["document"]) {
+        Some(Value::String(text)) => text.clone(),
+        Some(document) => document.to_string(),
+        None => return true,
+    };
+    let dialect = default.and_then(|version| version["dialect"].as_str());
+    let dialect = dialect.and_then(Dialect::by_name);
+    let organisation = policy["path"]
+        .as_str()
+        .and_then(|path| path.split('/').nth(1));
+    let organisation = organisation.unwrap_or_default();
+    let read = keyward_policy::read_as(dialect, &text, PolicyKind::Identity, organisation);
+    read.map_or(true, |policy| {
+        let mut statements = policy.statements().iter();
+        statements.any(|statement| statement.effect == Effect::Deny)
+    })
 }
 
 fn versions(id: &str, context: &Context<'_>) -> Result<Vec<Value>, Failure> {
