@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) admin: AccessKeySecret,
     pub(crate) worker: AccessKeySecret,
     pub(crate) copier: Arc<Copier>,
+    /// Where denials are explained from.
+    pub(crate) log: Arc<DecisionLog>,
     _stop: watch::Sender<bool>,
 }
 
@@ -210,13 +212,14 @@ impl World {
             conditions: None,
         });
         let copier = Arc::new(Copier::default());
+        let log = Arc::new(DecisionLog::new());
         let api = Arc::new(Api {
             control: Arc::clone(&control),
             hash_key: Arc::clone(&verifier.hash_key),
             master_key: Arc::clone(&verifier.master_key),
             verifier,
             throttle: Arc::new(LoginThrottle::new()),
-            log: Arc::new(DecisionLog::new()),
+            log: Arc::clone(&log),
             allow_administration: false,
             allow_remote: false,
             clock,
@@ -259,6 +262,7 @@ impl World {
             admin,
             worker,
             copier,
+            log,
             _stop: stop,
         }
     }
