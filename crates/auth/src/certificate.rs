@@ -361,6 +361,22 @@ mod tests {
         let ends = UnixMillis(certificate.ends().0);
         let ended = directory.check_session(&session, ends);
         assert_eq!(ended, Err(SessionEnded::CertificateExpired));
+        apply(Change::CreateProgrammaticIdentity {
+            organisation: "acme".into(),
+            id: "other".into(),
+            name: None,
+        });
+        let mut two = provider(&ours, "acme", uri, "spiffe://acme.test/ci");
+        if let Provider::CertificateAuthority(authority) = &mut two {
+            authority.mappings[0].identity = "org/acme/programmatic_identity/other".into();
+        }
+        let two = apply(create("acme", "two", two));
+        assert_eq!(opened(&two), None);
+        assert!(certificate_login(&two, &certificate, Some("acme"), NOW).is_none());
+        apply(Change::DeleteIdentity {
+            path: "org/acme/identity_provider/two".into(),
+            cascade: true,
+        });
         // A stranger who trusts our authority, too, is in the way of nobody who asks for ours.
         let second = provider(&ours, "mallory", uri, "spiffe://acme.test/ci");
         let directory = apply(create("mallory", "second", second));

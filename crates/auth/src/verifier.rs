@@ -206,7 +206,7 @@ impl Verifier {
         let found = directory
             .access_key(secret.key_id().as_str())
             .map(|(ix, key)| {
-                let session = Session::of_key(ix, key.identity);
+                let session = directory.session_of_key(ix, key.identity);
                 let in_force = directory.check_session(&session, now).is_ok();
                 (session, key.secret_hash, in_force)
             });
@@ -309,7 +309,7 @@ impl Verifier {
             return Ok(nobody());
         }
         let found = directory.access_key(key_id).and_then(|(ix, key)| {
-            let session = Session::of_key(ix, key.identity);
+            let session = directory.session_of_key(ix, key.identity);
             directory.check_session(&session, now).ok()?;
             let sealed = key.sealed_secret.as_ref()?;
             let secret = self.master_key.open(&secret_purpose(key_id), sealed).ok()?;

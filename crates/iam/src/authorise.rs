@@ -85,6 +85,12 @@ fn tag_action(path: &str) -> &'static str {
     }
 }
 
+/// Whether `keyward:PrincipalName` may be the name of what is at a path.
+fn has_read_name(path: &str) -> bool {
+    let kind = PathParts::of(path).map(|parts| parts.kind);
+    matches!(kind, Some(Kind::ProgrammaticIdentity | Kind::Role))
+}
+
 impl Directory {
     /// Of a trust that does not exist: its own path, so that the answer names it.
     fn trustor_path(&self, path: &str) -> String {
@@ -149,6 +155,14 @@ impl Directory {
         all
     }
 
+    /// Whether a new longest life of an organisation's access keys is longer than the one it has.
+    fn keys_would_live_longer(&self, organisation: &str, new: Option<u64>) -> bool {
+        let known = self.identity_at(organisation);
+        let known = known.and_then(|ix| self.identity(ix)?.organisation_details());
+        let old = known.and_then(|details| details.max_key_lifetime_seconds);
+        old.is_some_and(|old| new.is_none_or(|new| new > old))
+    }
+
     /// What vendors call an organisation decides what all its documents in their dialects mean: its
     /// trusts, its guardrails, resource policies, and boundaries.
     fn alias_requirements(&self, organisation: &str) -> Vec<Requirement> {
@@ -196,7 +210,14 @@ impl Directory {
                 );
                 all
             }
-            Change::Rename { path, .. } => vec![needs(update_action(path), path)],
+            // Conditions read the name of what acts as they read its tags.
+            Change::Rename { path, .. } => {
+                let mut all = vec![needs(update_action(path), path)];
+                if has_read_name(path) {
+                    all.push(needs(tag_action(path), path));
+                }
+                all
+            }
             Change::SetTags { path, .. } => vec![needs(tag_action(path), path)],
             Change::DeleteOrganisation { path } => vec![needs("org:Delete", path)],
             Change::CreateProgrammaticIdentity {
@@ -212,11 +233,21 @@ impl Directory {
             Change::CreateRole {
                 organisation: id, ..
             } => vec![needs("iam:CreateRole", organisation(id))],
-            Change::UpdateRole { path, .. } => vec![needs("iam:UpdateRole", path)],
+            Change::UpdateRole { path, name, .. } => {
+                let mut all = vec![needs("iam:UpdateRole", path)];
+                if name.is_some() {
+                    all.push(needs("iam:TagRole", path));
+                }
+                all
+            }
             Change::CreateOrganisationUser {
                 organisation: id, ..
             } => vec![needs("iam:CreateOrgUser", organisation(id))],
-            Change::Invite { path, .. } => vec![needs("iam:UpdateOrgUser", path)],
+            // Whoever takes it acts as the organisation user: a trust, offered to a stranger.
+            Change::Invite { path, .. } => vec![
+                needs("iam:UpdateOrgUser", path),
+                needs("iam:CreateTrust", path),
+            ],
             // Who holds the token accepts, for itself and nobody else: what is asked of it is what
             // only a user has over itself.
             Change::AcceptInvitation { user, .. } => vec![needs("iam:AcceptTrust", user)],
@@ -225,7 +256,18 @@ impl Directory {
             Change::RevokeSessions { identity, .. } | Change::RevokeSession { identity, .. } => {
                 vec![needs("iam:RevokeSession", identity)]
             }
-            Change::SetKeyLimits { organisation, .. } => vec![needs("org:Update", organisation)],
+            Change::SetKeyLimits {
+                organisation,
+                max_key_lifetime_seconds,
+                ..
+            } => {
+                let mut all = vec![needs("org:Update", organisation)];
+                // Keys that were too old open their identities again.
+                if self.keys_would_live_longer(organisation, *max_key_lifetime_seconds) {
+                    all.push(needs("iam:UpdateAccessKey", organisation));
+                }
+                all
+            }
             Change::CreateIdentityProvider {
                 organisation: id,
                 provider,
@@ -406,11 +448,22 @@ impl Directory {
         if let Change::Person { user, change } = change {
             self.may_change_person(session, user, change, &requirements[0], at)?;
         }
-        if let Change::SetTags { path, .. } = change {
-            self.may_tag(session, path, &requirements, at)?;
+        match change {
+            Change::SetTags { path, .. } => {
+                self.may_tag(session, path, change, &requirements, at)?;
+            }
+            Change::Rename { path, .. }
+            | Change::UpdateRole {
+                path,
+                name: Some(_),
+                ..
+            } if has_read_name(path) => {
+                self.may_tag(session, path, change, &requirements, at)?;
+            }
+            _ => {}
         }
         for requirement in &requirements {
-            let decision = self.decide_named(session, requirement, at);
+            let decision = self.decide_change(session, requirement, Some(change), at);
             if !decision.is_allow() && !self.may_leave(session, change, at) {
                 return Err(Box::new(decision));
             }
@@ -475,6 +528,7 @@ impl Directory {
         &self,
         session: &Session,
         path: &str,
+        change: &Change,
         requirements: &[Requirement],
         at: UnixMillis,
     ) -> Result<(), Box<Decision>> {
@@ -493,7 +547,7 @@ impl Directory {
             identity.tags = Tags::default();
         }
         for requirement in requirements {
-            let decision = untagged.decide_named(session, requirement, at);
+            let decision = untagged.decide_change(session, requirement, Some(change), at);
             if !decision.is_allow() {
                 return Err(Box::new(decision));
             }
@@ -507,14 +561,34 @@ impl Directory {
         requirement: &Requirement,
         at: UnixMillis,
     ) -> Decision {
-        match keyward_commands::action(requirement.action) {
-            Some(action) => self.decide(session, action, &requirement.resource, &Touch::None, at),
-            None => refuse(requirement, "the action is not in the catalogue"),
-        }
+        self.decide_change(session, requirement, None, at)
+    }
+
+    /// The same, of a change that may set and remove tags.
+    fn decide_change(
+        &self,
+        session: &Session,
+        requirement: &Requirement,
+        change: Option<&Change>,
+        at: UnixMillis,
+    ) -> Decision {
+        let Some(action) = keyward_commands::action(requirement.action) else {
+            return refuse(requirement, "the action is not in the catalogue");
+        };
+        let resource = &requirement.resource;
+        let Some(Change::SetTags { set, remove, .. }) = change else {
+            return self.decide(session, action, resource, &Touch::None, at);
+        };
+        let tags = Tags::unchecked(set);
+        let keys = set.keys().chain(remove).map(String::as_str);
+        let keys: Vec<&str> = keys.collect();
+        let asked = Some((&tags, &keys[..]));
+        self.decide_tagging(session, action, resource, &Touch::None, asked, at)
     }
 
     /// "A trustee may leave organisations, not groups": by itself, or by whoever may delete the
-    /// trusts of the trustee.
+    /// trusts of the trustee. A role is like an organisation: whoever may no longer assume it sheds
+    /// nothing. What waits, and a role, is declined by whoever may accept, too.
     fn may_leave(&self, session: &Session, change: &Change, at: UnixMillis) -> bool {
         let Change::DeleteTrust { path } = change else {
             return false;
@@ -530,11 +604,15 @@ impl Directory {
             return false;
         };
         // One that waits gives nothing yet: its trustee's side declines it.
-        (leaves_organisation || !trust.accepted)
+        let sheds_nothing = trust.kind == TrustKind::Assumable || !trust.accepted;
+        let allows = |action| {
+            let needed = needs(action, &*trustee.path);
+            self.decide_named(session, &needed, at).is_allow()
+        };
+        (leaves_organisation || sheds_nothing)
             && (session.principal == Principal::Identity(trust.trustee)
-                || self
-                    .decide_named(session, &needs("iam:DeleteTrust", &*trustee.path), at)
-                    .is_allow())
+                || allows("iam:DeleteTrust")
+                || (sheds_nothing && allows("iam:AcceptTrust")))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::grounds::{Grant, Grounds};
 use crate::ids::{DatabaseIx, UnixMillis};
 use crate::keyspace::KeyspaceUse;
 use crate::session::{Principal, Session};
+use crate::tags::Tags;
 
 /// What one command touches, in the evaluator's terms.
 pub(crate) struct CommandTouch<'a> {
@@ -486,6 +487,19 @@ impl Directory {
         touch: &Touch<'_>,
         at: UnixMillis,
     ) -> Decision {
+        self.decide_tagging(session, action, resource, touch, None, at)
+    }
+
+    /// The same of a request that sets and removes tags.
+    pub(crate) fn decide_tagging(
+        &self,
+        session: &Session,
+        action: ActionId,
+        resource: &str,
+        touch: &Touch<'_>,
+        tags: Option<(&Tags, &[&str])>,
+        at: UnixMillis,
+    ) -> Decision {
         let exempt = is_guardrail_action(action)
             && session.temporary.is_none()
             && matches!(session.principal, Principal::Identity(ix)
@@ -495,7 +509,10 @@ impl Directory {
             .database_at(resource)
             .and_then(|ix| self.database(ix))
             .is_some_and(|database| database.administration);
-        let grounds = self.grounds(session, resource, exempt, at);
+        let mut grounds = self.grounds(session, resource, exempt, at);
+        if let Some((tags, keys)) = tags {
+            grounds.facts.ask_tags(tags, keys.iter().copied());
+        }
         grounds.decide_action(
             &Question {
                 action,

@@ -190,6 +190,9 @@ pub struct AccessKey {
     pub expires_at: Option<UnixMillis>,
     /// The secret under the master key, where requests are to be signed with it.
     pub sealed_secret: Option<Box<[u8]>>,
+    /// Revision of the directory at which it was enabled again, 0 if it never was: what it opened
+    /// before has ended.
+    pub(crate) enabled_revision: u64,
     /// By whom and when.
     pub created: Stamp,
 }

@@ -193,8 +193,7 @@ impl SessionFacts {
             note(Fact::PrincipalType, kind);
         }
         if dialect == Dialect::Tencent {
-            let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
-            self.tag_pairs = self.resource_tags.iter().map(pair).collect();
+            self.tag_pairs = pairs(&self.resource_tags);
         }
     }
 
@@ -226,6 +225,9 @@ impl SessionFacts {
         match key.fact() {
             Fact::ResourceTagPairs if self.tag_pairs.is_empty() => Found::Absent,
             Fact::ResourceTagPairs => Found::Texts(&self.tag_pairs),
+            Fact::RequestTagPairs if !self.temporary.asked_pairs.is_empty() => {
+                Found::Texts(&self.temporary.asked_pairs)
+            }
             Fact::PrincipalTag(tag) => {
                 // AWS reads session tags over the principal's own.
                 let of_session = match key.dialect() {
@@ -288,6 +290,12 @@ impl SessionFacts {
     }
 }
 
+/// Tags as Tencent's documents compare them.
+fn pairs(tags: &Tags) -> Vec<Vec<u8>> {
+    let pair = |(key, value): (&str, &str)| format!("{key}&{value}").into_bytes();
+    tags.iter().map(pair).collect()
+}
+
 fn seconds(seconds: i64) -> Number {
     Number::from(u64::try_from(seconds).unwrap_or(0))
 }
@@ -314,6 +322,7 @@ pub(crate) struct Temporary {
     /// Tags that the request gives.
     asked_tags: Tags,
     asked_keys: Vec<Vec<u8>>,
+    asked_pairs: Vec<Vec<u8>>,
     /// Issuer of the token that vouches for the caller, without its scheme.
     issuer: Box<str>,
     claims: Vec<(Box<str>, Vec<Vec<u8>>)>,
@@ -387,8 +396,13 @@ impl SessionFacts {
         text(Fact::RoleSessionName, Some(asked.session_name));
         text(Fact::ExternalId, asked.external_id);
         text(Fact::SourceIdentity, asked.source_identity);
-        self.temporary.asked_tags = asked.tags.clone();
-        let keys = asked.tag_keys.iter();
+        self.ask_tags(&asked.tags, asked.tag_keys.iter().copied());
+    }
+
+    /// Adds the tags that a request gives, and the keys of those that it is about.
+    pub(crate) fn ask_tags<'a>(&mut self, tags: &Tags, keys: impl Iterator<Item = &'a str>) {
+        self.temporary.asked_pairs = pairs(tags);
+        self.temporary.asked_tags = tags.clone();
         self.temporary.asked_keys = keys.map(|key| key.as_bytes().to_vec()).collect();
     }
 }
@@ -416,7 +430,10 @@ impl Directory {
         {
             text(Fact::PrincipalPath, Text::all_of(&identity.path));
             text(Fact::PrincipalId, Text::id_of(&identity.path));
-            if let Some(name) = &identity.name {
+            // What people call themselves says nothing of them.
+            if let Some(name) = &identity.name
+                && identity.kind != Kind::User
+            {
                 text(Fact::PrincipalName, (&**name).into());
             }
             text(Fact::PrincipalType, Text::Fixed(kind_name(identity.kind)));

@@ -81,11 +81,11 @@ pub use people::{
     MAX_PASSKEYS, MAX_SIGN_IN_NAME, Passkey, Person, PersonChange, SetupLink, Totp, UsedFactor,
 };
 pub use providers::{
-    CertificateAuthority, CertificateMapping, CertificateNameKind, CertificateOpens,
-    CertificateRefused, ClaimMapping, IssuerUrl, IssuerUrlError, MAX_AUDIENCES, MAX_BUNDLE_LEN,
-    MAX_ISSUER_LEN, MAX_MAPPING_VALUES, MAX_MAPPINGS, MappingMiss, OidcProvider, Provider,
-    SignInMapping, SignatureAlgorithm, TrustRuleError, check_audience, check_token_conditions,
-    is_shared_issuer, organisation_of_audience,
+    CertificateAuthority, CertificateMapping, CertificateNameKind, ClaimMapping, IssuerUrl,
+    IssuerUrlError, MAX_AUDIENCES, MAX_BUNDLE_LEN, MAX_ISSUER_LEN, MAX_MAPPING_VALUES,
+    MAX_MAPPINGS, MappingMiss, OidcProvider, Provider, SignInMapping, SignatureAlgorithm,
+    TrustRuleError, check_audience, check_token_conditions, is_shared_issuer,
+    organisation_of_audience,
 };
 pub use row::{LoadError, Row};
 pub use session::{Principal, Session, SessionEnded};

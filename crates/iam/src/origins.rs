@@ -89,7 +89,7 @@ impl Directory {
             let (_, key) = self
                 .access_key(key_id)
                 .ok_or(SessionEnded::AccessKeyDeleted)?;
-            self.check_key(key, at)?;
+            self.check_key(key, Some(revision), at)?;
         }
         if let Some(certificate) = &origin.certificate {
             self.check_origin_certificate(certificate, &origin.principal, at)?;

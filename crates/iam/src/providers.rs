@@ -7,11 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-mod certificate;
 mod issuer;
 mod rules;
 
-pub use certificate::{CertificateOpens, CertificateRefused};
 pub use issuer::{IssuerUrl, IssuerUrlError, MAX_ISSUER_LEN, is_shared_issuer};
 pub use rules::{TrustRuleError, check_audience, check_token_conditions, organisation_of_audience};
 

@@ -149,6 +149,8 @@ struct StoredAccessKey {
     expires_at: Option<UnixMillis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed_secret: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    enabled_revision: u64,
     created: Stamp,
 }
 
@@ -381,6 +383,7 @@ impl Directory {
                     description: name(&key.description),
                     expires_at: key.expires_at,
                     sealed_secret: key.sealed_secret.as_deref().map(hex),
+                    enabled_revision: key.enabled_revision,
                     created: key.created.clone(),
                 })
             }
@@ -474,6 +477,7 @@ impl Directory {
             object.insert("signs_requests".to_owned(), sealed.is_some().into());
         }
         object.remove("conditions_revision");
+        object.remove("enabled_revision");
         if let Some(Value::Object(invitation)) = object.get_mut("invitation") {
             invitation.remove("token_hash");
         }
@@ -885,6 +889,7 @@ impl Loader {
             description: stored.description.map(Into::into),
             expires_at: stored.expires_at,
             sealed_secret,
+            enabled_revision: stored.enabled_revision,
             created: stored.created,
         }));
         self.directory.key_ids.insert(parts.id.into(), ix);

@@ -27,6 +27,8 @@ pub struct Session {
     pub principal: Principal,
     /// The access key that opened the session.
     pub access_key: Option<AccessKeyIx>,
+    /// Revision of the directory by which the key opened it, where that was noted.
+    pub revision: Option<u64>,
     /// Address of the direct peer.
     pub source: Option<IpAddr>,
     /// Whether the connection is encrypted or local.
@@ -95,6 +97,7 @@ impl Session {
         Self {
             principal,
             access_key: None,
+            revision: None,
             source: None,
             secure: false,
             mfa: None,
@@ -163,8 +166,15 @@ impl Directory {
         }
     }
 
-    pub(crate) fn check_key(&self, key: &AccessKey, at: UnixMillis) -> Result<(), SessionEnded> {
-        if key.status != KeyStatus::Active {
+    /// Whether an access key holds for a session that was opened by a revision.
+    pub(crate) fn check_key(
+        &self,
+        key: &AccessKey,
+        revision: Option<u64>,
+        at: UnixMillis,
+    ) -> Result<(), SessionEnded> {
+        let was_disabled = revision.is_some_and(|revision| revision < key.enabled_revision);
+        if key.status != KeyStatus::Active || was_disabled {
             return Err(SessionEnded::AccessKeyDisabled);
         }
         match self.access_key_end(key) {
@@ -182,7 +192,7 @@ impl Directory {
             let key = self
                 .access_key_by_ix(key)
                 .ok_or(SessionEnded::AccessKeyDeleted)?;
-            self.check_key(key, at)?;
+            self.check_key(key, session.revision, at)?;
         }
         if let Principal::Identity(ix) = session.principal
             && self.identity(ix).is_none()
@@ -201,6 +211,15 @@ impl Directory {
         match &session.temporary {
             Some(temporary) => self.check_temporary(temporary, at),
             None => Ok(()),
+        }
+    }
+
+    /// The session that an access key opens, once its secret was verified.
+    #[must_use]
+    pub fn session_of_key(&self, key: AccessKeyIx, identity: IdentityIx) -> Session {
+        Session {
+            revision: Some(self.revision()),
+            ..Session::of_key(key, identity)
         }
     }
 

@@ -663,7 +663,7 @@ fn less_common_means() {
                 "eve",
                 "",
                 "user/eve",
-                &document(&[allow("iam:UpdateOrgUser", "org_user/chief")]),
+                &document(&[allow("iam:UpdateOrgUser iam:CreateTrust", "org_user/chief")]),
             ),
         ],
     );

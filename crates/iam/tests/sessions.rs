@@ -4,13 +4,14 @@
     reason = "helpers of tests, outside of test functions"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use keyward_commands::{Touched, resolve};
 use keyward_iam::{
-    AssumeRole, Backend, Call, Change, ChangeContext, Directory, Kind, Outcome, PathParts,
-    PolicyInput, PolicyText, Request, Session, SessionPolicy, TemporarySession, UnixMillis,
+    AskedDatabase, AssumeRole, Backend, Call, Change, ChangeContext, Directory, Invitation,
+    KeyStatus, Kind, Outcome, PathParts, PolicyInput, PolicyText, Request, Session, SessionPolicy,
+    TemporarySession, UnixMillis,
 };
 use keyward_policy::Touch;
 
@@ -55,6 +56,15 @@ struct World {
     directory: Directory,
     trusts: HashMap<(String, String), String>,
     sessions: HashMap<String, Arc<TemporarySession>>,
+}
+
+/// The id of a key that a case calls by a name.
+fn key_id(name: &str) -> String {
+    format!(
+        "KWAK{:A<16}",
+        name.to_uppercase()
+            .replace(|c: char| !c.is_ascii_uppercase(), "B")
+    )
 }
 
 fn organisation(path: &str) -> String {
@@ -186,7 +196,91 @@ impl World {
                 organisation: after("of")?,
                 policies,
             },
-            "delete" => Change::DeleteTrust { path: rest.into() },
+            "delete" if rest.contains("/trust/") => Change::DeleteTrust { path: rest.into() },
+            "delete" => Change::DeleteIdentity {
+                path: rest.into(),
+                cascade: true,
+            },
+            "tag" => {
+                let (path, words) = rest.split_once(' ').unwrap();
+                let (mut set, mut remove) = (BTreeMap::new(), Vec::new());
+                for word in words.split(' ') {
+                    match (word.strip_prefix('-'), word.split_once('=')) {
+                        (Some(key), _) => remove.push(key.to_owned()),
+                        (None, Some((key, value))) => {
+                            set.insert(key.to_owned(), value.to_owned());
+                        }
+                        (None, None) => panic!("{word}: key=value, or -key"),
+                    }
+                }
+                Change::SetTags {
+                    path: path.into(),
+                    set,
+                    remove,
+                }
+            }
+            "default" => {
+                let (identity, database) = rest.split_once(' ').unwrap();
+                Change::SetDefaultDatabase {
+                    identity: identity.into(),
+                    database: Some(database.into()),
+                }
+            }
+            "name" => {
+                let (path, name) = rest.split_once(' ').unwrap();
+                Change::Rename {
+                    path: path.into(),
+                    name: Some(name.into()),
+                }
+            }
+            "key_lifetime" => {
+                let (path, seconds) = rest.split_once(' ').unwrap();
+                Change::SetKeyLimits {
+                    organisation: path.into(),
+                    max_key_lifetime_seconds: seconds.parse().ok(),
+                    max_active_keys: None,
+                }
+            }
+            "invite" => Change::Invite {
+                path: rest.into(),
+                invitation: Invitation {
+                    token_hash: [7; 32],
+                    expires_at: UnixMillis(NOW.0 + 1000),
+                    email: None,
+                },
+            },
+            "provider" => {
+                let provider = document.as_deref().expect("a provider");
+                Change::CreateIdentityProvider {
+                    organisation: organisation(rest),
+                    id: PathParts::of(rest).unwrap().id.to_owned(),
+                    name: None,
+                    provider: Box::new(serde_json::from_str(provider).unwrap()),
+                }
+            }
+            "key" => {
+                let (name, identity) = rest.split_once(" of ").unwrap();
+                Change::CreateAccessKey {
+                    identity: identity.into(),
+                    key_id: key_id(name),
+                    secret_hash: [0; 32],
+                    description: None,
+                    expires_at: None,
+                    sealed_secret: None,
+                }
+            }
+            "disable" | "enable" => {
+                let (_, key) = self.directory.access_key(&key_id(rest)).unwrap();
+                Change::UpdateAccessKey {
+                    path: self.directory.access_key_path(key),
+                    status: Some(match verb {
+                        "enable" => KeyStatus::Active,
+                        _ => KeyStatus::Disabled,
+                    }),
+                    description: None,
+                    expires_at: None,
+                }
+            }
             _ => return None,
         })
     }
@@ -212,12 +306,13 @@ impl World {
             session_name: "session".to_owned(),
             ..AssumeRole::default()
         };
-        let mut mfa = false;
+        let (mut mfa, mut key) = (false, None);
         for word in words {
             let (option, value) = word.split_once('=').unwrap_or((word, ""));
             let value = value.to_owned();
             match option {
                 "mfa" => mfa = true,
+                "key" => key = Some(value),
                 "external_id" => ask.external_id = Some(value),
                 "name" => ask.session_name = value,
                 "source" => ask.source_identity = Some(value),
@@ -232,14 +327,28 @@ impl World {
             .map(|text| SessionPolicy::Text(text.into()))
             .collect();
         let id = format!("KWTK{:016}", self.sessions.len());
-        let caller = self.session(caller, mfa);
+        let mut caller = self.session(caller, mfa);
+        if let Some(key) = key {
+            let (ix, of) = self.directory.access_key(&key_id(&key)).unwrap();
+            caller = self.directory.session_of_key(ix, of.identity);
+        }
         let assumed = self.directory.assume_role(&caller, &ask, &id, NOW);
         assumed.ok().map(|assumed| assumed.session)
     }
 
     fn run(&mut self, step: &Step, place: &str) {
         let line = &*step.line;
-        if let Some(rest) = line.strip_prefix("refused ") {
+        // Of how credentials are presented: for the run through a gateway.
+        if line.starts_with("opens nothing: ") || line.starts_with("failures of ") {
+            return;
+        }
+        if let Some(rest) = line.strip_prefix("goes ") {
+            assert_eq!(
+                self.chosen(rest),
+                rest.split(" to ").nth(1).unwrap(),
+                "{place}"
+            );
+        } else if let Some(rest) = line.strip_prefix("refused ") {
             let change = self.change(rest, step.document()).expect(place);
             assert!(!self.make(&change), "{place}: must be refused");
         } else if let Some(rest) = line.strip_prefix("no session ") {
@@ -278,6 +387,25 @@ impl World {
                 self.trusts.insert((trustor, trustee), path);
             }
         }
+    }
+
+    /// Where a login goes: `<identity>[.<database>[.<organisation>]] to …`.
+    fn chosen(&self, text: &str) -> String {
+        let (who, _) = text.split_once(" to ").unwrap();
+        let (identity, suffix) = match who.split_once('.') {
+            Some((identity, suffix)) => (identity, Some(suffix)),
+            None => (who, None),
+        };
+        let asked = AskedDatabase {
+            binding: None,
+            server_name: None,
+            suffix,
+            listener_default: None,
+        };
+        let session = self.session(identity, false);
+        let chosen = self.directory.choose_database(&session, &asked, NOW);
+        let path = chosen.ok().and_then(|ix| self.directory.database(ix));
+        path.map_or("nowhere".to_owned(), |database| database.path.to_string())
     }
 
     fn decide(&self, session: &Session, database: &str, case: &Step, place: &str) {

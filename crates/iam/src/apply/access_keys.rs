@@ -75,6 +75,7 @@ impl Editor<'_> {
             description: new.description.map(Into::into),
             expires_at,
             sealed_secret: new.sealed_secret.map(Into::into),
+            enabled_revision: 0,
             created: self.context.stamp(),
         };
         let key = AccessKeyIx(self.directory.access_keys.push(key));
@@ -159,8 +160,12 @@ impl Editor<'_> {
             None => None,
             Some(asked) => Some(self.key_end(owner, made, asked)?),
         };
+        let revision = self.directory.revision + 1;
         let keys = &mut self.directory.access_keys;
         let key = keys.get_mut(ix.0).ok_or_else(missing)?;
+        if status == Some(KeyStatus::Active) && key.status != KeyStatus::Active {
+            key.enabled_revision = revision;
+        }
         key.status = status.unwrap_or(key.status);
         if let Some(description) = description {
             key.description = description.map(Into::into);

@@ -474,6 +474,8 @@ impl Editor<'_> {
         let mut trust = self.new_trust(&path, from, to, kind);
         trust.conditions = self.conditions(conditions, ends.1, organisation)?;
         trust.created.by = provider.into();
+        // What an earlier trust of this id opened ended with it.
+        trust.conditions_revision = self.directory.revision + 1;
         self.check_provider_trust(&trust)?;
         // The id says what the trust is: to bring it back gives an old name no new meaning.
         self.put_trust(trust);

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyward_iam::{
-    CertificateRefused, Change, ChangeError, Principal, Provider, Session, TrustKind,
-};
+use keyward_iam::{CertificateNameKind, Change, ChangeError, Provider, Session, TrustKind};
 use serde_json::{Value, json};
 
 use crate::{ADMIN, CI, NOW, World, group, identity, trust};
@@ -498,7 +496,7 @@ fn who_is_no_member_gets_nothing() {
 }
 
 #[test]
-fn certificates_lead_to_one_identity_of_their_authoritys_organisation() {
+fn names_of_certificates_lead_to_identities_of_the_authoritys_organisation() {
     let mut world = world();
     let authority = |value: &str, to: &str| {
         json!({ "type": "certificate_authority",
@@ -516,37 +514,40 @@ fn certificates_lead_to_one_identity_of_their_authoritys_organisation() {
         provider: provider(json!({ "type": "certificate_authority", "pem": "-----BEGIN CERTIFICATE-----",
             "mappings": [{ "name": "uri", "value": "spiffe://acme/ci", "identity": "programmatic_identity/x" }] })),
     });
-    let directory = &world.0;
-    let at = |path: &str| directory.identity_at(path).expect("it exists");
-    let (own, partners) = (
-        at("org/acme/identity_provider/ca"),
-        at("org/partner/identity_provider/ca"),
-    );
-    let acme = Some(at("org/acme"));
-    let opens = |authorities: &[_], organisation, uris: &[&str], dns: &[&str]| {
-        let found = directory.identity_of_certificate(authorities, organisation, uris, dns);
-        found.map(|found| found.identity)
+    let claims = |kind, name: &str| {
+        let names = [(kind, name.to_owned())];
+        let found = world.0.certificate_claims(&names);
+        let found = found.map(|claim| {
+            let identity = world.0.identity(claim.identity).expect("it exists");
+            (claim.provider.to_owned(), identity.path.to_string())
+        });
+        found.collect::<Vec<_>>()
     };
-    let (unmapped, ambiguous) = (
-        Err(CertificateRefused::Unmapped),
-        Err(CertificateRefused::Ambiguous),
+    let (uri, dns) = (CertificateNameKind::Uri, CertificateNameKind::Dns);
+    let (own, partners) = (
+        "org/acme/identity_provider/ca",
+        "org/partner/identity_provider/ca",
     );
-    let ci = ["spiffe://acme/ci"];
-    assert_eq!(opens(&[own], None, &ci, &[]), Ok(at(CI)));
-    assert_eq!(opens(&[own], None, &["spiffe://acme/ci/x"], &[]), unmapped);
-    assert_eq!(opens(&[own], None, &["SPIFFE://acme/ci"], &[]), unmapped);
-    assert_eq!(
-        opens(&[own], None, &[], &["ADMIN.acme.example"]),
-        Ok(at(ADMIN))
+    let (of_ci, of_admin) = (
+        (own.to_owned(), CI.to_owned()),
+        (own.to_owned(), ADMIN.to_owned()),
     );
-    assert_eq!(opens(&[own], None, &[], &["spiffe://acme/ci"]), unmapped);
-    assert_eq!(opens(&[own], None, &ci, &["admin.acme.example"]), ambiguous);
-    assert_eq!(opens(&[], None, &ci, &[]), unmapped);
-    assert_eq!(opens(&[own, partners], None, &ci, &[]), ambiguous);
-    assert_eq!(opens(&[own, partners], acme, &ci, &[]), Ok(at(CI)));
-    assert_eq!(opens(&[partners], acme, &ci, &[]), unmapped);
-    let session = Session::of_identity(at(CI));
-    assert_eq!(session.principal, Principal::Identity(at(CI)));
+    let of_x = (
+        partners.to_owned(),
+        "org/partner/programmatic_identity/x".to_owned(),
+    );
+    let cases = [
+        (uri, "spiffe://acme/ci", vec![of_ci, of_x]),
+        (uri, "spiffe://acme/ci/x", vec![]),
+        (uri, "SPIFFE://acme/ci", vec![]),
+        (dns, "spiffe://acme/ci", vec![]),
+        (dns, "ADMIN.acme.example", vec![of_admin]),
+        (uri, "admin.acme.example", vec![]),
+        (dns, "x.admin.acme.example", vec![]),
+    ];
+    for (kind, name, expected) in cases {
+        assert_eq!(claims(kind, name), expected, "{kind:?} {name}");
+    }
 }
 
 /// Lines of a corpus file.

@@ -85,7 +85,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyward trust pending\n  keyward -O partner trust pending"
     )]
     Pending,
-    /// Decline a trust that waits for its trustee, or leave an organisation.
+    /// Decline a trust that waits for its trustee, or leave a role or an organisation.
     #[command(after_help = "Example:\n  keyward trust decline org/dev/trust/partner-reader")]
     Decline {
         /// Its id, or full path.

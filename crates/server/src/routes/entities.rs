@@ -54,13 +54,13 @@ fn identities() -> Vec<Endpoint> {
         patch(ONE, rename)
             .tells(
                 "Renames a programmatic identity.",
-                "iam:UpdateProgrammaticIdentity on it",
+                "iam:UpdateProgrammaticIdentity and iam:TagProgrammaticIdentity on it",
             )
             .takes(&[NEW_NAME]),
         put(ONE, rename)
             .tells(
                 "Renames a programmatic identity.",
-                "iam:UpdateProgrammaticIdentity on it",
+                "iam:UpdateProgrammaticIdentity and iam:TagProgrammaticIdentity on it",
             )
             .takes(&[NEW_NAME]),
         delete(ONE, delete_identity)

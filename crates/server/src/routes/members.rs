@@ -98,7 +98,7 @@ fn people() -> Vec<Endpoint> {
         post("/v1/org/{organisation}/org_user/{id}/invite", invite)
             .tells(
                 "Invites somebody anew: earlier tokens of the organisation user open nothing any more.",
-                "iam:UpdateOrgUser on it",
+                "iam:UpdateOrgUser and iam:CreateTrust on it",
             )
             .takes(&[EMAIL, VALID])
             .creates(),

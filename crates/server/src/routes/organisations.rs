@@ -57,7 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         put("/v1/org/{organisation}/key_limits", set_key_limits)
             .tells(
                 "Sets how long access keys open anything, and how many an identity may have.",
-                "org:Update on it",
+                "org:Update on it; for a longer life of keys also iam:UpdateAccessKey on it",
             )
             .takes(&[
                 (

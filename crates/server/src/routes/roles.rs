@@ -43,13 +43,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         patch(ONE, update)
             .tells(
                 "Renames a role, or changes what it is for and how long its sessions last.",
-                "iam:UpdateRole on it",
+                "iam:UpdateRole on it; for a new name also iam:TagRole",
             )
             .takes(&[NEW_NAME, DESCRIPTION, LONGEST]),
         put(ONE, update)
             .tells(
                 "Renames a role, or changes what it is for and how long its sessions last.",
-                "iam:UpdateRole on it",
+                "iam:UpdateRole on it; for a new name also iam:TagRole",
             )
             .takes(&[NEW_NAME, DESCRIPTION, LONGEST]),
         delete(ONE, delete_identity)

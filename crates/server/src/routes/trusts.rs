@@ -94,11 +94,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(&[POLICIES, EXPIRES_AT, CONDITIONS]),
         delete(ONE, remove).tells(
             "Ends a trust.",
-            "iam:DeleteTrust on its trustor; a trustee may leave an organisation",
+            "iam:DeleteTrust on its trustor; a trustee may leave an organisation or a role",
         ),
         post("/v1/org/{organisation}/trust/{id}/decline", decline).tells(
-            "Declines a trust that waits, for its trustee; or leaves an organisation.",
-            "iam:DeleteTrust on its trustor or, while it waits, on its trustee; a trustee may decline by itself",
+            "Declines a trust that waits, for its trustee; or leaves a role or an organisation.",
+            "of a trust that waits, or of a role, iam:AcceptTrust or iam:DeleteTrust on its trustee; of an organisation iam:DeleteTrust on it; a trustee may by itself; or iam:DeleteTrust on the trustor",
         ),
         post("/v1/org/{organisation}/trust/{id}/accept", accept).tells(
             "Accepts a trust for its trustee.",
