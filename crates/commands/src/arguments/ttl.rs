@@ -58,11 +58,7 @@ fn options<W: Words + ?Sized>(words: &W, from: usize, end: usize, now: i64) -> O
             if at + 1 == end || found.is_some_and(|(known, _)| known != *clock) {
                 return None;
             }
-            let number = integer(words.word(at + 1))?;
-            if number <= 0 {
-                return None; // the server refuses it
-            }
-            found = Some((*clock, read(words.word(at + 1), *clock, now)?));
+            found = Some((*clock, at + 1)); // of several the last one is read, and no other
             at += 2;
         } else if is(words, at, "ifeq") {
             at += 2;
@@ -72,7 +68,11 @@ fn options<W: Words + ?Sized>(words: &W, from: usize, end: usize, now: i64) -> O
             return None; // KEEPTTL, PERSIST, or no option at all
         }
     }
-    (at == end).then_some(found?.1)
+    let (clock, word) = found.filter(|_| at == end)?;
+    let word = words.word(word);
+    // The server refuses what is not after now.
+    integer(word).filter(|number| *number > 0)?;
+    read(word, clock, now)
 }
 
 /// `RESTORE key ttl value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`: 0 is no expiry.
