@@ -192,8 +192,9 @@ fn interrupt(control: &ControlPlane) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes files of snapshots that are not there any more, or never became ready. What cannot be
-/// removed stays for the next start.
+/// Removes files of snapshots that were deleted, or never became ready. What cannot be removed stays
+/// for the next start. A whole file that the store never heard of stays, too: an older store may have
+/// been put back, and this be all that is left.
 fn sweep(control: &ControlPlane, files: &Files) {
     let directory = control.directory();
     let started = SystemTime::now();
@@ -221,6 +222,10 @@ fn sweep(control: &ControlPlane, files: &Files) {
                 let modified = file.metadata().and_then(|data| data.modified());
                 let is_old = modified.is_ok_and(|at| at <= started);
                 if (ready && !is_part) || !is_old {
+                    continue;
+                }
+                if !is_part && directory.entity(&path).is_none() {
+                    tracing::warn!(snapshot = path, "kept a file of a snapshot that is not known");
                     continue;
                 }
                 match fs::remove_file(file.path()) {
