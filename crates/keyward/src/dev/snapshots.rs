@@ -225,7 +225,10 @@ fn sweep(control: &ControlPlane, files: &Files) {
                     continue;
                 }
                 if !is_part && directory.entity(&path).is_none() {
-                    tracing::warn!(snapshot = path, "kept a file of a snapshot that is not known");
+                    tracing::warn!(
+                        snapshot = path,
+                        "kept a file of a snapshot that is not known"
+                    );
                     continue;
                 }
                 match fs::remove_file(file.path()) {
