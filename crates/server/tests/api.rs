@@ -786,12 +786,17 @@ fn a_role_is_made_changed_and_deleted() {
         changed.get("description").unwrap_or(&Value::Null),
         &Value::Null
     );
-    world.admin("PATCH", one, &json!({ "name": "Deployer" }));
+    let both = json!({ "name": "Deployer", "max_session_seconds": 1800 });
+    let changed = world.admin("PATCH", one, &both);
+    assert_eq!(
+        (&changed["name"], &changed["max_session_seconds"]),
+        (&both["name"], &both["max_session_seconds"])
+    );
     for body in [
         r#"{}"#,
         r#"{"max_session_seconds":899}"#,
         r#"{"max_session_seconds":43201}"#,
-        r#"{"name":"x","max_session_seconds":900}"#,
+        r#"{"name":"x","max_session_seconds":899}"#,
         r#"{"seconds":900}"#,
     ] {
         assert_eq!(
@@ -800,6 +805,7 @@ fn a_role_is_made_changed_and_deleted() {
             "{body}"
         );
     }
+    assert_eq!(world.admin("GET", one, &Value::Null)["name"], "Deployer");
     let trust = json!({ "id": "assume", "trustor": "role/deployer", "trustee": "programmatic_identity/worker",
         "conditions": { "StringEquals": { "keyward:ExternalId": "42" } } });
     let made = world.admin("POST", "/v1/org/dev/trust", &trust);

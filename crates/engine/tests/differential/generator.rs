@@ -64,7 +64,7 @@ const SET_OPTIONS: &[&str] = &[
     "GET",
     "KEEPTTL",
     "EX ttl",
-    "PX ttl",
+    "PX pttl",
     "EXAT at",
     "PXAT pat",
     "IFEQ value",
