@@ -46,6 +46,10 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
             *end = millis(end);
         }
     }
+    let invitation = object.get_mut("invitation");
+    if let Some(end) = invitation.and_then(|invitation| invitation.get_mut("expires_at")) {
+        *end = millis(end);
+    }
     if let Some(restore) = object.get_mut("last_restore") {
         if let Some(at) = restore.get_mut("started").and_then(|s| s.get_mut("at")) {
             *at = millis(at);

@@ -867,6 +867,7 @@ fn people_are_invited_with_a_token_that_is_shown_once() {
     let token = made["invitation_token"].as_str().unwrap().to_owned();
     assert!(made["invitation_url"].as_str().unwrap().ends_with(&token));
     assert_eq!(made["invitation"]["email"], "bob@example.com");
+    assert!(made["invitation"]["expires_at"].is_string(), "{made}");
     let shown = world
         .admin("GET", &format!("{url}/bob"), &Value::Null)
         .to_string();

@@ -130,7 +130,7 @@ pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
         .collect();
     let passkeys: Vec<Value> = person.passkeys.iter().map(shown_passkey).collect();
     json!({
-        "path": path, "sign_in_name": person.sign_in_name, "password_set": person.password_set,
+        "path": path, "sign_in_name": person.sign_in_name, "password_set": person.password_set.map(time),
         "totp_added": person.totp.as_ref().map(|totp| time(totp.added)),
         "recovery_codes_left": person.recovery_codes.len(),
         "passkeys": passkeys, "linked": linked, "second_factor": person.has_second_factor(),
