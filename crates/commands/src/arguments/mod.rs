@@ -107,7 +107,12 @@ impl CommandId {
     #[must_use]
     pub fn expiring_deletes_as(self) -> Option<Self> {
         self.command().arguments.ttl?;
-        let deletes = match self.command().name {
+        let name = self.command().name;
+        // Asked of every call that is decided: most of them (`SET`, `SETEX`, …) are none of these.
+        if !matches!(name.as_bytes(), [b'e' | b'p' | b'g' | b'h', ..]) {
+            return None;
+        }
+        let deletes = match name {
             "expire" | "expireat" | "pexpire" | "pexpireat" | "getex" => "del",
             "hexpire" | "hexpireat" | "hpexpire" | "hpexpireat" | "hgetex" => "hdel",
             _ => return None,
