@@ -41,6 +41,14 @@ fn keys() -> u64 {
     set.map_or(KEYS, |text| text.parse().unwrap())
 }
 
+fn start(valkey: bool, options: &[&str]) -> RedisServer {
+    if valkey {
+        RedisServer::start_valkey(options)
+    } else {
+        RedisServer::start(options)
+    }
+}
+
 fn direct(server: &RedisServer) -> Client {
     Client::connect(server.address.parse().unwrap())
 }
@@ -258,14 +266,7 @@ fn expiry(client: &mut Client, key: &str) -> String {
 #[test]
 fn all_keys_of_a_server_come_back() {
     for valkey in [false, true] {
-        let start = |options: &[&str]| {
-            if valkey {
-                RedisServer::start_valkey(options)
-            } else {
-                RedisServer::start(options)
-            }
-        };
-        let [from, to] = [start(&SERVER), start(&SERVER)];
+        let [from, to] = [start(valkey, &SERVER), start(valkey, &SERVER)];
         let bench = Bench::new();
         let (source, target) = (bench.server("from", &from), bench.server("to", &to));
         let (mut old, mut new) = (direct(&from), direct(&to));
@@ -348,14 +349,7 @@ fn write_pairs(
 #[test]
 fn each_record_is_of_one_moment_while_a_writer_changes_keys() {
     for valkey in [false, true] {
-        let start = |options: &[&str]| {
-            if valkey {
-                RedisServer::start_valkey(options)
-            } else {
-                RedisServer::start(options)
-            }
-        };
-        let [from, to] = [start(&SERVER), start(&SERVER)];
+        let [from, to] = [start(valkey, &SERVER), start(valkey, &SERVER)];
         let bench = Bench::new();
         let (source, target) = (bench.server("from", &from), bench.server("to", &to));
         let (mut old, mut new) = (direct(&from), direct(&to));
@@ -409,14 +403,7 @@ fn each_record_is_of_one_moment_while_a_writer_changes_keys() {
 #[test]
 fn from_server_to_engine_and_back() {
     for valkey in [false, true] {
-        let start = |options: &[&str]| {
-            if valkey {
-                RedisServer::start_valkey(options)
-            } else {
-                RedisServer::start(options)
-            }
-        };
-        let [from, to] = [start(&[]), start(&SERVER)];
+        let [from, to] = [start(valkey, &[]), start(valkey, &SERVER)];
         // Forms of every kind: as the server has them, and without its compact ones.
         for round in 0..2 {
             let bench = Bench::new();

@@ -172,15 +172,7 @@ pub(super) fn restore(
         }
         payload.clear();
         payload.shrink_to(MAX_KEY_LEN);
-        loop {
-            let chunk = reader.payload()?;
-            if chunk.is_empty() {
-                break;
-            }
-            payload.extend_from_slice(chunk);
-            let length = chunk.len();
-            reader.consume(length);
-        }
+        reader.payload_to(&mut payload)?;
         let value = payloads
             .read(&payload)
             .map_err(|error| SnapshotError::Key {

@@ -263,6 +263,22 @@ impl<R: Read> SnapshotReader<R> {
         Ok(&chunk[..chunk.len().min(missing)])
     }
 
+    /// Adds what is left of the payload to `to`. Who calls it has looked at its length.
+    ///
+    /// # Errors
+    /// As [`Self::payload`].
+    pub fn payload_to(&mut self, to: &mut Vec<u8>) -> Result<(), SnapshotFileError> {
+        loop {
+            let chunk = self.payload()?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            to.extend_from_slice(chunk);
+            let length = chunk.len();
+            self.consume(length);
+        }
+    }
+
     /// So many bytes of [`Self::payload`] were used.
     pub fn consume(&mut self, bytes: usize) {
         let bytes = bytes.min(self.missing as usize);
@@ -348,15 +364,7 @@ mod tests {
         let mut records = Vec::new();
         while let Some(head) = reader.record()? {
             let mut payload = Vec::new();
-            loop {
-                let chunk = reader.payload()?;
-                if chunk.is_empty() {
-                    break;
-                }
-                payload.extend_from_slice(chunk);
-                let length = chunk.len();
-                reader.consume(length);
-            }
+            reader.payload_to(&mut payload)?;
             records.push((head, payload));
         }
         assert!(reader.finish().is_some());

@@ -52,15 +52,7 @@ impl Survey {
                 continue;
             }
             payload.clear();
-            loop {
-                let chunk = reader.payload()?;
-                if chunk.is_empty() {
-                    break;
-                }
-                payload.extend_from_slice(chunk);
-                let length = chunk.len();
-                reader.consume(length);
-            }
+            reader.payload_to(&mut payload)?;
             survey.sample(&payload);
         }
         progress.expect(survey.keys);
