@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::client::RedisUrl;
-use crate::server::ServerKind;
 
 const INSTALL: &str = "`./test` installs it";
 
@@ -44,22 +43,6 @@ fn on_path(name: &str) -> Vec<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .collect()
-}
-
-/// The server program.
-pub(crate) fn server(kind: ServerKind) -> PathBuf {
-    match kind {
-        ServerKind::Redis => find(
-            "KEYWARD_REDIS_SERVER",
-            &on_path("redis-server"),
-            "install it with `apt-get install redis-server`",
-        ),
-        ServerKind::Valkey => find(
-            "KEYWARD_VALKEY_SERVER",
-            &[root().join(".tools/valkey-server")],
-            INSTALL,
-        ),
-    }
 }
 
 /// The program under test.

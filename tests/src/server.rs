@@ -1,98 +1,46 @@
 //! Real servers: Redis 7 and Valkey 9.
 
-use std::fmt;
 use std::ops::Deref;
-use std::process::Command;
 
-use crate::client::{Client, simple};
-use crate::process::{PATIENCE, Process, free_port, wait_until};
-use crate::programs;
+use keyward_test_servers::ServerProcess;
 
-/// Which real server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ServerKind {
-    /// `redis-server` of the system.
-    Redis,
-    /// The Valkey server that `./test` installs.
-    Valkey,
-}
+use crate::client::Client;
 
-impl fmt::Display for ServerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Redis => "redis",
-            Self::Valkey => "valkey",
-        })
-    }
-}
+pub use keyward_test_servers::ServerKind;
 
 /// A running server that keeps nothing. Dropping it stops it.
 #[derive(Debug)]
-pub struct Server {
-    process: Process,
-    kind: ServerKind,
-    port: u16,
-}
+pub struct Server(ServerProcess);
 
 impl Server {
     /// Starts a server on a free port and waits until it answers. `options` are added to its command
     /// line, one word each, for example `["--requirepass", "secret"]` or
     /// `["--user", "app", "on", ">pw", "~*", "+@all"]`.
     pub fn start(kind: ServerKind, options: &[&str]) -> Self {
-        // Another process may take the port between our look and the server's start.
-        let mut log = String::new();
-        for _ in 0..5 {
-            match Self::try_start(kind, free_port(), options) {
-                Ok(server) => return server,
-                Err(said) => log = said,
-            }
-        }
-        panic!("{kind} ended at start:\n{log}");
+        Self(ServerProcess::start(kind, options))
     }
 
     /// Starts a server where another was.
     ///
     /// Panics if somebody else has the port now.
     pub fn start_on(kind: ServerKind, port: u16) -> Self {
-        Self::try_start(kind, port, &[])
-            .unwrap_or_else(|log| panic!("{kind} ended at start:\n{log}"))
-    }
-
-    /// An `Err` is what it wrote when it ended instead of serving.
-    fn try_start(kind: ServerKind, port: u16, options: &[&str]) -> Result<Self, String> {
-        let mut command = Command::new(programs::server(kind));
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-        command.args(options);
-        let mut process = Process::start(command, false);
-        let served = wait_until(PATIENCE, || match process.ended() {
-            Some(_) => Some(false),
-            None => answers(port).then_some(true),
-        });
-        match served {
-            Some(true) => Ok(Self {
-                process,
-                kind,
-                port,
-            }),
-            Some(false) => Err(process.log()),
-            None => panic!("{kind} does not answer on port {port}:\n{}", process.log()),
-        }
+        let started = ServerProcess::start_on(kind, port, &[]);
+        Self(started.unwrap_or_else(|log| panic!("{kind} ended at start:\n{log}")))
     }
 
     /// Which server this is.
     pub fn kind(&self) -> ServerKind {
-        self.kind
+        self.0.kind()
     }
 
     /// The port on 127.0.0.1 that it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port()
     }
 
     /// `redis://127.0.0.1:<port>`, without a user.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.0.address())
     }
 
     /// A new connection that has not logged in.
@@ -102,28 +50,16 @@ impl Server {
 
     /// Id of its process.
     pub fn process_id(&self) -> u32 {
-        self.process.id()
+        self.0.id()
     }
 
     /// What it wrote so far.
     pub fn log(&self) -> String {
-        self.process.log()
+        self.0.log()
     }
 
     /// Kills it now, as a crash would.
     pub fn kill(self) {}
-}
-
-/// Whether a server on this port serves: `PONG`, or that it wants a password first.
-fn answers(port: u16) -> bool {
-    let Ok(mut client) = Client::open(&format!("127.0.0.1:{port}")) else {
-        return false;
-    };
-    client.send(&["PING"]);
-    match client.try_read() {
-        Ok(reply) => reply == simple("PONG") || crate::error_text(&reply).starts_with("NOAUTH"),
-        Err(_) => false,
-    }
 }
 
 /// A running Redis 7.

@@ -78,7 +78,8 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Outcome {
     let deadline = match time {
         0 => NEVER,
         time if options.absolute => time.min(NEVER - 1),
-        time => time.saturating_add(now).min(NEVER - 1),
+        // The servers' sum wraps: a time so long that it has no end is over (`restoreCommand`).
+        time => time.wrapping_add(now).min(NEVER - 1),
     };
     let removed = options.replace && call.space.remove(key);
     if deadline > now {

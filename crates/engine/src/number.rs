@@ -26,14 +26,27 @@ pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// A scan cursor: decimal digits of an unsigned 64-bit number.
+/// A scan cursor, read as the server reads it (`string2ull`, which falls back to `strtoull`): white
+/// space and a sign may stand before the digits, a negative one wraps, and a zero byte ends it.
 pub(crate) fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(text).ok()?;
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()
+    let text = text.split(|byte| *byte == 0).next()?;
+    let text = std::str::from_utf8(text).ok()?;
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if plain {
+        return text.parse().ok();
+    }
+    let text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    let value = match text.starts_with('-') {
+        true => value.wrapping_neg(),
+        false => value,
+    };
+    // What `strtoull` says of an overflow, the server takes for one.
+    (value != u64::MAX).then_some(value)
 }
 
 /// A floating-point number: no spaces, no NaN; infinities in words.

@@ -165,8 +165,12 @@ pub(crate) fn set(call: &mut Call<'_>) -> Outcome {
         }
         return Ok(());
     }
-    let keep = matches!(options.deadline, Deadline::Keep);
-    store(call, at, key, text, deadline, keep);
+    // What is over at once changes nothing where nothing was: a WATCH does not see it.
+    let over = deadline.is_some_and(|deadline| deadline <= call.space.now());
+    if !over || at.is_some() {
+        let keep = matches!(options.deadline, Deadline::Keep);
+        store(call, at, key, text, deadline, keep);
+    }
     if !options.answer_old {
         call.reply.ok();
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use keyward_gateway::GatewayHandle;
 use keyward_iam::Backend;
-use support::{Client, Key, RedisServer, World, request};
+use support::{Client, Key, RealServer, World, request};
 
 fn allow(conditions: &str) -> String {
     format!(
@@ -21,14 +21,14 @@ fn seconds_since_1970() -> u64 {
 }
 
 struct Setup {
-    _server: RedisServer,
+    _server: RealServer,
     _world: World,
     gateway: GatewayHandle,
     key: Key,
 }
 
 fn setup(policy: &str) -> Setup {
-    let server = RedisServer::start(&[]);
+    let server = RealServer::redis();
     let world = World::new();
     world.database("acme", "main", server.backend());
     let key = world.identity("acme", "app", Some(policy));
@@ -124,7 +124,7 @@ fn addresses_and_arguments() {
          "Conditions":{"NumericGreaterThan":{"kvdb:TtlSeconds":60}}},
         {"Effect":"Deny","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/*"],
          "Conditions":{"NotIpAddress":{"keyward:SourceIp":"127.0.0.0/8"}}}]"#;
-    let server = RedisServer::start(&[]);
+    let server = RealServer::redis();
     for backend in [server.backend(), Backend::Embedded] {
         let world = World::new();
         world.database("acme", "main", backend);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use keyward_iam::Backend;
 use keyward_resp::Value;
-use support::{Client, FULL, RedisServer, World, request};
+use support::{Client, FULL, RealServer, World, request};
 
 const SOME: &str = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/*"],
     "Keys":["app:*","x"]},
@@ -20,7 +20,7 @@ const NOTHING: &str = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resourc
 /// Runs a test on the engine and on a server, with clients of these policies; the first may do
 /// everything.
 fn on_each_backend(policies: &[&str], test: impl Fn(&str, &mut [Client])) {
-    let server = RedisServer::start(&[]);
+    let server = RealServer::redis();
     for backend in [Backend::Embedded, server.backend()] {
         let world = World::new();
         let name = format!("{backend:?}");
@@ -243,11 +243,11 @@ fn pipelines_and_transactions_keep_their_places() {
 
 #[test]
 fn a_change_between_queueing_and_running_counts() {
-    for server in [None, Some(RedisServer::start(&[]))] {
+    for server in [None, Some(RealServer::redis())] {
         let world = World::new();
         let backend = server
             .as_ref()
-            .map_or(Backend::Embedded, RedisServer::backend);
+            .map_or(Backend::Embedded, RealServer::backend);
         world.database("acme", "main", backend);
         let full = world.identity("acme", "full", Some(FULL));
         let key = world.identity("acme", "app", Some(FULL));

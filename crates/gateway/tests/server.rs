@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use keyward_gateway::UpstreamPassword;
 use keyward_iam::{Backend, Change};
+use keyward_test_servers::ServerKind;
 use proptest::prelude::*;
-use support::{Client, FULL, RedisServer, World, request};
+use support::{Client, FULL, RealServer, World, request};
 
 const SOME: &str = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/*"],
     "Keys":["app:*"],"Channels":["news:*"]},
@@ -16,14 +17,14 @@ const SOME: &str = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources"
 
 struct Setup {
     world: World,
-    server: RedisServer,
+    server: RealServer,
     gateway: keyward_gateway::GatewayHandle,
     key: support::Key,
 }
 
 fn setup(policy: &str) -> Setup {
     let world = World::new();
-    let server = RedisServer::start(&[]);
+    let server = RealServer::redis();
     world.database("acme", "main", server.backend());
     let key = world.identity("acme", "app", Some(policy));
     let gateway = world.gateway(Some("org/acme/kvdb/main"), |_, _| {});
@@ -408,14 +409,7 @@ fn waiting_holds_up_nobody_else() {
 #[test]
 fn a_server_that_is_away_is_an_error_and_tried_again() {
     let setup = setup(FULL);
-    let port = setup
-        .server
-        .address
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port = setup.server.port();
     let Setup {
         server,
         gateway,
@@ -445,7 +439,7 @@ fn a_server_that_is_away_is_an_error_and_tried_again() {
             .reply()
             .starts_with("-ERR keyward: backend unavailable")
     );
-    let server = RedisServer::start_on(port, &[]);
+    let server = RealServer::redis_on(port);
     let mut direct = Client::connect(server.address.parse().unwrap());
     direct.call(&["SELECT", "2"]);
     direct.call(&["SET", "a", "two"]);
@@ -480,7 +474,7 @@ fn the_server_s_own_password_and_user() {
                 "+@all",
             ],
         };
-        let server = RedisServer::start(options);
+        let server = RealServer::start(ServerKind::Redis, options);
         let backend = Backend::of_operator(server.address.clone(), user);
         world.database("acme", "main", backend);
         let key = world.identity("acme", "app", Some(FULL));

@@ -20,7 +20,8 @@ use keyward_gateway::{
     SnapshotWriter, UpstreamPassword,
 };
 use keyward_iam::{Backend, Change, Existing, Session, SnapshotPermit, UnixMillis};
-use support::{Client, RedisServer, World, request};
+use keyward_test_servers::ServerKind;
+use support::{Client, RealServer, World, request};
 
 /// Keys of a test unless the environment says otherwise.
 const KEYS: u64 = 20_000;
@@ -41,15 +42,15 @@ fn keys() -> u64 {
     set.map_or(KEYS, |text| text.parse().unwrap())
 }
 
-fn start(valkey: bool, options: &[&str]) -> RedisServer {
-    if valkey {
-        RedisServer::start_valkey(options)
-    } else {
-        RedisServer::start(options)
-    }
+fn start(valkey: bool, options: &[&str]) -> RealServer {
+    let kind = match valkey {
+        true => ServerKind::Valkey,
+        false => ServerKind::Redis,
+    };
+    RealServer::start(kind, options)
 }
 
-fn direct(server: &RedisServer) -> Client {
+fn direct(server: &RealServer) -> Client {
     Client::connect(server.address.parse().unwrap())
 }
 
@@ -85,7 +86,7 @@ impl Bench {
         format!("org/acme/kvdb/{id}")
     }
 
-    fn server(&self, id: &str, server: &RedisServer) -> String {
+    fn server(&self, id: &str, server: &RealServer) -> String {
         self.database(id, server.backend())
     }
 
@@ -316,11 +317,7 @@ fn all_keys_of_a_server_come_back() {
 }
 
 /// A writer that sets value and expiry of a key together, and makes and removes others.
-fn write_pairs(
-    server: &RedisServer,
-    count: u64,
-    stop: &Arc<AtomicBool>,
-) -> thread::JoinHandle<u64> {
+fn write_pairs(server: &RealServer, count: u64, stop: &Arc<AtomicBool>) -> thread::JoinHandle<u64> {
     let (mut client, stop) = (direct(server), Arc::clone(stop));
     thread::spawn(move || {
         let mut round = 0;
@@ -470,8 +467,8 @@ fn from_server_to_engine_and_back() {
 
 #[test]
 fn what_a_target_cannot_read_is_told_before_anything_is_changed() {
-    let redis = RedisServer::start(&[]);
-    let valkey = RedisServer::start_valkey(&[]);
+    let redis = RealServer::redis();
+    let valkey = RealServer::start(ServerKind::Valkey, &[]);
     let bench = Bench::new();
     let (old, new) = (
         bench.server("redis", &redis),
@@ -562,7 +559,7 @@ fn with_checksum(mut payload: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn a_file_that_was_changed_changes_nothing() {
-    let server = RedisServer::start(&[]);
+    let server = RealServer::redis();
     let bench = Bench::new();
     let database = bench.server("db", &server);
     let engine = bench.database("engine", Backend::Embedded);
@@ -603,7 +600,7 @@ fn a_file_that_was_changed_changes_nothing() {
 
 #[test]
 fn what_servers_refuse_is_told() {
-    let server = RedisServer::start(&["--requirepass", "secret"]);
+    let server = RealServer::start(ServerKind::Redis, &["--requirepass", "secret"]);
     let bench = Bench::new();
     let database = bench.server("db", &server);
     let mut client = direct(&server);
@@ -687,7 +684,7 @@ fn what_servers_refuse_is_told() {
 
 #[test]
 fn a_target_that_becomes_full_says_how_far_it_came() {
-    let [from, to] = [RedisServer::start(&[]), RedisServer::start(&[])];
+    let [from, to] = [RealServer::redis(), RealServer::redis()];
     let bench = Bench::new();
     let (source, target) = (bench.server("from", &from), bench.server("to", &to));
     let mut client = direct(&from);
@@ -717,12 +714,15 @@ fn a_server_of_a_cluster_is_refused() {
     let name = keyward_auth::decision_id();
     let nodes = std::env::temp_dir().join(format!("keyward-nodes-{name}.conf"));
     let nodes_text = nodes.display().to_string();
-    let server = RedisServer::start(&[
-        "--cluster-enabled",
-        "yes",
-        "--cluster-config-file",
-        &nodes_text,
-    ]);
+    let server = RealServer::start(
+        ServerKind::Redis,
+        &[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-config-file",
+            &nodes_text,
+        ],
+    );
     let bench = Bench::new();
     let database = bench.server("db", &server);
     let (_, made) = bench.create(&database, &SnapshotProgress::default());
@@ -914,8 +914,8 @@ fn measured() {
         return;
     }
     let [from, to] = [
-        RedisServer::start_valkey(&SERVER),
-        RedisServer::start_valkey(&SERVER),
+        RealServer::start(ServerKind::Valkey, &SERVER),
+        RealServer::start(ServerKind::Valkey, &SERVER),
     ];
     let bench = Bench::new();
     let (source, target) = (bench.server("from", &from), bench.server("to", &to));

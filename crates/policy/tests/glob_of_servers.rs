@@ -4,12 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
 use keyward_policy::Glob;
+use keyward_test_servers::{ServerKind, ServerProcess};
 
 const ROUNDS: usize = 40;
 const PATTERNS: usize = 250;
@@ -17,43 +16,16 @@ const KEYS: usize = 60;
 
 #[test]
 fn redis_7_agrees() {
-    let server = find("KEYWARD_REDIS_SERVER", "redis-server").unwrap_or_else(|| {
-        panic!(
-            "redis-server is missing: `apt-get install redis-server`, or set KEYWARD_REDIS_SERVER"
-        )
-    });
-    compare(&server, 7);
+    compare(ServerKind::Redis, 7);
 }
 
 #[test]
 fn valkey_9_agrees() {
-    let server = find("KEYWARD_VALKEY_SERVER", "valkey-server").unwrap_or_else(|| {
-        panic!(
-            "valkey-server is missing: run `./test` in the root of the repository, which puts it \
-             into `.tools`, or set KEYWARD_VALKEY_SERVER"
-        )
-    });
-    compare(&server, 9);
+    compare(ServerKind::Valkey, 9);
 }
 
-/// The server's program: from the environment, from `.tools`, or from the search path.
-fn find(variable: &str, name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os(variable).filter(|path| !path.is_empty());
-    if let Some(path) = named {
-        return Some(PathBuf::from(path)).filter(|program| program.is_file());
-    }
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../.tools")
-        .join(name);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
-    std::iter::once(tools)
-        .chain(on_path)
-        .find(|program| program.is_file())
-}
-
-fn compare(program: &Path, seed: u64) {
-    let mut server = Server::start(program);
+fn compare(kind: ServerKind, seed: u64) {
+    let mut server = Server::start(kind);
     let mut random = Random(seed);
     let mut matched = 0;
     for _ in 0..ROUNDS {
@@ -142,44 +114,21 @@ impl Random {
 }
 
 struct Server {
-    process: Child,
+    _process: ServerProcess,
     input: BufReader<TcpStream>,
     output: TcpStream,
 }
 
 impl Server {
-    fn start(program: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let process = Command::new(program)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
-            .args(["--appendonly", "no", "--daemonize", "no"])
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let output = loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
-                Ok(stream) => break stream,
-                Err(error) => assert!(Instant::now() < deadline, "no answer: {error}"),
-            }
-            std::thread::yield_now();
-        };
+    fn start(kind: ServerKind) -> Self {
+        let process = ServerProcess::start(kind, &[]);
+        let output = TcpStream::connect((Ipv4Addr::LOCALHOST, process.port())).unwrap();
         output
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         let input = BufReader::new(output.try_clone().unwrap());
         Self {
-            process,
+            _process: process,
             input,
             output,
         }
@@ -218,12 +167,5 @@ impl Server {
             values.push(value);
         }
         values
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -1,59 +1,12 @@
 //! A server of our own on a free port, and the little of the protocol that the tests need.
 
+use keyward_test_servers::ServerProcess;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
-/// Which server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ServerKind {
-    Valkey,
-    Redis,
-}
-
-impl ServerKind {
-    pub(crate) const ALL: [Self; 2] = [Self::Valkey, Self::Redis];
-
-    /// The program. A test that needs it fails if it is not there.
-    fn program(self) -> PathBuf {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let (variable, places, hint) = match self {
-            Self::Valkey => (
-                "KEYWARD_VALKEY_SERVER",
-                vec![root.join(".tools/valkey-server")],
-                "`./test` installs it",
-            ),
-            Self::Redis => (
-                "KEYWARD_REDIS_SERVER",
-                std::env::split_paths(&path)
-                    .map(|folder| folder.join("redis-server"))
-                    .collect(),
-                "install it with `apt-get install redis-server`",
-            ),
-        };
-        let named = std::env::var_os(variable)
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from);
-        let found = match named {
-            Some(path) => Some(path).filter(|path| path.is_file()),
-            None => places.into_iter().find(|path| path.is_file()),
-        };
-        found.unwrap_or_else(|| panic!("no {self}: {hint}, or name one in {variable}"))
-    }
-}
-
-impl std::fmt::Display for ServerKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Valkey => "valkey",
-            Self::Redis => "redis",
-        })
-    }
-}
+pub(crate) use keyward_test_servers::ServerKind;
 
 /// A reply in RESP2. Null is an empty bulk or array: no test needs to tell them apart.
 #[derive(Clone, Debug)]
@@ -76,9 +29,9 @@ impl Reply {
     }
 }
 
-/// A running server that keeps nothing. Dropping it stops it.
+/// A running server and a connection to it.
 pub(crate) struct Server {
-    process: Child,
+    _process: ServerProcess,
     stream: BufReader<TcpStream>,
 }
 
@@ -89,41 +42,17 @@ impl Server {
 
     /// With more arguments.
     pub(crate) fn start_with(kind: ServerKind, more: &[&str]) -> Self {
-        let program = kind.program();
-        for _ in 0..5 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            drop(listener);
-            let mut process = Command::new(&program)
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-                .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-                .args(["--enable-debug-command", "yes"])
-                .args(more)
-                .current_dir(std::env::temp_dir())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-            let deadline = Instant::now() + Duration::from_secs(30);
-            // Another process may have taken the port since: then this one ends.
-            while process.try_wait().unwrap().is_none() && Instant::now() < deadline {
-                if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
-                    stream
-                        .set_read_timeout(Some(Duration::from_secs(60)))
-                        .unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    return Self {
-                        process,
-                        stream: BufReader::new(stream),
-                    };
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            process.kill().ok();
-            process.wait().ok();
+        let options = [&["--enable-debug-command", "yes"], more].concat();
+        let process = ServerProcess::start(kind, &options);
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, process.port())).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            _process: process,
+            stream: BufReader::new(stream),
         }
-        panic!("{} does not start", program.display());
     }
 
     pub(crate) fn call(&mut self, words: &[&[u8]]) -> Reply {
@@ -195,12 +124,5 @@ impl Server {
                 other => panic!("{other:?}"),
             })
             .collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
     }
 }

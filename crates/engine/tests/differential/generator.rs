@@ -73,6 +73,27 @@ const SET_OPTIONS: &[&str] = &[
     "EXAT int",
     "PERSIST",
 ];
+/// Mostly the first; what the servers read as numbers, and what they do not.
+const CURSORS: &[&str] = &[
+    "0",
+    "abc",
+    "-1",
+    "",
+    "1",
+    "-0",
+    "+0",
+    " 0",
+    "0 ",
+    "00",
+    "0\0x",
+    "\0",
+    "+-0",
+    "-",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-18446744073709551615",
+    "-18446744073709551616",
+];
 const RESTORE_OPTIONS: &[&str] = &["REPLACE", "ABSTTL", "IDLETIME int", "FREQ int", "value"];
 const EXPIRE_OPTIONS: &[&str] = &["NX", "XX", "GT", "LT"];
 const SCORE_RANGE: &[&str] = &["WITHSCORES", "LIMIT int int"];
@@ -554,7 +575,7 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
         "text" => push(random.text(TEXT_BOUNDS)),
         "glob" => push(random.text(GLOBS)),
         "zopt" => push(random.text(ZADD_OPTIONS)),
-        "cursor" => push(random.text(&["0", "0", "0", "0", "0", "0", "abc", "-1", "", "1"])),
+        "cursor" => push(random.mostly(60, 1, CURSORS)),
         "db" => push(random.text(&["0", "0", "1", "1", "2", "15", "16", "-1", "abc"])),
         "ttl" => push(&(1000 + random.below(1000)).to_string()),
         "nottl" => push(random.text(NO_TIMES)),

@@ -12,10 +12,13 @@ use compare::{Comparison, leaves};
 use generator::{Random, Words};
 use keyward_engine::{Engine, EngineSession, Settings, UnixMillis, supports};
 use keyward_resp::{Protocol, Value};
-use server::{Client, Server};
+use server::{Client, Server, ServerKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// What a run begins with unless the environment says otherwise: the same each time, so that a
+/// failure belongs to the change that is tested. To look further, run it with other seeds.
+const SEED: u64 = 9;
 /// Commands sent in each protocol unless the environment says otherwise.
 const COMMANDS: usize = 15_000;
 /// After how many commands the whole contents are compared.
@@ -425,9 +428,9 @@ fn text(words: &Words) -> String {
 }
 
 fn replies_equal(protocol: Protocol) {
-    let seed = setting("KEYWARD_DIFFERENTIAL_SEED", now() as u64);
+    let seed = setting("KEYWARD_DIFFERENTIAL_SEED", SEED);
     let commands = setting("KEYWARD_DIFFERENTIAL_COMMANDS", COMMANDS as u64) as usize;
-    let server = Server::start();
+    let server = Server::start(ServerKind::Valkey);
     let mut bench = Bench::new(&server, protocol, seed);
     println!("KEYWARD_DIFFERENTIAL_SEED={seed}");
     bench.run(commands);

@@ -12,7 +12,7 @@ use keyward_engine::{Engine, EngineSession, Settings, UnixMillis};
 use keyward_resp::Value;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use server::{Client, Server};
+use server::{Client, Server, ServerKind};
 use std::cell::RefCell;
 
 /// The engine, as a client sees it.
@@ -195,7 +195,7 @@ fn both_ways(client: &mut Client, own: &mut Own, command: &Words) -> Result<(), 
 #[test]
 fn values_are_the_same_on_both_sides() {
     let cases = std::env::var("KEYWARD_DUMP_CASES").map_or(60, |text| text.parse().unwrap());
-    for server in [Server::start(), Server::start_redis()] {
+    for server in ServerKind::ALL.map(Server::start) {
         for setting in [
             &["CONFIG", "SET", "list-max-listpack-size", "-2"],
             &["CONFIG", "SET", "list-max-listpack-size", "3"],
@@ -221,7 +221,7 @@ fn values_are_the_same_on_both_sides() {
 /// What is wrong is refused by both in the same words.
 #[test]
 fn refusals_are_the_servers() {
-    for server in [Server::start(), Server::start_redis()] {
+    for server in ServerKind::ALL.map(Server::start) {
         let mut client = server.connect();
         let mut own = Own::new();
         own.send(&["SET", "k", "v"]);
@@ -231,7 +231,7 @@ fn refusals_are_the_servers() {
         changed[1] ^= 1;
         let mut later = good[..good.len() - 10].to_vec();
         later.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let cases: [&[&[u8]]; 14] = [
+        let cases: [&[&[u8]]; 16] = [
             &[b"k", b"0", &good],
             &[b"new", b"-1", &good],
             &[b"new", b"x", &good],
@@ -246,6 +246,9 @@ fn refusals_are_the_servers() {
             &[b"new", b"0", &good, b"FREQ", b"1", b"IDLETIME", b"1"],
             &[b"new", b"1", &good, b"ABSTTL", b"REPLACE"],
             &[b"k", b"1", &good, b"ABSTTL", b"REPLACE"],
+            // A time that overflows the clock is over; as a moment, it is far away.
+            &[b"k", b"9223372036854775807", &good, b"REPLACE"],
+            &[b"k", b"9223372036854775807", &good, b"ABSTTL", b"REPLACE"],
         ];
         for words in cases {
             let words: Vec<&[u8]> = std::iter::once(&b"RESTORE"[..])

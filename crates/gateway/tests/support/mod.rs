@@ -2,9 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use keyward_iam::{
     Backend, Change, ChangeContext, DecisionLog, Directory, PolicyInput, UnixMillis,
 };
 use keyward_resp::complete_reply;
+use keyward_test_servers::{ServerKind, ServerProcess};
 use tokio::sync::watch;
 
 /// An access key that was just made.
@@ -174,84 +174,37 @@ impl World {
     }
 }
 
-/// `redis-server` on a free port.
-pub struct RedisServer {
-    child: Child,
+/// A server on a free port.
+pub struct RealServer {
+    process: ServerProcess,
     pub address: String,
 }
 
-impl RedisServer {
-    pub fn start(options: &[&str]) -> Self {
-        Self::start_binary("redis-server", options)
+impl RealServer {
+    pub fn start(kind: ServerKind, options: &[&str]) -> Self {
+        Self::of(ServerProcess::start(kind, options))
     }
 
-    fn start_binary(binary: &str, options: &[&str]) -> Self {
-        // Another process may take the free port before the server does.
-        for _ in 0..20 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            if let Some(server) = Self::try_start(binary, port, options) {
-                return server;
-            }
-        }
-        panic!("no port stays free");
+    pub fn redis() -> Self {
+        Self::start(ServerKind::Redis, &[])
     }
 
-    pub fn start_on(port: u16, options: &[&str]) -> Self {
-        Self::try_start_on(port, options).expect("the port is free")
+    /// Redis, where another was.
+    pub fn redis_on(port: u16) -> Self {
+        Self::of(ServerProcess::start_on(ServerKind::Redis, port, &[]).expect("the port is free"))
     }
 
-    /// Valkey: `KEYWARD_VALKEY_SERVER`, or `.tools/valkey-server` of this repository.
-    pub fn start_valkey(options: &[&str]) -> Self {
-        let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/valkey-server");
-        let binary = std::env::var("KEYWARD_VALKEY_SERVER").unwrap_or_else(|_| tools.into());
-        Self::start_binary(&binary, options)
+    fn of(process: ServerProcess) -> Self {
+        let address = process.address();
+        Self { process, address }
     }
 
-    fn try_start_on(port: u16, options: &[&str]) -> Option<Self> {
-        Self::try_start("redis-server", port, options)
-    }
-
-    /// `None` if the server ended at once, as it does when its port is taken.
-    fn try_start(binary: &str, port: u16, options: &[&str]) -> Option<Self> {
-        let mut child = Command::new(binary)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .args(["--bind", "127.0.0.1"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{binary}: {error}"));
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines
-            .map_while(Result::ok)
-            .any(|line| line.contains("Ready to accept connections"));
-        if !ready {
-            let _ = child.wait();
-            return None;
-        }
-        Some(Self {
-            child,
-            address: format!("127.0.0.1:{port}"),
-        })
+    pub fn port(&self) -> u16 {
+        self.process.port()
     }
 
     pub fn backend(&self) -> Backend {
         Backend::of_operator(self.address.clone(), None)
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
