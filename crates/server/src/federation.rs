@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_auth::oidc::{
-    Fetch, FetchError, IssuerKeys, KnownKeys, ProviderTokens, SignInClient, SignInStep,
+    Asker, Fetch, FetchError, IssuerKeys, KnownKeys, ProviderTokens, SignInClient, SignInStep,
     UnverifiedToken, VerifiedToken, VerifyError,
 };
 use keyward_iam::{OidcProvider, UnixMillis};
@@ -81,18 +81,19 @@ impl Federation {
         Self::new(IssuerKeys::new(Box::new(NoNetwork)))
     }
 
-    /// Verifies a token, waiting for its issuer's keys.
+    /// Verifies a token for a provider of an organisation, waiting for its issuer's keys.
     ///
     /// # Errors
     /// Why it does not pass.
     pub async fn verify(
         &self,
         provider: &OidcProvider,
+        organisation: &str,
         token: &UnverifiedToken,
         clock: fn() -> UnixMillis,
     ) -> Result<VerifiedToken, VerifyError> {
         for _ in 0..MOST_WAITS {
-            match self.tokens.verify(provider, token, clock()) {
+            match self.tokens.verify(provider, organisation, token, clock()) {
                 Err(VerifyError::Pending) => tokio::time::sleep(WAIT).await,
                 told => return told,
             }
@@ -100,15 +101,16 @@ impl Federation {
         Err(VerifyError::Pending)
     }
 
-    /// What is known of an issuer, waiting for it.
+    /// What is known of the issuer of a sign-in of the deployment, waiting for it.
     pub async fn known(&self, issuer: &str, clock: fn() -> UnixMillis) -> KnownKeys {
-        let mut known = self.tokens.keys().look(issuer, false, clock());
+        let look = || (self.tokens.keys()).look(issuer, &Asker::Deployment, false, clock());
+        let mut known = look();
         for _ in 0..MOST_WAITS {
             if !known.pending || known.keys.is_some() {
                 break;
             }
             tokio::time::sleep(WAIT).await;
-            known = self.tokens.keys().look(issuer, false, clock());
+            known = look();
         }
         known
     }

@@ -29,11 +29,22 @@ const BACK_OFF: u64 = 2 * 1000;
 /// Longest time between two fetches after failures.
 const MAX_BACK_OFF: u64 = 5 * 60 * 1000;
 
-/// Fetches at one time: an issuer that answers slowly does not make all others wait.
-const MAX_FETCHES: usize = 8;
+/// Fetches at one time.
+const MAX_FETCHES: usize = 32;
 
-/// Issuers that wait for a fetch.
-const MAX_QUEUE: usize = 256;
+/// Fetches at one time for one organisation: issuers of its that answer slowly, or never, make
+/// those of others wait for nothing.
+const FETCHES_OF_ONE: usize = 2;
+
+/// Fetches at one time from issuers that did not answer when they were asked last: what is left is
+/// for those that did, however many organisations name issuers that hang.
+const MAX_UNPROVED_FETCHES: usize = 24;
+
+/// Issuers that wait for a fetch, for one organisation.
+const QUEUE_OF_ONE: usize = 32;
+
+/// Issuers that wait for a fetch, without those that answered when they were asked last.
+const MAX_QUEUE: usize = 1024;
 
 /// Issuers of which something is kept.
 const MAX_ISSUERS: usize = 10_000;
@@ -97,6 +108,15 @@ pub struct KnownKeys {
     pub failure: Option<KeysError>,
 }
 
+/// For whom an issuer is asked: fetches are counted by it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Asker {
+    /// The deployment's own sign-ins, which the operator chose.
+    Deployment,
+    /// The organisation of a provider: its id.
+    Organisation(Box<str>),
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     keys: Option<Arc<Jwks>>,
@@ -106,9 +126,16 @@ struct Entry {
     failures: u32,
     failure: Option<KeysError>,
     pending: bool,
+    /// Whether it is being asked, and not only waiting for that.
+    running: bool,
 }
 
 impl Entry {
+    /// Whether it answered when it was asked last.
+    fn is_proved(&self) -> bool {
+        self.fetched.is_some() && self.failures == 0
+    }
+
     fn fresh_enough(&self, now: u64) -> bool {
         self.fetched
             .is_some_and(|fetched| now.saturating_sub(fetched) < STALE_AFTER)
@@ -129,11 +156,22 @@ impl Entry {
     }
 }
 
+/// A fetch that somebody waits for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Waiting {
+    issuer: String,
+    asked: u64,
+    asker: Asker,
+}
+
 #[derive(Debug, Default)]
 struct State {
     issuers: HashMap<String, Entry>,
-    queue: VecDeque<(String, u64)>,
-    fetches: usize,
+    /// In order; an issuer once for each asker, since one of them may have to wait for itself.
+    queue: VecDeque<Waiting>,
+    threads: usize,
+    running: HashMap<Asker, usize>,
+    unproved: usize,
 }
 
 struct Inner {
@@ -175,20 +213,21 @@ impl IssuerKeys {
 
     /// What is known of an issuer; asks for what is missing or old, and does not wait for it.
     /// `unknown_key`: whether what is known did not suffice. Ask only for issuers of providers that
-    /// exist: whatever is asked for is fetched.
+    /// exist: whatever is asked for is fetched, in the asker's turn.
     #[must_use]
-    pub fn look(&self, issuer: &str, unknown_key: bool, now: UnixMillis) -> KnownKeys {
+    pub fn look(
+        &self,
+        issuer: &str,
+        asker: &Asker,
+        unknown_key: bool,
+        now: UnixMillis,
+    ) -> KnownKeys {
         let mut state = self.inner.lock();
         if !state.issuers.contains_key(issuer) {
             state.make_room();
             state.issuers.insert(issuer.to_owned(), Entry::default());
         }
-        let room = state.queue.len() < MAX_QUEUE;
-        let entry = state.issuers.entry(issuer.to_owned()).or_default();
-        if room && entry.wants(unknown_key, now.0) {
-            entry.pending = true;
-            entry.tried = now.0;
-            state.queue.push_back((issuer.to_owned(), now.0));
+        if state.enqueue(issuer, asker, unknown_key, now.0) {
             self.inner.clone().start(&mut state);
         }
         state.known(issuer, now.0)
@@ -199,11 +238,12 @@ impl IssuerKeys {
     pub fn wait(
         &self,
         issuer: &str,
+        asker: &Asker,
         unknown_key: bool,
         now: UnixMillis,
         longest: Duration,
     ) -> KnownKeys {
-        let known = self.look(issuer, unknown_key, now);
+        let known = self.look(issuer, asker, unknown_key, now);
         if !known.pending {
             return known;
         }
@@ -231,13 +271,92 @@ impl State {
         }
     }
 
-    /// Forgets the issuer that was asked for longest ago, when there are too many.
+    /// Lets an issuer wait for a fetch, if one would help and the asker has not too many waiting.
+    fn enqueue(&mut self, issuer: &str, asker: &Asker, unknown_key: bool, now: u64) -> bool {
+        let Some(entry) = self.issuers.get_mut(issuer) else {
+            return false;
+        };
+        let waits = entry.pending && !entry.running;
+        if !waits && !entry.wants(unknown_key, now) {
+            return false;
+        }
+        let of_asker = self.queue.iter().filter(|waiting| waiting.asker == *asker);
+        let has_room = match asker {
+            Asker::Deployment => true,
+            Asker::Organisation(_) => {
+                (entry.is_proved() || self.queue.len() < MAX_QUEUE)
+                    && of_asker.clone().count() < QUEUE_OF_ONE
+            }
+        };
+        if !has_room || of_asker.clone().any(|waiting| waiting.issuer == issuer) {
+            return false;
+        }
+        entry.pending = true;
+        entry.tried = now;
+        self.queue.push_back(Waiting {
+            issuer: issuer.to_owned(),
+            asked: now,
+            asker: asker.clone(),
+        });
+        true
+    }
+
+    /// The first in the queue whose turn it is. What others fetched meanwhile is dropped.
+    fn next(&mut self) -> Option<Waiting> {
+        let mut at = 0;
+        while let Some(waiting) = self.queue.get(at) {
+            let entry = self.issuers.get(&waiting.issuer);
+            let Some(entry) = entry.filter(|entry| entry.pending && !entry.running) else {
+                self.queue.remove(at);
+                continue;
+            };
+            let own = self.running.get(&waiting.asker).copied().unwrap_or(0);
+            let has_turn = match &waiting.asker {
+                Asker::Deployment => true,
+                Asker::Organisation(_) => {
+                    own < FETCHES_OF_ONE
+                        && (entry.is_proved() || self.unproved < MAX_UNPROVED_FETCHES)
+                }
+            };
+            if has_turn {
+                return self.queue.remove(at);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Notes that a fetch begins. Whether the issuer is one that did not answer last time.
+    fn begin(&mut self, waiting: &Waiting) -> bool {
+        *self.running.entry(waiting.asker.clone()).or_default() += 1;
+        let entry = self.issuers.get_mut(&waiting.issuer);
+        let unproved = entry.is_some_and(|entry| {
+            entry.running = true;
+            !entry.is_proved()
+        });
+        self.unproved += usize::from(unproved);
+        unproved
+    }
+
+    /// Notes that it has ended.
+    fn end(&mut self, asker: &Asker, unproved: bool) {
+        self.unproved -= usize::from(unproved);
+        if let Some(running) = self.running.get_mut(asker) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(asker);
+            }
+        }
+    }
+
+    /// Forgets the issuer that was asked for longest ago, when there are too many; one that never
+    /// answered before one that did.
     fn make_room(&mut self) {
         if self.issuers.len() < MAX_ISSUERS {
             return;
         }
         let idle = self.issuers.iter().filter(|(_, entry)| !entry.pending);
-        let oldest = idle.min_by_key(|(_, entry)| entry.tried);
+        let oldest = idle.min_by_key(|(_, entry)| (entry.fetched.is_some(), entry.tried));
         if let Some(issuer) = oldest.map(|(issuer, _)| issuer.clone()) {
             self.issuers.remove(&issuer);
         }
@@ -252,7 +371,7 @@ impl Inner {
 
     /// A thread that empties the queue, unless there are enough.
     fn start(self: Arc<Self>, state: &mut State) {
-        if state.fetches >= MAX_FETCHES {
+        if state.threads >= MAX_FETCHES {
             return;
         }
         let inner = Arc::clone(&self);
@@ -260,10 +379,10 @@ impl Inner {
             .name("issuer-keys".to_owned())
             .spawn(move || inner.empty_queue());
         match started {
-            Ok(_) => state.fetches += 1,
+            Ok(_) => state.threads += 1,
             // None runs that would: whoever waits hears so, and may ask again.
-            Err(error) if state.fetches == 0 => {
-                for (issuer, _) in std::mem::take(&mut state.queue) {
+            Err(error) if state.threads == 0 => {
+                for Waiting { issuer, .. } in std::mem::take(&mut state.queue) {
                     let reason = format!("no thread could be started: {error}");
                     state.finish(
                         &issuer,
@@ -276,16 +395,22 @@ impl Inner {
         }
     }
 
+    /// Fetches what has its turn. What has to wait for other fetches is looked at again by the
+    /// threads of these.
     fn empty_queue(&self) {
         loop {
             let mut state = self.lock();
-            let Some((issuer, asked)) = state.queue.pop_front() else {
-                state.fetches -= 1;
+            let Some(waiting) = state.next() else {
+                state.threads -= 1;
                 return;
             };
+            let unproved = state.begin(&waiting);
             drop(state);
-            let fetched = fetch_keys(&*self.fetch, &issuer);
-            self.lock().finish(&issuer, asked, fetched);
+            let fetched = fetch_keys(&*self.fetch, &waiting.issuer);
+            let mut state = self.lock();
+            state.end(&waiting.asker, unproved);
+            state.finish(&waiting.issuer, waiting.asked, fetched);
+            drop(state);
             self.arrived.notify_all();
         }
     }
@@ -297,6 +422,7 @@ impl State {
             return;
         };
         entry.pending = false;
+        entry.running = false;
         match fetched {
             Ok((discovery, keys)) => {
                 entry.discovery = Some(Arc::new(discovery));

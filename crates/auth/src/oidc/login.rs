@@ -10,7 +10,7 @@ use keyward_iam::{
 
 use super::jwks::Jwks;
 use super::jwt::{Expected, MAX_TOKEN_AGE_SECONDS, TokenError, UnverifiedToken, VerifiedToken};
-use super::keys::{IssuerKeys, KeysError, KnownKeys};
+use super::keys::{Asker, IssuerKeys, KeysError, KnownKeys};
 use crate::login::{Login, LoginError, PASSWORD_ONLY_USER};
 use crate::session_token::SessionId;
 use crate::verifier::TokenVerifier;
@@ -82,17 +82,19 @@ impl ProviderTokens {
         &self.keys
     }
 
-    /// Verifies a token for a provider by what is known now.
+    /// Verifies a token for a provider of an organisation by what is known now.
     ///
     /// # Errors
     /// Why it does not pass, or that it cannot be told yet.
     pub fn verify(
         &self,
         provider: &OidcProvider,
+        organisation: &str,
         token: &UnverifiedToken,
         now: UnixMillis,
     ) -> Result<VerifiedToken, VerifyError> {
-        let look = |unknown_key| self.keys.look(&provider.issuer, unknown_key, now);
+        let asker = Asker::Organisation(organisation.into());
+        let look = |unknown_key| self.keys.look(&provider.issuer, &asker, unknown_key, now);
         verify(provider, token, now, look)
     }
 }
@@ -226,17 +228,17 @@ impl ProviderTokens {
             else {
                 continue;
             };
-            let verified = match self.verify(oidc, token, now) {
+            let organisation = identity.organisation.and_then(|ix| directory.identity(ix));
+            let Some(organisation) = organisation.map(|organisation| organisation.id()) else {
+                continue;
+            };
+            let verified = match self.verify(oidc, organisation, token, now) {
                 Ok(verified) => verified,
                 Err(VerifyError::Pending) => {
                     pending = true;
                     continue;
                 }
                 Err(_) => continue,
-            };
-            let organisation = identity.organisation.and_then(|ix| directory.identity(ix));
-            let Some(organisation) = organisation.map(|organisation| organisation.id()) else {
-                continue;
             };
             // Whose token it is stands in its audience, or the client says so: never does it
             // depend on what other organisations have registered.

@@ -28,7 +28,7 @@ pub use jwt::{
     Expected, LEEWAY_SECONDS, MAX_TOKEN_AGE_SECONDS, MAX_TOKEN_LEN, TokenError, UnverifiedToken,
     VerifiedToken, looks_like_token,
 };
-pub use keys::{Discovery, IssuerKeys, KeysError, KnownKeys};
+pub use keys::{Asker, Discovery, IssuerKeys, KeysError, KnownKeys};
 pub use login::{ANY_ROLE_USER, ProviderTokens, VerifyError, providers_for};
 
 /// Without padding, and strict: one text for one value.

@@ -260,11 +260,10 @@ async fn test_oidc(call: &Call, path: &str, oidc: OidcProvider, token: &str) -> 
         Ok(token) => token,
         Err(error) => return unreadable(error.to_string()),
     };
-    let verified = call
-        .api
-        .federation
-        .verify(&oidc, &token, call.api.clock)
-        .await;
+    let organisation = path.split('/').nth(1).unwrap_or_default();
+    let federation = &call.api.federation;
+    let verified = federation.verify(&oidc, organisation, &token, call.api.clock);
+    let verified = verified.await;
     let (token, problem) = match (verified, token.unverified()) {
         (Ok(verified), _) => (verified, None),
         (Err(problem), Ok(claimed)) => (claimed, Some(problem.to_string())),

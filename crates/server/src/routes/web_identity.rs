@@ -191,7 +191,12 @@ async fn open(api: &Api, peer: &Peer, mut ask: Ask, dry_run: bool) -> Result<Res
         else {
             continue;
         };
-        let verified = match api.federation.verify(oidc, &token, api.clock).await {
+        let organisation = identity.organisation.and_then(|ix| directory.identity(ix));
+        let Some(organisation) = organisation.map(|organisation| organisation.id()) else {
+            continue;
+        };
+        let verified = api.federation.verify(oidc, organisation, &token, api.clock);
+        let verified = match verified.await {
             Ok(verified) => verified,
             Err(error) => {
                 slow |= matches!(error, VerifyError::Pending | VerifyError::Keys(_));
