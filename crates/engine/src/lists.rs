@@ -219,11 +219,8 @@ pub(crate) fn ltrim(call: &mut Call<'_>) -> Outcome {
         list.truncate(range.end);
         list.drain(..range.start.min(list.len()));
         let removed = before - list.len();
+        // What removes nothing is no change, as of Valkey 9 (Redis 7 tells watchers even so).
         after_removal(call, key, removed);
-        if removed == 0 {
-            // The server tells watchers even so.
-            call.space.changed(key, 0);
-        }
     }
     call.reply.ok();
     Ok(())

@@ -26,27 +26,24 @@ pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// A scan cursor, read as the server reads it (`string2ull`, which falls back to `strtoull`): white
-/// space and a sign may stand before the digits, a negative one wraps, and a zero byte ends it.
+/// A scan cursor, read as the server reads it (`string2ull`): a plain integer must not be negative;
+/// anything else is left to `strtoull`, where white space and a sign may stand before the digits, a
+/// negative number wraps, and a zero byte ends the text.
 pub(crate) fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let text = text.split(|byte| *byte == 0).next()?;
-    let text = std::str::from_utf8(text).ok()?;
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if plain {
-        return text.parse().ok();
+    if let Some(plain) = parse_integer(text) {
+        return u64::try_from(plain).ok();
     }
+    let text = std::str::from_utf8(text.split(|byte| *byte == 0).next()?).ok()?;
     let text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let value: u64 = digits.parse().ok()?;
-    let value = match text.starts_with('-') {
+    Some(match text.starts_with('-') {
         true => value.wrapping_neg(),
         false => value,
-    };
-    // What `strtoull` says of an overflow, the server takes for one.
-    (value != u64::MAX).then_some(value)
+    })
 }
 
 /// A floating-point number: no spaces, no NaN; infinities in words.

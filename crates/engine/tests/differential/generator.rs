@@ -93,6 +93,8 @@ const CURSORS: &[&str] = &[
     "18446744073709551616",
     "-18446744073709551615",
     "-18446744073709551616",
+    "-9223372036854775808",
+    "-9223372036854775809",
 ];
 const RESTORE_OPTIONS: &[&str] = &["REPLACE", "ABSTTL", "IDLETIME int", "FREQ int", "value"];
 const EXPIRE_OPTIONS: &[&str] = &["NX", "XX", "GT", "LT"];

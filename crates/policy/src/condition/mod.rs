@@ -50,6 +50,8 @@ pub struct Clause {
     templates: Box<[Template]>,
     /// The values without variables, compiled; `None` in place of one with variables.
     patterns: Box<[Option<Pattern>]>,
+    /// Whether no value has variables.
+    fixed: bool,
 }
 
 /// A value of a condition, as it is compared.
@@ -145,6 +147,7 @@ impl Clause {
             key,
             dialect,
             templates: values.into(),
+            fixed: patterns.iter().all(Option::is_some),
             patterns: patterns.into(),
         })
     }
@@ -222,6 +225,10 @@ impl Clause {
     pub fn holds(&self, effect: Effect, facts: &dyn Facts) -> Option<bool> {
         let deny = effect == Effect::Deny;
         let found = facts.find(&self.key);
+        if let Some(value) = self.lone_value(found) {
+            // What most commands ask: nothing below says otherwise of one value.
+            return Some(self.satisfied(deny, self.compare(&self.patterns, &value)));
+        }
         if matches!(found, Found::Later) {
             return None;
         }
@@ -248,7 +255,7 @@ impl Clause {
         };
         // Variables are put in once for all values.
         let expanded;
-        let patterns = if self.patterns.iter().all(Option::is_some) {
+        let patterns = if self.fixed {
             &self.patterns
         } else {
             expanded = self.expanded(facts)?;
@@ -265,20 +272,20 @@ impl Clause {
             Found::Later => return None,
             Found::Absent => self.missing(deny),
             Found::Every => deny || self.covers_everything(patterns),
-            Found::One(value) => self.satisfied(deny, self.compare(patterns, value)),
+            Found::One(value) => self.satisfied(deny, self.compare(patterns, &value)),
             // To AWS a list of one value is a list.
             Found::Texts([only]) if !aws => {
-                self.satisfied(deny, self.compare(patterns, Value::Text(only)))
+                self.satisfied(deny, self.compare(patterns, &Value::Text(only)))
             }
             Found::Texts(values) => {
                 let one = |value: &Vec<u8>| {
-                    self.satisfied(deny, self.compare(patterns, Value::Text(value)))
+                    self.satisfied(deny, self.compare(patterns, &Value::Text(value)))
                 };
                 self.joined(deny, of_touch, values.iter().map(one))
             }
             Found::Keys { keys, access } => {
                 let one = |key: &crate::KeyUse<'_>| {
-                    self.satisfied(deny, self.compare(patterns, Value::Text(key.key)))
+                    self.satisfied(deny, self.compare(patterns, &Value::Text(key.key)))
                 };
                 let meant = keys.iter().filter(|key| access.includes(key));
                 self.joined(deny, of_touch, meant.map(one))
@@ -288,11 +295,27 @@ impl Clause {
                     if channel.pattern {
                         return self.channel_pattern(deny, patterns, channel.channel);
                     }
-                    self.satisfied(deny, self.compare(patterns, Value::Text(channel.channel)))
+                    self.satisfied(deny, self.compare(patterns, &Value::Text(channel.channel)))
                 };
                 self.joined(deny, of_touch, channels.iter().map(one))
             }
         })
+    }
+
+    /// The value of a request that has just one, for a clause that only compares it.
+    #[inline]
+    fn lone_value<'f>(&self, found: Found<'f>) -> Option<Value<'f>> {
+        if !self.fixed || self.set.is_some() || self.operator == Operator::Null {
+            return None;
+        }
+        match found {
+            Found::One(value) => Some(value),
+            Found::Keys {
+                keys: [key],
+                access,
+            } if access.includes(key) => Some(Value::Text(key.key)),
+            _ => None,
+        }
     }
 
     fn null_holds(&self, deny: bool, found: Found<'_>) -> bool {
@@ -357,7 +380,7 @@ impl Clause {
         }
     }
 
-    fn compare(&self, patterns: &[Option<Pattern>], value: Value<'_>) -> Compared {
+    fn compare(&self, patterns: &[Option<Pattern>], value: &Value<'_>) -> Compared {
         let mut compared = Compared::No;
         for pattern in patterns.iter().flatten() {
             match pattern.matches(self.operator, value) {
@@ -417,6 +440,7 @@ impl Clause {
     pub fn resolved(&self, facts: &dyn Facts) -> Option<Self> {
         let patterns = self.expanded(facts)?;
         Some(Self {
+            fixed: patterns.iter().all(Option::is_some),
             patterns,
             ..self.clone()
         })

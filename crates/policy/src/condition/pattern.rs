@@ -177,7 +177,7 @@ impl Pattern {
     }
 
     /// Whether a value matches; `None` if it is no value of the operator's type.
-    pub(super) fn matches(&self, operator: Operator, value: Value<'_>) -> Option<bool> {
+    pub(super) fn matches(&self, operator: Operator, value: &Value<'_>) -> Option<bool> {
         use Operator as O;
         Some(match self {
             Self::Text(wanted) => value.with_text(|text| text == wanted.as_bytes()),
