@@ -69,6 +69,16 @@ fn credentials_of_a_role_for_other_programs() {
     ] {
         assert!(process[field].is_string(), "{field}");
     }
+    // Without a role they are one's own, for a while: they can sign though the key's secret is not
+    // kept for that.
+    let own = json(as_ci(&["credential_process", "--duration-seconds", "900"]));
+    for field in ["SessionToken", "Expiration"] {
+        assert!(own[field].is_string(), "{field}");
+    }
+    // What limits a role's session would limit nothing.
+    let policy = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]"#;
+    let wide = as_ci(&["connect", "main", "--policy", policy, "--", "GET", "k"]);
+    assert_eq!(wide.code, 2);
     let set = json(as_ci(&[
         "env",
         "--role",

@@ -27,6 +27,7 @@ pub struct ClientCertificate {
     chain: Arc<[CertificateDer<'static>]>,
     fingerprint: Arc<str>,
     names: Vec<(CertificateNameKind, String)>,
+    shown: UnixMillis,
     ends: UnixMillis,
 }
 
@@ -48,11 +49,14 @@ pub enum CertificateError {
 }
 
 impl ClientCertificate {
-    /// Reads a chain as the handshake gave it: the client's certificate first.
+    /// Reads a chain as the handshake at a moment gave it: the client's certificate first.
     ///
     /// # Errors
     /// It cannot be read, or is longer than anybody needs.
-    pub fn read(chain: Arc<[CertificateDer<'static>]>) -> Result<Self, CertificateError> {
+    pub fn read(
+        chain: Arc<[CertificateDer<'static>]>,
+        shown: UnixMillis,
+    ) -> Result<Self, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::Form)?;
         if chain.len() > MAX_CHAIN_LEN {
             return Err(CertificateError::TooLong);
@@ -70,6 +74,7 @@ impl ClientCertificate {
         Ok(Self {
             fingerprint: fingerprint(leaf).into(),
             names,
+            shown,
             ends: ends.into_iter().min().ok_or(CertificateError::Form)?,
             chain,
         })
@@ -177,7 +182,7 @@ pub fn certificate_login(
         return None;
     }
     let (fingerprint, ends) = (certificate.fingerprint(), certificate.ends());
-    let session = directory.certificate_session(first, fingerprint, ends);
+    let session = directory.certificate_session(first, fingerprint, certificate.shown, ends);
     directory
         .check_session(&session, at)
         .is_ok()
@@ -249,7 +254,7 @@ mod tests {
         change(&mut parameters);
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, issuer).unwrap();
-        ClientCertificate::read([certificate.der().clone()].into()).unwrap()
+        ClientCertificate::read([certificate.der().clone()].into(), NOW).unwrap()
     }
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -399,7 +404,7 @@ mod tests {
     fn what_is_no_certificate() {
         let read = |chain: Vec<Vec<u8>>| {
             let chain: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
-            ClientCertificate::read(chain.into()).err()
+            ClientCertificate::read(chain.into(), NOW).err()
         };
         assert_eq!(read(vec![]), Some(CertificateError::Form));
         assert_eq!(

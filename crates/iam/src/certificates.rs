@@ -16,6 +16,9 @@ use crate::temporary::OriginCertificate;
 pub struct CertificateSession {
     /// SHA-256 of the certificate, in lower-case hexadecimal.
     pub fingerprint: Arc<str>,
+    /// When the handshake showed it: ending the sessions of before ends this one, and another
+    /// handshake opens the next.
+    pub shown: UnixMillis,
     /// When the certificate ends.
     pub ends: UnixMillis,
     /// Path of the identity provider whose authority vouches for it.
@@ -132,10 +135,12 @@ impl Directory {
         &self,
         claim: &CertificateClaim<'_>,
         fingerprint: &Arc<str>,
+        shown: UnixMillis,
         ends: UnixMillis,
     ) -> Session {
         let certificate = CertificateSession {
             fingerprint: Arc::clone(fingerprint),
+            shown,
             ends,
             provider: claim.provider.into(),
             authority: claim.authority.into(),
@@ -159,7 +164,8 @@ impl Directory {
             return Err(SessionEnded::CertificateExpired);
         }
         if let Principal::Identity(identity) = principal
-            && self.is_session_revoked(identity, &certificate.fingerprint)
+            && (self.is_session_revoked(identity, &certificate.fingerprint)
+                || self.are_sessions_revoked(identity, certificate.shown))
         {
             return Err(SessionEnded::Revoked);
         }

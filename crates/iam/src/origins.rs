@@ -37,6 +37,16 @@ impl Directory {
         revocations.is_some_and(|all| all.sessions.iter().any(|(known, _)| **known == *id))
     }
 
+    /// Whether somebody ended the sessions of an identity that were open at a moment.
+    pub(crate) fn are_sessions_revoked(&self, identity: IdentityIx, opened: UnixMillis) -> bool {
+        let identity = self.identity(identity);
+        is_revoked(
+            identity.and_then(|i| i.revocations.as_deref()),
+            None,
+            opened,
+        )
+    }
+
     /// Whether a session of temporary credentials holds.
     pub(crate) fn check_temporary(
         &self,

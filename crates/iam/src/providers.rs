@@ -166,6 +166,7 @@ pub struct SignInMapping {
     /// Id of the provider in the deployment's configuration.
     pub sign_in: String,
     /// To which groups and roles its claims lead.
+    #[serde(default)]
     pub mappings: Vec<ClaimMapping>,
 }
 
@@ -176,6 +177,7 @@ pub struct CertificateAuthority {
     /// Its certificate, in PEM.
     pub pem: String,
     /// Which certificate opens which identity.
+    #[serde(default)]
     pub mappings: Vec<CertificateMapping>,
 }
 

@@ -187,13 +187,16 @@ impl Client {
         if let Some(known) = self.organisation.get() {
             return Ok(known);
         }
-        let me = self.get("/v1/whoami")?;
+        let me = match &self.profile.credential {
+            Credential::Nobody => Value::Null,
+            _ => self.get("/v1/whoami")?,
+        };
         let path = me.get("organisation").and_then(Value::as_str);
         match path.and_then(|path| path.strip_prefix("org/")) {
             Some(id) => Ok(self.organisation.get_or_init(|| id.to_owned())),
             None => Err(Failure::new(
                 Exit::Usage,
-                "which organisation? give --organisation or KEYWARD_ORGANISATION",
+                "which organisation? give --organisation or KEYWARD_ORGANISATION, or names in full: org/…",
             )),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -51,26 +51,54 @@ pub(crate) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Problem>
     Ok(bytes)
 }
 
+/// Whether a body is what it must be by what its head says. Pages of other sites can send any type
+/// but JSON without asking first; programs that are no browser need not name one, and `curl -d`
+/// says form of everything.
+fn is_taken(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_encoded = text(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity"));
+    if is_encoded {
+        return false;
+    }
+    let from_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    let kind = text(header::CONTENT_TYPE).map(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().to_ascii_lowercase()
+    });
+    match kind.as_deref() {
+        Some("application/json") => true,
+        Some(kind) if kind.starts_with("application/") && kind.ends_with("+json") => true,
+        None | Some("application/x-www-form-urlencoded") => !from_page,
+        Some(_) => false,
+    }
+}
+
+/// What a reader says of a body that has another shape, without names of our own code.
+fn shape(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let Some((before, after)) = text.split_once("struct ") else {
+        return text;
+    };
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let rest = match rest.split_once(" element") {
+        Some((count, rest)) if count.starts_with(" with ") => rest.trim_start_matches('s'),
+        _ => rest,
+    };
+    format!("{before}an object{rest}")
+}
+
 impl FromRequest<Arc<Api>> for Text {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Problem> {
-        let headers = request.headers();
-        let is_json = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"));
-        // Pages of other sites can send any type but this one without asking first; programs
-        // that are no browser need not say it.
-        let from_page =
-            headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+        let is_taken = is_taken(request.headers());
         let bytes = read(request.into_body()).await?;
-        if !bytes.is_empty() && !is_json && from_page {
+        if !bytes.is_empty() && !is_taken {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "media_type",
-                "send JSON, with the header `content-type: application/json`",
+                "send JSON as it is, with the header `content-type: application/json`",
             ));
         }
         match String::from_utf8(bytes) {
@@ -90,11 +118,95 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Problem> {
         let Text(text) = Text::from_request(request, state).await?;
         let text = if text.trim().is_empty() { "{}" } else { &text };
-        serde_json::from_str(text)
-            .map(Self)
-            .map_err(|error| match error.classify() {
-                Category::Data => Problem::invalid(format!("the body: {error}")),
-                _ => Problem::malformed(format!("the body is not JSON: {error}")),
-            })
+        let malformed = |error: serde_json::Error| match error.classify() {
+            Category::Data => Problem::invalid(format!("the body: {}", shape(&error))),
+            _ => Problem::malformed(format!("the body is not JSON: {error}")),
+        };
+        // An array would be taken for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(malformed)?;
+            return Err(Problem::invalid("the body: an object is expected"));
+        }
+        serde_json::from_str(text).map(Self).map_err(malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_for_json() {
+        let cases: [(&[(HeaderName, &str)], bool); 14] = [
+            (&[], true),
+            (&[(header::CONTENT_TYPE, "application/json")], true),
+            (
+                &[(header::CONTENT_TYPE, "Application/JSON; charset=utf-8")],
+                true,
+            ),
+            (
+                &[(header::CONTENT_TYPE, "application/merge-patch+json")],
+                true,
+            ),
+            (
+                &[(header::CONTENT_TYPE, "application/x-www-form-urlencoded")],
+                true,
+            ),
+            (&[(header::CONTENT_TYPE, "text/plain")], false),
+            (&[(header::CONTENT_TYPE, "application/xml")], false),
+            (
+                &[(header::CONTENT_TYPE, "multipart/form-data; boundary=x")],
+                false,
+            ),
+            (&[(header::CONTENT_TYPE, "")], false),
+            (&[(header::CONTENT_ENCODING, "gzip")], false),
+            (&[(header::CONTENT_ENCODING, "identity")], true),
+            (&[(header::ORIGIN, "https://evil.example")], false),
+            (
+                &[
+                    (header::ORIGIN, "https://evil.example"),
+                    (header::CONTENT_TYPE, "application/x-www-form-urlencoded"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    (header::ORIGIN, "https://evil.example"),
+                    (header::CONTENT_TYPE, "application/json"),
+                ],
+                true,
+            ),
+        ];
+        for (head, expected) in cases {
+            let head = head
+                .iter()
+                .map(|(name, value)| (name.clone(), value.parse().unwrap()));
+            let head = head.collect::<HeaderMap>();
+            assert_eq!(is_taken(&head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn shapes_are_told_without_names_of_our_code() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            #[expect(dead_code, reason = "only read")]
+            value: u8,
+        }
+        let error = |text: &str| shape(&serde_json::from_str::<Inner>(text).unwrap_err());
+        let cases = [
+            (
+                "7",
+                "invalid type: integer `7`, expected an object at line 1 column 1",
+            ),
+            (
+                "[]",
+                "invalid length 0, expected an object at line 1 column 2",
+            ),
+            ("{}", "missing field `value` at line 1 column 2"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(error(text), expected);
+        }
     }
 }

@@ -160,13 +160,14 @@ impl FromRequestParts<Arc<Api>> for Caller {
 fn of_certificate(parts: &Parts, api: &Api) -> Option<Caller> {
     let peer = parts.extensions.get::<Peer>()?;
     let chain = Arc::clone(peer.transport.certificates.as_ref()?);
-    let certificate = ClientCertificate::read(chain).ok()?;
+    let (directory, now) = (api.control.directory(), (api.clock)());
+    // A call is done at once: each has a session of its own.
+    let certificate = ClientCertificate::read(chain, now).ok()?;
     let mut segments = parts.uri.path().trim_start_matches("/v1/").split('/');
     let near = match segments.next() {
         Some("org") => segments.next(),
         _ => None,
     };
-    let (directory, now) = (api.control.directory(), (api.clock)());
     let session = certificate_login(&directory, &certificate, near, now)?;
     let session = Session {
         source: Some(peer.address.ip().to_canonical()),

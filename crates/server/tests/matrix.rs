@@ -386,7 +386,7 @@ fn sample(world: &World, endpoint: &Endpoint) -> Sample {
     if method == "DELETE" && endpoint.path.ends_with("/kvdb/{id}") {
         query.push("confirm=main");
     }
-    if method == "DELETE" && matches!(last, "{id}") {
+    if endpoint.query.iter().any(|(name, ..)| *name == "cascade") {
         query.push("cascade=true");
     }
     if endpoint.changes() && !endpoint.at_once {

@@ -178,7 +178,8 @@ impl Client {
         turn: &mut Turn<'_>,
     ) -> Self {
         let certificate = transport.certificates.clone();
-        let certificate = certificate.and_then(|chain| ClientCertificate::read(chain).ok());
+        let certificate =
+            certificate.and_then(|chain| ClientCertificate::read(chain, turn.now).ok());
         let mut client = Self {
             id,
             peer,

@@ -700,7 +700,7 @@ fn a_session_ends_with_the_certificate_it_was_opened_with() {
     )];
     let end = UnixMillis(NOW.0 + 1_000_000);
     let claim = world.0.certificate_claims(&names).next().expect("mapped");
-    let caller = world.0.certificate_session(&claim, &"00".into(), end);
+    let caller = (world.0).certificate_session(&claim, &"00".into(), UnixMillis(NOW.0 - 1), end);
     let session = world.assumed(&caller, &ask());
     assert_eq!(session.expires, end);
     assert_eq!(world.ended(&session, NOW), None);
@@ -709,4 +709,15 @@ fn a_session_ends_with_the_certificate_it_was_opened_with() {
         world.ended(&session, NOW),
         Some(SessionEnded::CertificateNotTrusted)
     );
+    // Ending the sessions of before ends that of a handshake before, and no later one.
+    world.ok(&update("ca", authority(CI)));
+    world.ok(&Change::RevokeSessions {
+        identity: CI.into(),
+        before: NOW,
+    });
+    let claim = world.0.certificate_claims(&names).next().expect("mapped");
+    let later = world.0.certificate_session(&claim, &"00".into(), NOW, end);
+    let revoked = Err(SessionEnded::Revoked);
+    assert_eq!(world.0.check_session(&caller, NOW), revoked);
+    assert_eq!(world.0.check_session(&later, NOW), Ok(()));
 }

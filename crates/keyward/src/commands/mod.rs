@@ -117,6 +117,7 @@ pub(crate) enum Command {
     Login(login::Login),
     Logout(login::Logout),
     Env(sts::Env),
+    #[command(alias = "credential_process")]
     CredentialProcess(sts::CredentialProcess),
     Whoami(status::Whoami),
     Status(status::Status),

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
+use crate::output::{cell, printable};
 use crate::policy_argument;
 
 const KIND: &str = "identity_provider";
@@ -18,7 +19,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   keyward provider create github --issuer https://token.actions.githubusercontent.com --audience https://keyward.example.com/org/acme --shared
   keyward provider create staff --type sign_in --sign-in corporate --mapping '{\"claim\":\"groups\",\"values\":[\"dev\"],\"to\":[\"role/developer\"]}'
-  keyward provider create ca --type certificate_authority --pem ca.pem")]
+  keyward provider create ca --type certificate_authority --pem ca.pem --mapping '{\"name\":\"uri\",\"value\":\"spiffe://acme.example/ci\",\"identity\":\"programmatic_identity/ci\"}'")]
     Create {
         /// Its id, for ever: a-z, 0-9 and -.
         id: String,
@@ -116,7 +117,8 @@ pub(crate) struct Settings {
     /// File with the certificate of an authority.
     #[arg(long, value_name = "FILE")]
     pem: Option<String>,
-    /// A mapping of claims or certificate names, as JSON; may be given several times.
+    /// A mapping, as JSON; may be given several times. Of claims: {"claim", "values", "to"}; of
+    /// names in certificates: {"name": "uri" or "dns", "value", "identity"}.
     #[arg(long = "mapping", value_name = "JSON")]
     mappings: Vec<String>,
 }
@@ -210,7 +212,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let body = Zeroizing::new(json!({ "token": token.trim() }).to_string());
             let url = format!("{}/test_token", client.url(KIND, &id)?);
             let told = client.send("POST", &url, Some(&body))?;
-            Ok(output.document(&told, |told| format!("{told:#}"))?)
+            Ok(output.document(&told, about_token)?)
         }
         Command::Delete {
             id,
@@ -221,5 +223,66 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let gone = client.delete(&dry_run.url(&url))?;
             dry_run.done(output, &gone, "deleted")
         }
+    }
+}
+
+/// What a token is, says and would give, for people.
+fn about_token(told: &Value) -> String {
+    let mut text = match told["problem"].as_str() {
+        None => "verified   yes".to_owned(),
+        Some(problem) => format!("verified   no: {}", printable(problem)),
+    };
+    let mut line = |line: &str| {
+        text.push('\n');
+        text.push_str(line);
+    };
+    for (name, field) in [
+        ("issuer", "issuer"),
+        ("subject", "subject"),
+        ("audiences", "audiences"),
+    ] {
+        match &told[field] {
+            Value::Null => {}
+            value => line(&format!("{name:9}  {}", values(value))),
+        }
+    }
+    if let Some(claims) = told["claims"].as_object() {
+        line("\nClaims, as conditions name them (keyward:Token/<claim>):");
+        for (claim, value) in claims {
+            line(&format!("  {} = {}", printable(claim), values(value)));
+        }
+    }
+    let mut list = |title: &str, field: &str, matches: &str, what: &dyn Fn(&Value) -> String| {
+        let items = told[field].as_array().filter(|items| !items.is_empty());
+        for (n, item) in items.into_iter().flatten().enumerate() {
+            if n == 0 {
+                line(&format!("\n{title}:"));
+            }
+            let answer = match item[matches].as_bool() {
+                Some(true) => "yes",
+                _ => "no ",
+            };
+            line(&format!("  {answer}  {}", what(item)));
+            if let Some(reason) = item["reason"].as_str() {
+                line(&format!("       {}", printable(reason)));
+            }
+        }
+    };
+    list("Mappings", "mappings", "matches", &|mapping| {
+        let claim = printable(mapping["claim"].as_str().unwrap_or_default());
+        let (taken, to) = (values(&mapping["values"]), values(&mapping["to"]));
+        format!("{claim}: {taken} -> {to}")
+    });
+    list("Trusts of roles", "roles", "lets_in", &|role| {
+        format!("{} by {}", values(&role["role"]), values(&role["trust"]))
+    });
+    text
+}
+
+/// One value or several, beside one another.
+fn values(value: &Value) -> String {
+    match value {
+        Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join(", "),
+        one => cell(one),
     }
 }

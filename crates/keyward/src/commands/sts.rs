@@ -126,6 +126,30 @@ fn tag(text: &str) -> Result<(String, Value), Failure> {
 }
 
 impl Ask {
+    /// Refuses what is asked of a role's session where no role is named: a `--policy` that narrows
+    /// nothing would be taken for one that does.
+    fn of_no_role(&self) -> Result<(), Failure> {
+        let asked = [
+            ("--policy", !self.policies.is_empty()),
+            ("--tags", !self.tags.is_empty()),
+            (
+                "--transitive-tag-keys",
+                !self.transitive_tag_keys.is_empty(),
+            ),
+            ("--external-id", self.external_id.is_some()),
+            ("--source-identity", self.source_identity.is_some()),
+            ("--role-session-name", self.session_name.is_some()),
+            ("--trust", self.trust.is_some()),
+        ];
+        match asked.iter().find(|(_, is_asked)| *is_asked) {
+            Some((flag, _)) => {
+                let text = format!("`{flag}` is of a role's session: name the role with --role");
+                Err(Failure::new(Exit::Usage, text))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn body(&self, role: &str) -> Result<Map<String, Value>, Failure> {
         let mut body = Map::new();
         body.insert("role".to_owned(), role.into());
@@ -201,7 +225,13 @@ impl Credentials {
         if let Some(role) = role {
             return Self::of(&assume(role, ask, context)?);
         }
-        match &context.client.profile().credential {
+        ask.of_no_role()?;
+        let credential = &context.client.profile().credential;
+        if ask.duration_seconds.is_some() && !matches!(credential, Credential::Login(_)) {
+            let text = "`--duration-seconds` is of a role's session: name the role with --role";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        match credential {
             Credential::Key { id, secret } => Ok(Self {
                 id: id.clone(),
                 secret: Some(secret.clone()),
@@ -218,12 +248,25 @@ impl Credentials {
                 is_session: true,
                 expires_at: None,
             }),
-            Credential::Login(_) => {
-                let body = json!({ "duration_seconds": ask.duration_seconds });
-                Self::of(&context.client.post("/v1/sts/session_token", &body)?)
-            }
+            Credential::Login(_) => Self::temporary(ask, context),
             Credential::Nobody => Err(Failure::new(Exit::Unauthenticated, "no credential")),
         }
+    }
+
+    /// Temporary ones of one's own.
+    fn temporary(ask: &Ask, context: &Context<'_>) -> Result<Self, Failure> {
+        let body = json!({ "duration_seconds": ask.duration_seconds });
+        Self::of(&context.client.post("/v1/sts/session_token", &body)?)
+    }
+
+    /// Those that can sign requests: an access key itself can only if its secret is kept for that.
+    fn that_sign(role: Option<&str>, ask: &Ask, context: &Context<'_>) -> Result<Self, Failure> {
+        let is_key = matches!(context.client.profile().credential, Credential::Key { .. });
+        if role.is_none() && is_key {
+            ask.of_no_role()?;
+            return Self::temporary(ask, context);
+        }
+        Self::find(role, ask, context)
     }
 }
 
@@ -404,12 +447,14 @@ pub(crate) fn env(arguments: &Env, context: &Context<'_>) -> Result<(), Failure>
 }
 
 /// Answer as a `credential_process` of AWS configuration: JSON, version 1.
+///
+/// Always temporary credentials, which AWS tools ask for anew when they end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   keyward credential-process --role deployer
   aws configure set credential_process \"keyward credential-process --role deployer\"")]
 pub(crate) struct CredentialProcess {
-    /// The role to assume; your own credentials if left out.
+    /// The role to assume; temporary credentials of your own if left out.
     #[arg(long)]
     role: Option<String>,
     #[command(flatten)]
@@ -420,7 +465,7 @@ pub(crate) fn credential_process(
     arguments: &CredentialProcess,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
-    let credentials = Credentials::find(arguments.role.as_deref(), &arguments.ask, context)?;
+    let credentials = Credentials::that_sign(arguments.role.as_deref(), &arguments.ask, context)?;
     let Some(secret) = &credentials.secret else {
         let text =
             "a session key signs nothing: name a --role, or use the profile of an access key";

@@ -11,6 +11,7 @@ mod snapshots;
 mod tls;
 mod upstream;
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -135,6 +136,7 @@ fn start_logging() {
     let built = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
     // Only a second call fails, and there is none.
     drop(built);

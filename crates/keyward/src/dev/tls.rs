@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 
 /// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Names in the data directory of what `--tls` makes.
 const CA_CERTIFICATE: &str = "tls-ca.pem";

@@ -586,6 +586,9 @@ impl Run<'_> {
                     partly,
                 } => {
                     let half = if *partly { " (partly done)" } else { "" };
+                    if step.entity.at.is_some() {
+                        text.push_str(&format!("{}: ", step.entity.place()));
+                    }
                     text.push_str(&format!("{path}{half}: {what}: {failure}\n"));
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -141,6 +141,22 @@ impl Endpoint {
         all
     }
 
+    /// Refuses query parameters that it does not have: a `dry_run` with a slip in its name must not
+    /// be the change itself.
+    fn strict_about_queries(mut self) -> Self {
+        if !self.path.starts_with("/v1/") {
+            return self;
+        }
+        let all = self.parameters();
+        let names: Arc<[&str]> = all.iter().map(|(name, _, _)| *name).collect();
+        let check = async move |State(names): State<Arc<[&'static str]>>, request, next| {
+            refuse_other_parameters(&names, request, next).await
+        };
+        let layer = axum::middleware::from_fn_with_state(names, check);
+        self.handler = self.handler.layer(layer);
+        self
+    }
+
     /// Whether it changes something: then `dry_run` can be asked for, unless it is done at once.
     #[must_use]
     pub fn changes(&self) -> bool {
@@ -176,6 +192,29 @@ async fn refuse_dry_run(request: Request, next: Next) -> Response {
         return Problem::malformed(text).into_response();
     }
     next.run(request).await
+}
+
+async fn refuse_other_parameters(names: &[&str], request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let mut given = query.split('&').filter(|pair| !pair.is_empty());
+    let other = given.find_map(|pair| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        // Calls that are done at once tell themselves that they have no dry run.
+        let is_known = names.contains(&name) || name == "dry_run";
+        (!is_known).then_some(name)
+    });
+    let Some(other) = other else {
+        return next.run(request).await;
+    };
+    let other: String = other.chars().take(64).collect();
+    let text = match names {
+        [] => format!("`{other}` is no parameter of this call, which has none"),
+        names => {
+            let known = names.join("`, `");
+            format!("`{other}` is no parameter of this call: it has `{known}`")
+        }
+    };
+    Problem::malformed(text).into_response()
 }
 
 /// Every call, in the order of the documentation.
@@ -223,7 +262,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let routes = endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
-            router.route(endpoint.path, endpoint.handler)
+            router.route(endpoint.path, endpoint.strict_about_queries().handler)
         });
     routes
         .merge(crate::pages::routes())
