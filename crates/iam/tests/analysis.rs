@@ -630,6 +630,131 @@ fn what_is_not_known_is_told_as_a_condition() {
     assert_eq!(text, "own:*");
 }
 
+/// An identity that carries one document.
+fn carrying(document: PolicyInput) -> Directory {
+    let mut changes = organisation("acme");
+    changes.extend([database("x"), identity("p")]);
+    changes.push(Change::CreateTrust {
+        id: "p".to_owned(),
+        trustor: "org/acme".to_owned(),
+        trustee: "org/acme/programmatic_identity/p".to_owned(),
+        policies: vec![document],
+        expires_at: None,
+        kind: None,
+        conditions: None,
+    });
+    build(changes)
+}
+
+#[test]
+fn a_command_that_writes_is_not_told_of_keys_that_are_only_read() {
+    let document = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],
+        "ReadKeys":["ro:*"],"WriteKeys":["wo:*"]}]"#;
+    let directory = carrying(PolicyInput::Document(document.to_owned()));
+    // (command, key, what calls may do; none: nothing)
+    let cases = [
+        ("Get", "ro:1", Some(None)),
+        ("Get", "wo:1", None),
+        ("Set", "ro:1", None),
+        ("Set", "wo:1", Some(Some("write"))),
+        ("Incr", "ro:1", None),
+        ("Incr", "wo:1", None),
+        ("Append", "wo:1", Some(None)),
+        ("Bitfield", "ro:1", Some(Some("read"))),
+        ("Bitfield", "wo:1", None),
+        ("Copy", "ro:1", Some(Some("read"))),
+        ("Copy", "wo:1", Some(Some("write"))),
+    ];
+    for (command, key, expected) in cases {
+        let asked = Asked {
+            action: action(&format!("kvdb:Execute{command}")),
+            resource: "org/acme/kvdb/x".into(),
+            about: AskedAbout::Names(names(&[key])),
+            administration: false,
+            known: Vec::new(),
+        };
+        let holders = directory.who_can(&asked, NOW).holders.into_iter();
+        let mut programs = holders.filter(|holder| holder.identity.starts_with("org/"));
+        let found = programs.next().map(|holder| holder.only);
+        assert_eq!(found, expected, "{command} {key}");
+    }
+}
+
+/// However much a policy says, the answer to a question about it stays one for people.
+#[test]
+fn answers_about_large_policies_are_bounded() {
+    let native = |count: usize| {
+        let one = |n: usize| {
+            let effect = if n.is_multiple_of(3) { "Deny" } else { "Allow" };
+            format!(
+                r#"{{"Effect":"{effect}","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],
+                "Keys":["*a*{n}*","b{n}:*"]}}"#
+            )
+        };
+        format!("[{}]", (0..count).map(one).collect::<Vec<_>>().join(","))
+    };
+    let patterns = {
+        let one = |n: usize| format!("\"k{n}:*\"");
+        let keys = (0..2_000).map(one).collect::<Vec<_>>().join(",");
+        format!(
+            r#"[{{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/x"],"Keys":[{keys}]}}]"#
+        )
+    };
+    let vendor = {
+        let one = |n: usize| {
+            let effect = if n.is_multiple_of(3) { "Deny" } else { "Allow" };
+            format!(
+                r#"{{"Effect":"{effect}","NotAction":["kvdb:ExecuteGet"],
+                "Resource":["arn:aws:elasticache:*:*:replicationgroup:x"],
+                "Condition":{{"IpAddress":{{"aws:SourceIp":"10.0.{}.0/24"}}}}}}"#,
+                n % 256
+            )
+        };
+        let statements = (0..300).map(one).collect::<Vec<_>>().join(",");
+        format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)
+    };
+    for (name, document) in [
+        ("native", native(300)),
+        ("keys", patterns),
+        ("vendor", vendor),
+    ] {
+        let directory = carrying(PolicyInput::Document(document));
+        let session = Session::of_path(&directory, "org/acme/programmatic_identity/p").unwrap();
+        let access = directory.access(&session, &[], false, NOW);
+        let ways: Vec<_> = access
+            .databases
+            .iter()
+            .flat_map(|database| &database.groups)
+            .map(|group| &group.way)
+            .collect();
+        assert!(
+            !ways.is_empty() && ways.len() <= 10_000,
+            "{name}: {}",
+            ways.len()
+        );
+        assert!(ways.iter().all(|way| way.exceptions.len() <= 16), "{name}");
+        assert!(
+            ways.iter()
+                .all(|way| way.keys.iter().all(|keys| keys.keys.len() <= 64)),
+            "{name}"
+        );
+        assert!(
+            access.databases[0].truncated || ways.iter().any(|way| way.left_out > 0),
+            "{name}: what is left out is said"
+        );
+        let asked = Asked {
+            action: action("kvdb:ExecuteSet"),
+            resource: "org/acme/kvdb/x".into(),
+            about: AskedAbout::AnyCall,
+            administration: false,
+            known: Vec::new(),
+        };
+        let holders = directory.who_can(&asked, NOW).holders;
+        let listed: usize = holders.iter().map(|holder| holder.ways.len()).sum();
+        assert!(listed <= 1_100, "{name}: {listed}");
+    }
+}
+
 /// Rules that stand for an identity never allow what is not allowed, from anywhere and at any time.
 #[test]
 fn acl_rules_are_no_wider_than_the_decisions() {

@@ -9,7 +9,7 @@ use keyward_policy::{ListedFacts, Touch};
 use super::open::OpenFacts;
 use super::risk::Risk;
 use super::ways::{Way, Ways};
-use super::who_can::{of_known, said, way_leaves_any};
+use super::who_can::{Leaves, of_known, said};
 use crate::bits::Bits;
 use crate::decision::Outcome;
 use crate::directory::Directory;
@@ -25,7 +25,15 @@ pub struct Access {
     pub databases: Vec<ResourceAccess>,
     /// On other entities; those on which it may do the same are told of together.
     pub others: Vec<ResourceAccess>,
+    /// Whether some resources were not looked at, because there is too much to tell.
+    pub truncated: bool,
 }
+
+/// What asking may cost over all resources, as [`Ways::spent`] counts: about a second.
+const MAX_EFFORT: u64 = 4_000_000;
+
+/// Groups that are told of, over all resources.
+const MAX_GROUPS: usize = 4_000;
 
 /// What an identity can do to one resource, or to several alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +76,8 @@ impl Directory {
         let said = said(known);
         let said = said.as_ref();
         let mut access = Access::default();
+        let (mut effort, mut told) = (0, 0);
+        let enough = |effort: u64, told: usize| effort > MAX_EFFORT || told > MAX_GROUPS;
         let organisations = self.organisations_reached(session);
         let concerns = |organisation: Option<IdentityIx>, has_policy: bool| {
             has_policy || organisation.is_some_and(|ix| organisations.contains(&ix))
@@ -79,9 +89,21 @@ impl Directory {
             ) {
                 continue;
             }
+            if enough(effort, told) {
+                access.truncated = true;
+                break;
+            }
             let administration = administration && database.administration;
-            let found = self.access_to(session, said, &database.path, administration, at);
+            let found = self.access_to(
+                session,
+                said,
+                &database.path,
+                administration,
+                at,
+                &mut effort,
+            );
             if let Some(found) = found {
+                told += found.groups.len();
                 access.databases.push(found);
             }
         }
@@ -109,7 +131,12 @@ impl Directory {
             .filter(|(_, policy)| concerns(self.organisation_of(&policy.path), false))
             .map(|(_, policy)| Arc::clone(&policy.path));
         for path in identities.chain(policies) {
-            let Some(found) = self.access_to(session, said, &path, false, at) else {
+            if enough(effort, told) {
+                access.truncated = true;
+                break;
+            }
+            let found = self.access_to(session, said, &path, false, at, &mut effort);
+            let Some(found) = found else {
                 continue;
             };
             let same = access
@@ -118,7 +145,10 @@ impl Directory {
                 .find(|known| known.groups == found.groups && known.truncated == found.truncated);
             match same {
                 Some(known) => known.resources.extend(found.resources),
-                None => access.others.push(found),
+                None => {
+                    told += found.groups.len();
+                    access.others.push(found);
+                }
             }
         }
         for known in &mut access.others {
@@ -153,14 +183,17 @@ impl Directory {
         path: &Arc<str>,
         administration: bool,
         at: UnixMillis,
+        effort: &mut u64,
     ) -> Option<ResourceAccess> {
         let is_database = self.database_at(path).is_some();
         let grounds = self.grounds(session, path, false, at);
         let source = PolicySource::ResourcePolicy(Arc::clone(path));
         let ways = Ways::of(&grounds, &source, OpenFacts::open(&grounds, said.cloned()));
+        *effort += ways.spent();
         if ways.ways.is_empty() {
             return None;
         }
+        let before = ways.spent();
         let bits = Bits::of(&grounds, administration);
         let fits = |action: ActionId| {
             if !concerns_kind(action, path, is_database) {
@@ -180,27 +213,25 @@ impl Directory {
         }
         let mut groups: Vec<AccessGroup> = Vec::new();
         for way in &ways.ways {
-            let mut by_risk: Vec<(Risk, ActionBits)> = Vec::new();
+            // By risk, and whether ACL rules among the statements allow every call.
+            let mut kinds: Vec<((Risk, bool), ActionBits)> = Vec::new();
+            let leaves = Leaves::of(way, &ways);
             for action in way.actions.iter().filter(|action| fits(*action)) {
-                if !way_leaves_any(action, way, &ways) {
+                if !leaves.any(action) {
                     continue;
                 }
-                let risk = Risk::of(action);
-                match by_risk.iter_mut().find(|(known, _)| *known == risk) {
+                let kind = (Risk::of(action), way.always_by_acl(action));
+                match kinds.iter_mut().find(|(known, _)| *known == kind) {
                     Some((_, actions)) => actions.insert(action),
                     None => {
                         let mut actions = ActionBits::EMPTY;
                         actions.insert(action);
-                        by_risk.push((risk, actions));
+                        kinds.push((kind, actions));
                     }
                 }
             }
-            for (risk, actions) in by_risk {
-                let shown = {
-                    let mut one = way.clone();
-                    one.actions = actions.clone();
-                    ways.shown(&one)
-                };
+            for ((risk, always_by_acl), actions) in kinds {
+                let shown = ways.shown_of(way, &actions, always_by_acl);
                 groups.push(AccessGroup {
                     risk,
                     complete: actions.len() == offered[risk as usize],
@@ -209,6 +240,7 @@ impl Directory {
                 });
             }
         }
+        *effort += ways.spent() - before;
         groups.sort_by_key(|group| group.risk);
         let connects = is_database.then(|| {
             let question = Question {
@@ -231,7 +263,7 @@ impl Directory {
             resources: vec![Arc::clone(path)],
             connects,
             groups,
-            truncated: ways.truncated,
+            truncated: ways.truncated || ways.is_exhausted(),
         })
     }
 }

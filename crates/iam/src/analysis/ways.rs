@@ -1,6 +1,8 @@
 //! All ways from one principal to one resource, each with the statements that it needs: a decision
 //! with the action and the keys left open.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT};
@@ -17,6 +19,18 @@ use crate::grounds::{Grant, Grounds, PolicySource};
 
 /// Ways that are kept for one identity on the path: beyond it the answer says that there are more.
 const MAX_WAYS: usize = 512;
+
+/// Exceptions of one way that are listed, and patterns and values of one list: an answer is for people.
+const MAX_EXCEPTIONS: usize = 16;
+const MAX_LISTED: usize = 64;
+
+/// Statements that are read or asked about one call, for one principal and one resource: beyond it
+/// what they say counts as not known, and the answer says that there is more. About a tenth of a
+/// second.
+const MAX_EFFORT: u64 = 400_000;
+
+/// What reading and asking a statement in a vendor's terms costs, counted in native ones.
+const VENDOR_EFFORT: u64 = 8;
 
 /// A statement and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +83,27 @@ impl Place<'_> {
         grounds.says(self.policy, self.statement, &question)
     }
 
+    /// What asking it costs.
+    fn effort(&self) -> u64 {
+        match (&self.statement.vendor, &self.statement.acl) {
+            (Some(_), _) => VENDOR_EFFORT,
+            (_, Some(user)) => 1 + user.weight() as u64 / 4,
+            _ => {
+                let fields = self.statement.keys.as_ref();
+                let count = fields.map_or(0, |fields| {
+                    let keys = fields.keys.len() + fields.read_keys.len();
+                    keys + fields.write_keys.len() + fields.channels.len()
+                });
+                1 + count as u64 / 8
+            }
+        }
+    }
+
     /// Its key fields as they are shown: variables that are not known stand as they were written.
-    pub(crate) fn keys(&self, facts: &OpenFacts<'_>) -> Option<KeyPatterns> {
+    pub(crate) fn keys<'s>(&'s self, facts: &'s OpenFacts<'_>) -> Option<Cow<'s, KeyPatterns>> {
         match self.statement.key_fields(facts) {
             KeyFields::Unrestricted => None,
-            KeyFields::Patterns(patterns) => Some(patterns.into_owned()),
+            KeyFields::Patterns(patterns) => Some(patterns),
             KeyFields::Later => {
                 let fixed = self.statement.keys.as_ref()?;
                 let written = |globs: &[Glob], templates: &[Template]| -> Box<[Glob]> {
@@ -82,44 +112,54 @@ impl Place<'_> {
                 };
                 let none = Box::default();
                 let templates = self.statement.templates.as_ref().unwrap_or(&none);
-                Some(KeyPatterns {
+                Some(Cow::Owned(KeyPatterns {
                     keys: written(&fixed.keys, &templates.keys),
                     read_keys: written(&fixed.read_keys, &templates.read_keys),
                     write_keys: written(&fixed.write_keys, &templates.write_keys),
                     channels: written(&fixed.channels, &templates.channels),
-                })
+                }))
             }
         }
     }
 
-    /// The conditions that depend on what is left open.
-    fn conditions(&self, facts: &OpenFacts<'_>) -> Vec<OpenCondition> {
+    /// The conditions that depend on what is left open, and how many of their values are not listed.
+    fn conditions(&self, facts: &OpenFacts<'_>) -> (Vec<OpenCondition>, usize) {
         if let Some(user) = &self.statement.acl {
             // Which keys and channels its rules speak of, commands left out.
             let rules = user.to_string();
             let words = rules.split([' ', '(', ')']);
             let patterns =
                 words.filter(|word| word.starts_with(['~', '%', '&']) || word.starts_with("db="));
-            return vec![OpenCondition {
+            let mut patterns = patterns;
+            let values = patterns.by_ref().take(MAX_LISTED).map(Into::into).collect();
+            let condition = OpenCondition {
                 operator: "ACL rules".to_owned(),
                 key: "kvdb:Key".into(),
-                values: patterns.take(16).map(Into::into).collect(),
-            }];
+                values,
+            };
+            return (vec![condition], patterns.count());
         }
         let clauses = self
             .statement
             .conditions
             .as_ref()
             .map_or(&[][..], Conditions::clauses);
-        clauses
+        let mut left_out = 0;
+        let open = clauses
             .iter()
             .filter(|clause| clause.holds(self.statement.effect, facts) != Some(true))
-            .map(|clause| OpenCondition {
-                operator: clause.operator_name(),
-                key: clause.key.name().into(),
-                values: clause.values().iter().map(|v| v.text().into()).collect(),
+            .map(|clause| {
+                let values = clause.values();
+                left_out += values.len().saturating_sub(MAX_LISTED);
+                let listed = values.iter().take(MAX_LISTED);
+                OpenCondition {
+                    operator: clause.operator_name(),
+                    key: clause.key.name().into(),
+                    values: listed.map(|v| v.text().into()).collect(),
+                }
             })
-            .collect()
+            .collect();
+        (open, left_out)
     }
 }
 
@@ -158,6 +198,15 @@ impl<'a> OpenWay<'a> {
             }
         }
         (!next.actions.is_empty()).then_some(next)
+    }
+
+    /// Whether all ACL rules among its statements, of which there are some, allow every call of an
+    /// action.
+    pub(crate) fn always_by_acl(&self, action: ActionId) -> bool {
+        let mut users = self.allows.iter().filter_map(|p| p.statement.acl.as_ref());
+        let first = users.next();
+        first.is_some_and(|user| user.sure().contains(action))
+            && users.all(|user| user.sure().contains(action))
     }
 
     fn is_free(&self) -> bool {
@@ -228,6 +277,10 @@ pub(crate) struct Ways<'a> {
     pub(crate) denies: Vec<(ActionBits, Place<'a>)>,
     /// Whether ways were left out, because there are too many.
     pub(crate) truncated: bool,
+    /// What of [`MAX_EFFORT`] is left.
+    left: Cell<u64>,
+    /// What reading the statements has cost.
+    read: u64,
 }
 
 impl<'a> Ways<'a> {
@@ -243,9 +296,15 @@ impl<'a> Ways<'a> {
             ways: Vec::new(),
             denies: Vec::new(),
             truncated: false,
+            left: Cell::new(MAX_EFFORT),
+            read: 0,
         };
-        let concerns =
-            |policy: &Policy, statement: &Statement| weigh(grounds, policy, statement, &facts);
+        let read = Cell::new(0);
+        let concerns = |policy: &Policy, statement: &Statement| {
+            let vendor = statement.vendor.is_some();
+            read.set(read.get() + if vendor { VENDOR_EFFORT } else { 1 });
+            weigh(grounds, policy, statement, &facts)
+        };
         let layers: Vec<(Vec<Allow<'a>>, Vec<Place<'a>>)> = grounds
             .layers
             .iter()
@@ -315,6 +374,7 @@ impl<'a> Ways<'a> {
         }
         found.drop_denied();
         found.drop_shadowed();
+        found.read += read.get();
         found
     }
 
@@ -446,7 +506,15 @@ impl<'a> Ways<'a> {
         if !way.actions.contains(action) {
             return Some(false);
         }
-        let says = |place: &Place<'_>| place.says(action, self.grounds, touch, &self.facts);
+        // Going over the list costs, too, if less.
+        let over = 1 + (self.denies.len() + way.breaks.len()) as u64 / 16;
+        if !self.spend(over) {
+            return None;
+        }
+        let says = |place: &Place<'_>| match self.spend(place.effort()) {
+            true => place.says(action, self.grounds, touch, &self.facts),
+            false => None,
+        };
         let denies = self
             .denies
             .iter()
@@ -470,6 +538,22 @@ impl<'a> Ways<'a> {
             }
         }
         known
+    }
+
+    fn spend(&self, effort: u64) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(effort));
+        left >= effort
+    }
+
+    /// Whether something was not asked, because it would have taken too long.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    /// What reading and asking has cost so far.
+    pub(crate) fn spent(&self) -> u64 {
+        self.read + MAX_EFFORT - self.left.get()
     }
 
     /// The first way by which exactly this call is allowed, whatever is left open; the same answer
@@ -500,37 +584,75 @@ impl<'a> Ways<'a> {
 
     /// A way as it is shown.
     pub(crate) fn shown(&self, way: &OpenWay<'a>) -> Way {
+        self.shown_of(way, &way.actions, false)
+    }
+
+    /// A way as it is shown for some of its actions, where ACL rules allow them always or not.
+    pub(crate) fn shown_of(
+        &self,
+        way: &OpenWay<'a>,
+        actions: &ActionBits,
+        always_by_acl: bool,
+    ) -> Way {
         let path = |node: &usize| Arc::clone(&self.grounds.nodes[*node].path);
+        let mut left_out = 0;
+        let mut listed = |place: &Place<'_>| {
+            let keys = place.keys(&self.facts).map(|keys| {
+                let (keys, more) = listed_patterns(&keys);
+                left_out += more;
+                keys
+            });
+            let (conditions, more) = place.conditions(&self.facts);
+            left_out += more;
+            (keys, conditions)
+        };
+        let (mut keys, mut conditions) = (Vec::new(), Vec::new());
+        for place in &way.allows {
+            if always_by_acl && place.statement.acl.is_some() {
+                continue;
+            }
+            let (own_keys, own_conditions) = listed(place);
+            keys.extend(own_keys);
+            conditions.extend(own_conditions);
+        }
+        let binding = self.denies.iter();
+        let binding = binding.filter(|(denied, _)| denied.intersects(actions));
+        let mut denies = way.breaks.iter().chain(binding.map(|(_, deny)| deny));
+        let mut exceptions = Vec::new();
+        for deny in denies.by_ref().take(MAX_EXCEPTIONS) {
+            let (keys, conditions) = listed(deny);
+            exceptions.push(Exception {
+                statement: deny.reference(),
+                keys,
+                conditions,
+            });
+        }
+        left_out += denies.count();
         Way {
             chain: way.nodes.iter().map(path).collect(),
             statements: way.allows.iter().map(|p| self.reference(p)).collect(),
-            keys: way
-                .allows
-                .iter()
-                .filter_map(|place| place.keys(&self.facts))
-                .collect(),
-            conditions: way
-                .allows
-                .iter()
-                .flat_map(|place| place.conditions(&self.facts))
-                .collect(),
-            exceptions: way
-                .breaks
-                .iter()
-                .chain(
-                    self.denies
-                        .iter()
-                        .filter(|(actions, _)| actions.intersects(&way.actions))
-                        .map(|(_, deny)| deny),
-                )
-                .map(|deny| Exception {
-                    statement: deny.reference(),
-                    keys: deny.keys(&self.facts),
-                    conditions: deny.conditions(&self.facts),
-                })
-                .collect(),
+            keys,
+            conditions,
+            exceptions,
+            left_out,
         }
     }
+}
+
+/// The first patterns of each field, and how many more there are.
+fn listed_patterns(keys: &KeyPatterns) -> (KeyPatterns, usize) {
+    let mut more = 0;
+    let mut first = |globs: &[Glob]| -> Box<[Glob]> {
+        more += globs.len().saturating_sub(MAX_LISTED);
+        globs.iter().take(MAX_LISTED).cloned().collect()
+    };
+    let listed = KeyPatterns {
+        keys: first(&keys.keys),
+        read_keys: first(&keys.read_keys),
+        write_keys: first(&keys.write_keys),
+        channels: first(&keys.channels),
+    };
+    (listed, more)
 }
 
 /// A condition that a decision depends on, as it was written.
@@ -557,6 +679,8 @@ pub struct Way {
     pub conditions: Vec<OpenCondition>,
     /// Statements that deny some of the calls.
     pub exceptions: Vec<Exception>,
+    /// Patterns, values and exceptions beyond those that are listed.
+    pub left_out: usize,
 }
 
 impl Way {

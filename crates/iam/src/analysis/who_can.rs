@@ -1,9 +1,12 @@
 //! Who can do this?
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use keyward_commands::{ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope};
+use keyward_commands::{
+    ActionBits, ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope,
+};
 use keyward_policy::{
     ChannelUse, Dialect, Effect, IdentityPattern, KeyPatterns, KeyUse, ListedFacts, Touch,
 };
@@ -91,23 +94,37 @@ pub struct WhoCan {
     pub nobody_because: Option<String>,
 }
 
-/// The ways in which calls of an action may use their keys, the widest first.
+/// The ways in which calls of an action may use their keys, the widest first; each with what it is
+/// called if not all calls use them so.
 fn accesses(action: ActionId) -> Vec<(Option<&'static str>, bool, bool)> {
     let Some(command) = action.command() else {
         return vec![(None, true, true)];
     };
     let specs = command.command().key_specs;
-    let reads = specs.iter().any(|spec| spec.flags.reads());
-    let writes = specs.iter().any(|spec| spec.flags.writes());
-    match (reads, writes) {
-        (true, false) => vec![(None, true, false)],
-        (false, true) => vec![(None, false, true)],
-        _ => vec![
-            (None, true, true),
-            (Some("write"), false, true),
-            (Some("read"), true, false),
-        ],
+    let mut kinds: Vec<(bool, bool)> = Vec::new();
+    for spec in specs {
+        kinds.push((spec.flags.reads(), spec.flags.writes()));
     }
+    // What these do to their key depends on their arguments: `SET` may leave out reading it,
+    // `BITFIELD` may only read it.
+    match command.command().name {
+        "set" => kinds.push((false, true)),
+        "bitfield" => kinds.push((true, false)),
+        _ => {}
+    }
+    let reads = kinds.iter().any(|(reads, _)| *reads);
+    let writes = kinds.iter().any(|(_, writes)| *writes);
+    let (reads, writes) = match (reads, writes) {
+        (false, false) => (true, true),
+        found => found,
+    };
+    let mut found = vec![(None, reads, writes)];
+    for (only, reads, writes) in [(Some("write"), false, true), (Some("read"), true, false)] {
+        if kinds.contains(&(reads, writes)) && found[0] != (None, reads, writes) {
+            found.push((only, reads, writes));
+        }
+    }
+    found
 }
 
 /// Whether key fields leave any call at all to an action.
@@ -132,6 +149,12 @@ pub(super) fn leaves_any(action: ActionId, keys: &KeyPatterns) -> bool {
     }
 }
 
+fn of_one(action: ActionId) -> ActionBits {
+    let mut bits = ActionBits::EMPTY;
+    bits.insert(action);
+    bits
+}
+
 /// Whether all calls of an action touch the same.
 fn has_one_call(action: ActionId) -> bool {
     action.command().is_none_or(|id| {
@@ -140,17 +163,32 @@ fn has_one_call(action: ActionId) -> bool {
     })
 }
 
-/// Whether one of the ways leaves any call at all to an action.
-pub(super) fn way_leaves_any(action: ActionId, way: &OpenWay<'_>, ways: &Ways<'_>) -> bool {
-    if has_one_call(action) {
-        return ways.permits(way, action, &Touch::of_action(action)) != Some(false);
+/// What key fields of a way leave of its actions.
+pub(super) struct Leaves<'w, 'a> {
+    way: &'w OpenWay<'a>,
+    ways: &'w Ways<'a>,
+    fields: Vec<Cow<'w, KeyPatterns>>,
+}
+
+impl<'w, 'a> Leaves<'w, 'a> {
+    pub(super) fn of(way: &'w OpenWay<'a>, ways: &'w Ways<'a>) -> Self {
+        let places = way.allows.iter();
+        Self {
+            way,
+            ways,
+            fields: places.filter_map(|place| place.keys(&ways.facts)).collect(),
+        }
     }
-    way.actions.contains(action)
-        && way
-            .allows
-            .iter()
-            .filter_map(|place| place.keys(&ways.facts))
-            .all(|keys| leaves_any(action, &keys))
+
+    /// Whether the way leaves any call at all to an action.
+    pub(super) fn any(&self, action: ActionId) -> bool {
+        if has_one_call(action) {
+            let touch = Touch::of_action(action);
+            return self.ways.permits(self.way, action, &touch) != Some(false);
+        }
+        let mut fields = self.fields.iter();
+        self.way.actions.contains(action) && fields.all(|keys| leaves_any(action, keys))
+    }
 }
 
 impl Asked {
@@ -260,6 +298,7 @@ impl Asked {
                     keys: Vec::new(),
                     conditions: Vec::new(),
                     exceptions: Vec::new(),
+                    left_out: 0,
                 },
             });
             return Some(holder);
@@ -280,14 +319,19 @@ impl Asked {
                 let open = ways
                     .ways
                     .iter()
-                    .filter(|way| way_leaves_any(action, way, &ways))
+                    .filter(|way| Leaves::of(way, &ways).any(action))
                     .collect::<Vec<_>>();
                 if open.is_empty() {
                     return self.by_several(grounds, &ways, &ContextNames::default(), holder);
                 }
                 let touch = Touch::of_action(action);
                 holder.always = ways.allowing(action, &touch).is_some();
-                holder.ways = open.into_iter().map(|way| ways.shown(way)).collect();
+                let acl = |way: &&OpenWay<'_>| way.always_by_acl(action);
+                holder.ways = open
+                    .into_iter()
+                    .map(|way| ways.shown_of(way, &of_one(action), acl(&way)))
+                    .collect();
+                holder.more_ways |= ways.is_exhausted();
                 return Some(holder);
             }
         };
@@ -307,7 +351,12 @@ impl Asked {
                 let most = if wanted.is_some() { 1 } else { usize::MAX };
                 holder.always = wanted.is_some() && only.is_none();
                 holder.only = *only;
-                holder.ways = found.take(most).map(|way| ways.shown(way)).collect();
+                let one = of_one(action);
+                holder.ways = found
+                    .take(most)
+                    .map(|way| ways.shown_of(way, &one, way.always_by_acl(action)))
+                    .collect();
+                holder.more_ways |= ways.is_exhausted();
                 if wanted.is_some() {
                     // They hold for these keys.
                     holder
@@ -350,6 +399,7 @@ impl Asked {
             keys: Vec::new(),
             conditions: Vec::new(),
             exceptions: Vec::new(),
+            left_out: 0,
         }];
         decision.is_allow().then_some(holder)
     }

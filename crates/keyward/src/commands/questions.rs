@@ -197,6 +197,13 @@ fn conditions(of: &Value) -> String {
     let one = |condition: &Value| {
         let values = list(condition, "values").iter().filter_map(Value::as_str);
         let (operator, key) = (text(condition, "operator"), text(condition, "key"));
+        if operator == "ACL rules" {
+            let patterns = values.collect::<Vec<_>>().join(" ");
+            return match patterns.as_str() {
+                "" => "its ACL rules allow the call".to_owned(),
+                patterns => format!("its ACL rules allow the call: {patterns}"),
+            };
+        }
         format!(
             "{operator} {key} {}",
             values.collect::<Vec<_>>().join(" or ")
@@ -230,6 +237,13 @@ fn extent(way: &Value) -> String {
             .map_or("", |s| self::text(s, "text"));
         let _ = write!(text, ", not {keys} ({by})");
     }
+    let left_out = way.get("left_out").and_then(Value::as_u64).unwrap_or(0);
+    if left_out > 0 {
+        let _ = write!(
+            text,
+            ", and {left_out} more patterns, values and exceptions"
+        );
+    }
     text
 }
 
@@ -254,12 +268,16 @@ fn evidence(way: &Value) -> String {
     }
 }
 
+/// Widest column: longer cells stand out of it.
+const MAX_WIDTH: usize = 100;
+
 /// Rows with columns of equal width; the last one is free.
 fn columns(rows: &[Vec<String>], indent: &str) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let widest = cells.map(|cell| cell.chars().count()).max();
+        widest.unwrap_or(0).min(MAX_WIDTH)
     };
     let widths: Vec<usize> = (0..count).map(width).collect();
     let mut text = String::new();
@@ -379,6 +397,9 @@ fn access_text(answer: &Value) -> String {
     }
     if list(answer, "databases").is_empty() && list(answer, "others").is_empty() {
         text.push_str("\nnothing\n");
+    }
+    if flag(answer, "truncated") {
+        text.push_str("\nthere is too much to tell: other resources were not looked at\n");
     }
     text
 }

@@ -1,5 +1,7 @@
 //! What was found, with its places.
 
+use std::collections::HashSet;
+
 use crate::check::draft::token_end;
 use crate::check::rules::{Kind, Rule, Severity, rule};
 use crate::finding::{Findings, Places};
@@ -179,13 +181,18 @@ impl<'d> Reporter<'d> {
                 to: token_end(self.text, from),
                 ..Region::default()
             };
+            let fix = nearest_name(&finding.message, &self.text[region.from..region.to]);
             self.errors.push(Finding {
                 rule,
                 region,
                 path: finding.path.clone(),
                 message: finding.message.clone(),
                 related: None,
-                fix: None,
+                fix: fix.map(|name| Fix {
+                    description: format!("write `{name}`"),
+                    region,
+                    replacement: format!("\"{name}\""),
+                }),
             });
         }
     }
@@ -227,6 +234,10 @@ impl<'d> Reporter<'d> {
             }),
         };
         let mut findings: Vec<Finding> = self.errors;
+        // What is refused at a place is all that is to know of it.
+        let refused: HashSet<usize> = findings.iter().map(|error| error.region.from).collect();
+        self.found
+            .retain(|raw| !refused.contains(&raw.from) || raw.from == 0);
         findings.extend(self.found.into_iter().map(finding));
         findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.region.from, finding.region.to);
@@ -290,6 +301,15 @@ fn removal(text: &str, starts: &[usize], index: usize) -> Option<(usize, usize)>
     }
     let before = *starts.get(index.checked_sub(1)?)?;
     Some((token_end(text, before), token_end(text, at)))
+}
+
+/// The name that an error takes a text for: the first that it suggests instead of the whole token.
+fn nearest_name<'m>(message: &'m str, token: &str) -> Option<&'m str> {
+    let text = token.strip_prefix('"')?.strip_suffix('"')?;
+    let (before, near) = message.split_once("did you mean `")?;
+    let (name, _) = near.split_once('`')?;
+    let plain = |text: &str| !text.is_empty() && !text.contains(['"', '\\', '…']);
+    (plain(text) && plain(name) && before.contains(&format!("`{text}`"))).then_some(name)
 }
 
 /// Fills in lines and columns, in one pass over the text.
@@ -368,6 +388,31 @@ mod tests {
         }
         assert_eq!(offsets.of(1, 2), 2);
         assert_eq!(offsets.of(99, 1), text.len());
+    }
+
+    #[test]
+    fn what_errors_suggest() {
+        let cases = [
+            (
+                "unknown action `a:Gett`: did you mean `a:Get`, `a:Set`?",
+                "\"a:Gett\"",
+                Some("a:Get"),
+            ),
+            (
+                "unknown action `a:Gett`: did you mean `a:Get`?",
+                "\"a:Gett:b\"",
+                None,
+            ),
+            ("unknown action `a:Gett`", "\"a:Gett\"", None),
+            (
+                "expected `true`, found `tru`: did you mean `true`?",
+                "tru",
+                None,
+            ),
+        ];
+        for (message, token, expected) in cases {
+            assert_eq!(nearest_name(message, token), expected, "{message} {token}");
+        }
     }
 
     #[test]

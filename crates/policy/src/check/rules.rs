@@ -236,6 +236,10 @@ own! {
         "The vendor replaced it, or lists it only in older copies of its reference. It is read as it was documented; prefer the current form.";
     ConnectNeedsBoth "W026" Warning "`elasticache:Connect` without the cache or without the user":
         "Connecting is decided on two resources at once, the cache (`replicationgroup:` or `serverlesscache:`) and the user (`user:`). The statements of this document allow it on one of them only, so nobody gets in by it.";
+    ForeignPrincipal "W027" Warning "a principal that nobody here is":
+        "No request here is made by a service of the vendor, by a canonical user, or by a provider by itself: the statement speaks of nobody. Whoever comes with a token of a provider is let in by an assumable trust in that provider; for the rest name an identity, a role or an account.";
+    RefusedTrust "W028" Warning "a role's trust document that the vendor would not take":
+        "A trust document has no resource, since it is about the role that it stands on; who has credentials assumes a role by `sts:AssumeRole`, who comes with a token by `sts:AssumeRoleWithWebIdentity` or `sts:AssumeRoleWithSAML`. An action that its principals never use lets nobody in.";
     PartialServiceWildcard "I015" Suggestion "a wildcard in the name of a service":
         "A wildcard before the colon covers services that nobody thought of. Name the service.";
     NotOffered "I016" Suggestion "an operation of the vendor that is not offered here":

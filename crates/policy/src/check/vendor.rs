@@ -41,6 +41,8 @@ pub(crate) fn check(document: &Document<'_>, node: &Node<'_>, out: &mut Reporter
         resources(document, draft, out);
         power(document, at, out);
         principals(document, draft, out);
+        foreign_principals(document, draft, out);
+        trust(document, draft, out);
         keys(document, draft, out);
         if !has_variables {
             plain_variables(document, draft, out);
@@ -445,7 +447,17 @@ fn foreign_resource(dialect: Dialect, text: &str) -> Option<String> {
     let kind = rest.split([':', '/']).next().unwrap_or_default();
     match dialect {
         Dialect::Aws => {
-            let (region, account) = (parts[3], parts[4]);
+            let (partition, region, account) = (parts[1], parts[3], parts[4]);
+            if !wild(partition) && !["aws", "aws-cn", "aws-us-gov"].contains(&partition) {
+                return Some(format!(
+                    "{shown} is of the unknown partition `{partition}`: write `aws`"
+                ));
+            }
+            if partition == "aws-cn" || partition == "aws-us-gov" {
+                return Some(format!(
+                    "{shown} is of the partition `{partition}`: requests here are of `aws`"
+                ));
+            }
             let known = if service == databases {
                 ELASTICACHE_TYPES
             } else {
@@ -458,6 +470,16 @@ fn foreign_resource(dialect: Dialect, text: &str) -> Option<String> {
             if service != databases && !region.is_empty() && !wild(region) {
                 return Some(format!(
                     "{shown} names a region: ARNs of `{service}` have none, leave it empty"
+                ));
+            }
+            if service == databases && region.is_empty() {
+                return Some(format!(
+                    "{shown} has no region: write that of the database, or `*`"
+                ));
+            }
+            if service == databases && !wild(region) && !may_be_region(region) {
+                return Some(format!(
+                    "`{region}` in {shown} is no region of AWS: did you mean one as `us-east-1`?"
                 ));
             }
             let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
@@ -494,6 +516,30 @@ fn foreign_resource(dialect: Dialect, text: &str) -> Option<String> {
             }
             None
         }
+    }
+}
+
+/// Whether a region may be one of AWS: `<area>-<direction>-<number>`, or a single word, as deployments
+/// of their own have.
+fn may_be_region(text: &str) -> bool {
+    const DIRECTIONS: [&str; 9] = [
+        "north",
+        "south",
+        "east",
+        "west",
+        "central",
+        "northeast",
+        "northwest",
+        "southeast",
+        "southwest",
+    ];
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts.as_slice() {
+        [_] => true,
+        [.., direction, number] => {
+            DIRECTIONS.contains(direction) && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        [] => false,
     }
 }
 
@@ -545,6 +591,78 @@ fn power(document: &Document<'_>, at: usize, out: &mut Reporter<'_>) {
     );
     let path = draft.actions.path(&draft.path, item);
     out.add(Kind::HandsOutPower, item.at, path, message);
+}
+
+/// Principals that no request here has.
+fn foreign_principals(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
+    let Some(member) = draft.principal else {
+        return;
+    };
+    let path = format!("{}.{}", draft.path, member.name);
+    for principal in &draft.principals {
+        let shown = quoted(principal.text);
+        let what = match principal.kind.to_ascii_lowercase().as_str() {
+            "service" => {
+                let form = !principal.text.contains('.') && document.dialect != Dialect::Tencent;
+                let form = if form {
+                    ", and a service is written with its domain"
+                } else {
+                    ""
+                };
+                format!("{shown} is a service of the vendor: none makes requests here{form}")
+            }
+            "federated" => format!(
+                "{shown} is a provider: whoever has its tokens is let in by an assumable trust in \
+                 the provider, not by this statement"
+            ),
+            "canonicaluser" => format!("{shown} is a canonical user: nobody here is one"),
+            _ => continue,
+        };
+        if out.is_full(Kind::ForeignPrincipal) {
+            return;
+        }
+        let path = format!("{path}.{}", crate::finding::path_name(principal.kind));
+        out.add(Kind::ForeignPrincipal, principal.at, path, what);
+    }
+}
+
+/// What a vendor refuses in a role's trust document: one on a resource, all of whose actions are about
+/// assuming.
+fn trust(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
+    if document.kind != PolicyKind::Resource || draft.not_actions {
+        return;
+    }
+    let actions = &draft.actions.items;
+    let assumes = |item: &Item<'_>| item.text.to_ascii_lowercase().starts_with("sts:");
+    if actions.is_empty() || !actions.iter().all(assumes) {
+        return;
+    }
+    if draft.resources.is_present() {
+        let list = &draft.resources;
+        let message = format!("`{}` in a role's trust document: leave it out", list.name);
+        let path = format!("{}.{}", draft.path, list.name);
+        out.add(Kind::RefusedTrust, list.name_at, path, message);
+    }
+    if document.dialect != Dialect::Aws || draft.principals.is_empty() {
+        return;
+    }
+    let federated = |kind: &str| kind.eq_ignore_ascii_case("federated");
+    let some_provider = draft.principals.iter().any(|one| federated(one.kind));
+    let some_other = draft.principals.iter().any(|one| !federated(one.kind));
+    for item in actions {
+        let call = item.text.to_ascii_lowercase();
+        let message = match call.as_str() {
+            "sts:assumerole" if !some_other => {
+                "providers assume roles by `sts:AssumeRoleWithWebIdentity` or `sts:AssumeRoleWithSAML`"
+            }
+            "sts:assumerolewithwebidentity" | "sts:assumerolewithsaml" if !some_provider => {
+                "only a provider (`Federated`) is a principal of this action"
+            }
+            _ => continue,
+        };
+        let path = draft.actions.path(&draft.path, item);
+        out.add(Kind::RefusedTrust, item.at, path, message);
+    }
 }
 
 fn principals(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
@@ -653,6 +771,9 @@ fn keys(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
             .iter()
             .find(|known| known.eq_ignore_ascii_case(wanted.key));
         let near = match known_case {
+            Some(known) if known.ends_with('/') => {
+                format!(" without the name of a tag: write `{known}<name>`")
+            }
             Some(known) => format!(": letter case counts, write `{known}`"),
             None => suggestion(wanted.key, known),
         };

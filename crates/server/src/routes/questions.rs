@@ -315,6 +315,7 @@ async fn access(
         "identity": identity,
         "databases": show(&found.databases),
         "others": show(&found.others),
+        "truncated": found.truncated,
     }))
     .into_response())
 }
@@ -417,6 +418,7 @@ fn way(found: &Way, detail: Detail<'_>) -> Value {
         "keys": found.keys.iter().map(key_patterns).collect::<Vec<_>>(),
         "conditions": conditions(&found.conditions),
         "exceptions": exceptions.map(exception).collect::<Vec<_>>(),
+        "left_out": found.left_out,
     })
 }
 

@@ -12,6 +12,9 @@ use crate::analysis::ways::{Ways, all_actions};
 use crate::grounds::PolicySource;
 use crate::ids::IdentityIx;
 
+/// What asking about a small organisation's policies costs, as [`Ways::spent`] counts.
+const EFFORT: u64 = 2_000;
+
 /// What one attacker may do to one resource, by the circumstances in which it comes.
 #[derive(Clone)]
 pub(super) struct Power(Vec<Held>);
@@ -57,7 +60,6 @@ impl Search<'_> {
         let mut power = Power(vec![nothing; self.circumstances.len()]);
         let source = PolicySource::ResourcePolicy(Arc::clone(resource));
         for actor in &state.controlled {
-            self.compared += 1;
             let at = self.circumstances[actor.when].at;
             let held = &mut power.0[actor.when];
             let grounds = state.directory.grounds(&actor.session, resource, false, at);
@@ -78,6 +80,9 @@ impl Search<'_> {
             for (_, deny) in &ways.denies {
                 self.sample(deny.statement.keys.as_ref());
             }
+            if ways.truncated || ways.is_exhausted() {
+                self.truncated = true;
+            }
             for (n, sample) in self.samples.iter().enumerate() {
                 if held.some.len() <= n {
                     held.some.push(ActionBits::EMPTY);
@@ -95,6 +100,7 @@ impl Search<'_> {
                     }
                 });
             }
+            self.compared += 1 + usize::try_from(ways.spent() / EFFORT).unwrap_or(usize::MAX / 2);
         }
         power
     }
@@ -147,6 +153,10 @@ impl Search<'_> {
     /// state that the search begins with.
     pub(super) fn gain(&mut self, before: &State, after: &State, start: bool) -> Option<Gain> {
         for resource in self.resources.clone() {
+            if self.is_spent() {
+                self.truncated = true;
+                return None;
+            }
             // This look finds the keys on which both are compared.
             let mut now = self.power_on_all(after, &resource);
             let samples = self.samples.len();
@@ -223,6 +233,10 @@ impl Search<'_> {
     /// Something that the last state allows and none of the others.
     pub(super) fn gain_over_all(&mut self, known: &[&State], end: &State) -> Option<Gain> {
         for resource in self.resources.clone() {
+            if self.is_spent() {
+                self.truncated = true;
+                return None;
+            }
             let now = self.power(end, &resource);
             let known_powers: Vec<Power> = known
                 .iter()
@@ -253,6 +267,10 @@ impl Search<'_> {
             all.remove(action);
         }
         self.resources.clone().iter().all(|resource| {
+            if self.is_spent() {
+                self.truncated = true;
+                return false;
+            }
             let power = self.power(state, resource);
             let mut held = power.0.iter().map(|held| &held.every);
             held.all(|held| all.subtract(held).is_empty())

@@ -10,6 +10,9 @@ use crate::check::rules::Kind;
 use crate::condition::Operator;
 use crate::finding::quoted;
 
+/// Networks of one list that others are compared with, at most: the widest.
+const MAX_COMPARED: usize = 200;
+
 /// A network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
@@ -60,6 +63,11 @@ impl Network {
         format!("{address}/{}", self.length)
     }
 
+    /// Whether it holds the other network and more.
+    fn is_wider(self, inner: Self) -> bool {
+        self.length < inner.length && self.covers(inner)
+    }
+
     pub(super) fn covers(self, inner: Self) -> bool {
         self.width == inner.width
             && self.length <= inner.length
@@ -76,11 +84,34 @@ pub(super) fn addresses(
     if !term.is(&[Operator::IpAddress, Operator::NotIpAddress]) {
         return;
     }
+    let values = term.wanted.values.iter().enumerate();
+    let mut networks: Vec<(usize, Network)> = values
+        .filter_map(|(at, value)| Some((at, Network::parse(&value.text)?)))
+        .collect();
+    // The widest ones cover most.
+    networks.sort_by_key(|(at, network)| (network.width - network.length, *at));
+    networks.reverse();
+    let starts: Vec<usize> = term.wanted.values.iter().map(|value| value.at).collect();
     for (index, value) in term.wanted.values.iter().enumerate() {
         let Some(network) = Network::parse(&value.text) else {
             continue;
         };
         let path = || term.value_path(draft, index);
+        let wider = networks
+            .iter()
+            .take(MAX_COMPARED)
+            .find(|(at, wider)| *at != index && wider.length > 0 && wider.is_wider(network));
+        if let Some((wider, _)) = wider
+            && !out.is_full(Kind::DuplicateValue)
+        {
+            let message = format!(
+                "{} is covered by {} of the same list",
+                quoted(&value.text),
+                quoted(&term.wanted.values[*wider].text)
+            );
+            out.add(Kind::DuplicateValue, value.at, path(), message)
+                .fix_by_removing(document.text, "remove it", &starts, index);
+        }
         if network.length == 0 {
             let message = format!("{} contains every address", quoted(&value.text));
             out.add(Kind::AnyAddress, value.at, path(), message);

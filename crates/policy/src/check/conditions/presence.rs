@@ -74,11 +74,17 @@ pub(super) fn sets(
         (None, _)
             if document.dialect != Dialect::Native
                 && has_several(&term.key)
-                && (!of_touch || effect == Effect::Deny && several_keys(actions)) =>
+                && (!of_touch || several_keys(actions)) =>
         {
+            let wanted = match effect {
+                _ if !of_touch => "write `ForAnyValue:` or `ForAllValues:`",
+                Effect::Deny => "write `ForAnyValue:`",
+                Effect::Allow => {
+                    "commands with several keys never match; write `ForAllValues:`, with `Null`"
+                }
+            };
             let message = format!(
-                "{key} may have several values, and a plain operator matches only one: write \
-                 `ForAnyValue:` or `ForAllValues:`"
+                "{key} may have several values, and a plain operator matches only one: {wanted}"
             );
             out.add(Kind::PlainOnSeveral, at, path, message);
         }

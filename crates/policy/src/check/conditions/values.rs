@@ -21,6 +21,18 @@ pub(super) fn restricts_nothing(effect: Effect, term: &Term<'_, '_>, out: &mut R
     if effect != Effect::Allow || term.operator.is_negated() {
         return;
     }
+    if term.operator == O::Bool {
+        let is = |truth: &'static str| {
+            let mut values = term.wanted.values.iter();
+            values.any(move |value| value.text.eq_ignore_ascii_case(truth))
+        };
+        if is("true") && is("false") {
+            let name = term.name();
+            let message = format!("`true` and `false`: every value of {name} passes");
+            out.add(Kind::PassesCondition, term.wanted.at, &*term.path, message);
+        }
+        return;
+    }
     let pattern = term.is(&[O::StringLike, O::GlobLike, O::ArnLike, O::ArnEquals]);
     let Some(value) = term.wanted.values.iter().find(|value| value.text == "*") else {
         let smallest = term
