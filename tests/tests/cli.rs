@@ -125,6 +125,86 @@ fn failures_have_their_exit_codes() {
 }
 
 #[test]
+fn failures_say_what_to_do() {
+    let keyward = Backend::Embedded.start();
+    let run = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        keyward.cli(&words)
+    };
+    for made in [
+        "identity create worker",
+        "key create worker",
+        "group create readers",
+        "group member add readers worker",
+        "role create deployer --max-session-seconds 900",
+    ] {
+        run(made).success();
+    }
+    let cases = [
+        ("identity create worker", 5, "exists already"),
+        ("identity describe nobody", 4, "`keyward identity list`"),
+        ("db describe nothing", 4, "`keyward db list`"),
+        (
+            "snapshot describe main/x",
+            4,
+            "`keyward snapshot list main`",
+        ),
+        (
+            "trust accept nothing",
+            4,
+            "`org/dev/trust/nothing` does not",
+        ),
+        ("identity delete worker", 5, "access_key/KWAK"),
+        ("identity delete worker", 5, "--cascade"),
+        ("group delete readers", 5, "--cascade"),
+        ("group member add readers worker", 5, "change that trust"),
+        ("org delete dev", 5, "delete or change these first"),
+        ("key describe worker", 2, "`keyward key list <identity>`"),
+        ("key create worker --expires-at soon", 2, "2030-01-01"),
+        (
+            "key rotate worker --finish",
+            5,
+            "`keyward key rotate worker` makes one",
+        ),
+        ("tag set worker team", 2, "KEY=VALUE"),
+        ("org settings", 2, "--max-key-lifetime-seconds"),
+        ("session kill KWTKAAAAAAAAAAAAAAAA", 2, "role/<id>"),
+        (
+            "--profile nobody db list",
+            6,
+            "`keyward --profile nobody login`",
+        ),
+        ("org-user accept kwi_dev_x_y", 1, "`keyward login`"),
+        ("org-user show-invitation x", 4, "ask for another one"),
+    ];
+    for (line, code, expected) in cases {
+        let refused = run(line);
+        let said = &refused.stderr;
+        assert_eq!(
+            (refused.code, said.contains(expected)),
+            (code, true),
+            "{line}: {said}"
+        );
+    }
+    // A command line that makes no sense is told as JSON, too, where that was asked for.
+    for line in [
+        "identity create --output json",
+        "--output=json identity nothing",
+    ] {
+        let refused = run(line);
+        assert_eq!(refused.code, 2, "{line}");
+        let told: Json = serde_json::from_str(&refused.stderr).expect("JSON");
+        assert!(
+            told["error"].is_string() && told["hint"].is_string(),
+            "{told}"
+        );
+    }
+    let roles = run("role list").success();
+    assert!(roles.contains("900"), "{roles}");
+    run("identity delete worker --cascade").success();
+}
+
+#[test]
 fn answers_for_programs_are_json_line_by_line() {
     let keyward = Keyward::dev(&[]);
     let lines = [

@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use keyward_iam::{CertificateSession, Directory, Session, TemporarySession, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-/// How often at most one connection notes that it uses its credential, in milliseconds.
+/// How often one connection notes that it uses its credential, in milliseconds.
 const NOTE_EVERY: u64 = 1000;
+
+/// How many notes a connection may make sooner, because it used another command; one more each
+/// [`NOTE_EVERY`]. So the last command of whoever sends few is always known.
+const SOONER: u64 = 32;
 
 /// Most sessions of temporary credentials that are remembered.
 pub const MAX_SESSIONS: usize = 100_000;
@@ -346,6 +350,9 @@ impl Usage {
             source: session.source,
             database: database.into(),
             noted: UnixMillis(0),
+            command: "",
+            sooner: SOONER,
+            unnoted: None,
         })
     }
 
@@ -458,20 +465,34 @@ pub struct InUse {
     counted: Option<IpAddr>,
     source: Option<IpAddr>,
     database: Box<str>,
+    /// What was noted last, and when.
     noted: UnixMillis,
+    command: &'static str,
+    /// How many notes may be made sooner than [`NOTE_EVERY`].
+    sooner: u64,
+    /// A use since then that was not noted.
+    unnoted: Option<(UnixMillis, &'static str)>,
 }
 
 impl InUse {
-    /// Whether a note is due: at most once a second and connection.
+    /// Notes that the connection is in use, if a note is due; else when it is closed.
     #[inline]
-    #[must_use]
-    pub fn is_due(&self, now: UnixMillis) -> bool {
-        now.0.abs_diff(self.noted.0) >= NOTE_EVERY
+    pub fn note(&mut self, now: UnixMillis, command: &'static str) {
+        let notes = now.0.abs_diff(self.noted.0) / NOTE_EVERY;
+        if notes > 0 {
+            self.sooner = self.sooner.saturating_add(notes - 1).min(SOONER);
+        } else if self.sooner > 0 && command != self.command {
+            self.sooner -= 1;
+        } else {
+            self.unnoted = Some((now, command));
+            return;
+        }
+        (self.noted, self.command) = (now, command);
+        self.unnoted = None;
+        self.write(now, command);
     }
 
-    /// Notes that the connection is in use.
-    pub fn note(&mut self, now: UnixMillis, command: &str) {
-        self.noted = now;
+    fn write(&self, now: UnixMillis, command: &str) {
         let last = LastUse {
             at: now,
             source: self.source,
@@ -484,6 +505,9 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        if let Some((at, command)) = self.unnoted.take() {
+            self.write(at, command);
+        }
         let counted = self.counted;
         self.usage
             .with(&self.credential, |entry| entry.closed(counted));
@@ -515,17 +539,48 @@ mod tests {
             source,
             database: "org/acme/kvdb/main".into(),
             noted: UnixMillis(0),
+            command: "",
+            sooner: SOONER,
+            unnoted: None,
         }
+    }
+
+    #[test]
+    fn the_last_command_of_few_is_known_at_once_and_of_many_each_second() {
+        let usage = Arc::new(Usage::new());
+        let mut open = entry_of(&usage, "KWAKA");
+        let last = || {
+            let last = usage.of_key("KWAKA").0.unwrap();
+            (last.at.0 - NOW.0, last.command.unwrap())
+        };
+        let at = |after: u64| UnixMillis(NOW.0 + after);
+        for (after, command) in [(0, "auth"), (1, "client|setinfo"), (2, "get")] {
+            open.note(at(after), command);
+            assert_eq!(last(), (after, command.to_owned()));
+        }
+        open.note(at(3), "get");
+        assert_eq!(last(), (2, "get".to_owned()), "the same within a second");
+        for after in 4..200 {
+            open.note(at(after), if after % 2 == 0 { "set" } else { "get" });
+        }
+        let (noted, _) = last();
+        assert!(noted < 40, "{noted}: not every one of many");
+        open.note(at(1200), "del");
+        assert_eq!(last(), (1200, "del".to_owned()));
+        open.note(at(1201), "del");
+        drop(open);
+        assert_eq!(
+            last(),
+            (1201, "del".to_owned()),
+            "the very last when it is closed"
+        );
     }
 
     #[test]
     fn keys_in_use() {
         let usage = Arc::new(Usage::new());
         let (mut first, second) = (entry_of(&usage, "KWAKA"), entry_of(&usage, "KWAKA"));
-        assert!(first.is_due(NOW));
         first.note(NOW, "get");
-        assert!(!first.is_due(UnixMillis(NOW.0 + 999)));
-        assert!(first.is_due(UnixMillis(NOW.0 + 1000)));
         let (last, connections) = usage.of_key("KWAKA");
         let last = last.unwrap();
         assert_eq!((last.at, last.command.as_deref()), (NOW, Some("get")));

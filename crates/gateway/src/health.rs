@@ -67,36 +67,66 @@ pub struct BackendHealth {
     pub took: Duration,
 }
 
-/// What is known of the servers behind databases.
+/// What is known of the servers behind databases, and of which backend it was found.
 #[derive(Debug, Default)]
-pub struct BackendBoard(RwLock<HashMap<DatabaseIx, BackendHealth>>);
+pub struct BackendBoard(RwLock<HashMap<DatabaseIx, (Backend, BackendHealth)>>);
+
+/// The databases that are on servers.
+fn on_servers(directory: &Directory) -> impl Iterator<Item = (DatabaseIx, &Backend)> {
+    let all = directory.databases();
+    all.map(|(ix, database)| (ix, &database.backend))
+        .filter(|(_, backend)| matches!(backend, Backend::Server { .. }))
+}
 
 impl BackendBoard {
     /// What was found last; none for databases on the embedded engine, and before the first look.
     #[must_use]
     pub fn of(&self, database: DatabaseIx) -> Option<BackendHealth> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&database).copied()
+        known.get(&database).map(|(_, health)| *health)
     }
 
     /// Looks at every server once.
     pub async fn look(&self, shared: &Arc<Shared>) {
         let directory = shared.directory.load_full();
-        let mut waiting: Vec<DatabaseIx> = directory
-            .databases()
-            .filter(|(_, database)| matches!(database.backend, Backend::Server { .. }))
-            .map(|(ix, _)| ix)
-            .collect();
+        let waiting = self.forget_others(&directory);
+        self.look_at(shared, &directory, waiting).await;
+    }
+
+    /// Looks at the servers that nobody has looked at yet: those of new databases, and of databases
+    /// that were put on another server.
+    pub async fn look_at_new(&self, shared: &Arc<Shared>) {
+        let directory = shared.directory.load_full();
+        let mut waiting = self.forget_others(&directory);
         {
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|ix, _| waiting.contains(ix));
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            waiting.retain(|ix| !known.contains_key(ix));
         }
+        self.look_at(shared, &directory, waiting).await;
+    }
+
+    /// Forgets what was found of servers that are no backends any more; answers with those that are.
+    fn forget_others(&self, directory: &Directory) -> Vec<DatabaseIx> {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|ix, (seen, _)| {
+            let database = directory.database(*ix);
+            database.is_some_and(|database| database.backend == *seen)
+        });
+        on_servers(directory).map(|(ix, _)| ix).collect()
+    }
+
+    async fn look_at(
+        &self,
+        shared: &Arc<Shared>,
+        directory: &Arc<Directory>,
+        mut waiting: Vec<DatabaseIx>,
+    ) {
         let mut asked = JoinSet::new();
         loop {
             while asked.len() < AT_ONCE
                 && let Some(ix) = waiting.pop()
             {
-                let (shared, directory) = (Arc::clone(shared), Arc::clone(&directory));
+                let (shared, directory) = (Arc::clone(shared), Arc::clone(directory));
                 asked.spawn(async move {
                     let begun = Instant::now();
                     let state = probe(&shared, &directory, ix).await;
@@ -107,22 +137,25 @@ impl BackendBoard {
                 return;
             };
             if let Ok((ix, state, took)) = found {
-                self.note(ix, state, took);
+                if let Some(database) = directory.database(ix) {
+                    self.note(ix, &database.backend, state, took);
+                }
             }
         }
     }
 
-    fn note(&self, ix: DatabaseIx, state: BackendState, took: Duration) {
+    fn note(&self, ix: DatabaseIx, backend: &Backend, state: BackendState, took: Duration) {
         let at = now();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let before = known.get(&ix).filter(|before| before.state == state);
+        let before = known.get(&ix).map(|(_, before)| before);
+        let before = before.filter(|before| before.state == state);
         let health = BackendHealth {
             state,
             checked_at: at,
             since: before.map_or(at, |before| before.since),
             took,
         };
-        known.insert(ix, health);
+        known.insert(ix, (backend.clone(), health));
     }
 
     /// Adds how many answer and how many do not, in the Prometheus text format. Names nobody: the
@@ -131,7 +164,7 @@ impl BackendBoard {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let up = known
             .values()
-            .filter(|health| health.state == BackendState::Up);
+            .filter(|(_, health)| health.state == BackendState::Up);
         let up = up.count();
         let name = "keyward_backends";
         // Writing into a string cannot fail.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::directory::Directory;
-use crate::entities::{Attachment, TrustKind};
+use crate::entities::{Attachment, Trust, TrustKind};
 use crate::ids::{IdentityIx, Kind, TrustIx};
 use crate::system::SystemPolicy;
 
@@ -157,6 +157,40 @@ impl Directory {
             .trusts()
             .filter(|(_, t)| t.trustor == ix || t.trustee == ix);
         found.map(|(_, trust)| trust.path.to_string()).collect()
+    }
+
+    /// The trust that makes an organisation user a person's, accepted or not yet.
+    #[must_use]
+    pub fn membership(&self, member: IdentityIx) -> Option<&Trust> {
+        let identity = self.identity(member)?;
+        if identity.kind != Kind::OrganisationUser || identity.trustees == 0 {
+            return None;
+        }
+        // Almost always of this name; a search needs every trust there is.
+        let organisation = identity.path.split("/org_user/").next().unwrap_or_default();
+        let usual = format!("{organisation}/trust/member-{}", identity.id());
+        let usual = self.trust_at(&usual).and_then(|ix| self.trust(ix));
+        usual.filter(|trust| trust.trustor == member).or_else(|| {
+            let mut trusts = self.trusts().map(|(_, trust)| trust);
+            trusts.find(|trust| trust.trustor == member)
+        })
+    }
+
+    /// The organisation users that a user is: their paths.
+    #[must_use]
+    pub fn memberships(&self, user: IdentityIx) -> Vec<String> {
+        let trusts = self
+            .identity(user)
+            .into_iter()
+            .flat_map(|user| &user.trusted_by);
+        let trusts = trusts.filter_map(|ix| self.trust(*ix));
+        let members = trusts
+            .filter(|trust| trust.accepted)
+            .filter_map(|trust| self.identity(trust.trustor))
+            .filter(|member| member.kind == Kind::OrganisationUser);
+        let mut paths: Vec<String> = members.map(|member| member.path.to_string()).collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// Everything that carries the named or system policy at a path, in an organisation or in all.

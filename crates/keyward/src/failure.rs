@@ -34,6 +34,8 @@ pub(crate) enum Exit {
 pub(crate) struct Failure {
     exit: Exit,
     text: String,
+    /// What to do next, where the text does not say it.
+    hint: Option<String>,
     /// The server's own words, if it answered.
     problem: Option<Value>,
     closed_pipe: bool,
@@ -44,6 +46,7 @@ impl Failure {
         Self {
             exit,
             text: text.into(),
+            hint: None,
             problem: None,
             closed_pipe: false,
         }
@@ -74,9 +77,26 @@ impl Failure {
         };
         let detail = problem.get("detail").and_then(Value::as_str);
         let text = detail.map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        let hint = match exit {
+            Exit::NotFound => text.split('`').nth(1).and_then(where_to_look),
+            Exit::Unauthenticated if text.starts_with("the credential") => Some(
+                "sign in again with `keyward login`, or name other credentials with --profile"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
         Self {
             problem: Some(problem),
+            hint,
             ..Self::new(exit, text)
+        }
+    }
+
+    /// The same failure, with what to do next.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
         }
     }
 
@@ -114,9 +134,15 @@ impl Failure {
     }
 
     pub(crate) fn json(&self) -> Value {
-        self.problem
+        let mut shown = self
+            .problem
             .clone()
-            .unwrap_or_else(|| json!({ "error": self.text, "exit": self.exit as u8 }))
+            .filter(Value::is_object)
+            .unwrap_or_else(|| json!({ "error": self.text, "exit": self.exit as u8 }));
+        if let Some(hint) = &self.hint {
+            shown["hint"] = hint.as_str().into();
+        }
+        shown
     }
 
     /// Whether whoever reads our output has gone: nobody is to be told.
@@ -127,8 +153,48 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text)?;
+        match &self.hint {
+            Some(hint) => write!(f, ": {hint}"),
+            None => Ok(()),
+        }
     }
+}
+
+/// The command that lists what there is of the kind of a path.
+fn where_to_look(path: &str) -> Option<String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let list = match segments[..] {
+        ["org", _] => "org list".to_owned(),
+        ["user", _] => "admin user list".to_owned(),
+        ["org", _, "kvdb", database, "snapshot", ..] => format!("snapshot list {database}"),
+        ["org", _, "programmatic_identity", identity, "access_key", _] => {
+            format!("key list {identity}")
+        }
+        [
+            "org",
+            _,
+            kind @ ("role" | "programmatic_identity"),
+            of,
+            "session",
+            _,
+        ] => {
+            format!("session list {kind}/{of}")
+        }
+        ["org", _, kind, _, ..] => {
+            let command = match kind {
+                "programmatic_identity" => "identity",
+                "kvdb" => "db",
+                "org_user" => "org-user",
+                "identity_provider" => "provider",
+                "group" | "role" | "policy" | "trust" => kind,
+                _ => return None,
+            };
+            format!("{command} list")
+        }
+        _ => return None,
+    };
+    Some(format!("`keyward {list}` shows what there is"))
 }
 
 impl From<io::Error> for Failure {
@@ -136,6 +202,38 @@ impl From<io::Error> for Failure {
         Self {
             closed_pipe: error.kind() == io::ErrorKind::BrokenPipe,
             ..Self::new(Exit::Failed, error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_when_a_thing_is_missing() {
+        let cases = [
+            ("org/dev/programmatic_identity/w", Some("identity list")),
+            ("org/dev/kvdb/main", Some("db list")),
+            ("org/dev/kvdb/main/snapshot/s", Some("snapshot list main")),
+            ("org/dev/group/g/member/role/r", Some("group list")),
+            ("org/dev/role/r/session/KWTK", Some("session list role/r")),
+            ("org/dev", Some("org list")),
+            ("the invitation", None),
+            ("org/dev/unknown/x", None),
+        ];
+        for (path, expected) in cases {
+            let detail = format!("`{path}` does not exist, or you may not see it");
+            let failure = Failure::of_problem(404, json!({ "detail": detail }));
+            let text = failure.to_string();
+            match expected {
+                Some(command) => {
+                    let end = format!(": `keyward {command}` shows what there is");
+                    assert!(text.ends_with(&end), "{text}");
+                    assert!(failure.json()["hint"].is_string(), "{text}");
+                }
+                None => assert_eq!(text, detail),
+            }
         }
     }
 }

@@ -52,7 +52,10 @@ pub(crate) struct Global {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misuse(&error),
+    };
     let output = Output::new(arguments.global.output);
     match commands::run(arguments.command, &arguments.global, &output) {
         Ok(code) => code,
@@ -61,6 +64,42 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Answers a command line that makes no sense, or asks for help: as JSON where JSON was asked for.
+fn misuse(error: &clap::Error) -> ExitCode {
+    let asks_help = error.exit_code() == 0;
+    if asks_help || !wants_json(std::env::args_os().skip(1)) {
+        // Where nobody reads it, nobody is to be told.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let (what, usage) = text.split_once("\n\nUsage: ").unwrap_or((text, ""));
+    let what: Vec<&str> = what.split_whitespace().collect();
+    let failure = Failure::new(failure::Exit::Usage, what.join(" "));
+    let failure = match usage.lines().next() {
+        Some(usage) if !usage.is_empty() => failure.with_hint(format!("usage: {usage}")),
+        _ => failure.with_hint("`keyward --help` shows what there is"),
+    };
+    output::note(&failure.json().to_string());
+    failure.exit_code()
+}
+
+/// Whether arguments that could not be read, or the environment, ask for JSON.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let mut said = std::env::var("KEYWARD_OUTPUT").ok();
+    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix("--output") {
+            _ if argument == "--" => break,
+            Some("") => said = arguments.next(),
+            Some(value) => said = value.strip_prefix('=').map(str::to_owned),
+            None => {}
+        }
+    }
+    said.as_deref() == Some("json")
 }
 
 /// Tells the failure on standard error; as JSON where JSON was asked for.

@@ -24,7 +24,8 @@ pub(crate) fn text(argument: &str) -> Result<String, Failure> {
     let failed = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => {
-                " (a policy is a file, `-`, or JSON that begins with `[`)"
+                " (a policy is a file, `-`, JSON that begins with `[`, policy/ID, or the name of a \
+                 system policy such as KvdbReadOnly)"
             }
             _ => "",
         };

@@ -279,7 +279,10 @@ fn named(name: &str) -> Result<Profile, Failure> {
     let path = profiles_file();
     let missing = || {
         let text = format!("no profile `{name}` in `{}`", path.display());
-        Failure::new(Exit::Unauthenticated, text)
+        Failure::new(Exit::Unauthenticated, text).with_hint(format!(
+            "`keyward --profile {name} login` makes it, and so does `keyward key create \
+             <identity> --save-profile {name}`"
+        ))
     };
     let text = read_private(&path)?.ok_or_else(missing)?;
     let mut profiles: Profiles = parse(&path, &text)?;

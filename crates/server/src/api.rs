@@ -150,8 +150,28 @@ pub(crate) fn path(segments: &[&str]) -> Result<String, Problem> {
     }
 }
 
+/// Ends of URLs that are no things, but what is done to one or kept of it.
+const DONE_TO: [&str; 13] = [
+    "accept",
+    "administration",
+    "aliases",
+    "attach",
+    "backend",
+    "decline",
+    "default_database",
+    "default_version",
+    "detach",
+    "invite",
+    "key_limits",
+    "owner",
+    "revoke_sessions",
+];
+
 /// The action that shows what is at a path, and the resource on which it is decided.
 fn describe_requirements(directory: &Directory, path: &str) -> Vec<(&'static str, String)> {
+    if let Some(of) = path.strip_suffix("/resource_policy") {
+        return vec![("iam:GetResourcePolicy", of.to_owned())];
+    }
     let Some(parts) = PathParts::of(path) else {
         return Vec::new();
     };
@@ -218,6 +238,10 @@ impl Call {
     /// which a refusal does not tell.
     fn named(&self) -> Option<&str> {
         let path = self.url.strip_prefix("/v1/")?;
+        let path = match path.rsplit_once('/') {
+            Some((of, last)) if DONE_TO.contains(&last) => of,
+            _ => path,
+        };
         ["org/", "user/"]
             .iter()
             .any(|start| path.starts_with(start))

@@ -191,11 +191,29 @@ impl ControlPlane {
         change: &Change,
         now: UnixMillis,
     ) -> Result<Arc<Directory>, Refusal> {
+        self.change_unasked(change, ChangeContext::system(now))
+    }
+
+    /// Makes a change that the operator asked for by name, as of a person of the deployment.
+    ///
+    /// # Errors
+    /// A rule of change is broken, or the change could not be stored.
+    pub fn change_by_operator(
+        &self,
+        change: &Change,
+        now: UnixMillis,
+    ) -> Result<Arc<Directory>, Refusal> {
+        self.change_unasked(change, ChangeContext::operator(now))
+    }
+
+    fn change_unasked(
+        &self,
+        change: &Change,
+        context: ChangeContext,
+    ) -> Result<Arc<Directory>, Refusal> {
         let mut store = self.store();
-        let applied = self
-            .directory()
-            .apply(change, &ChangeContext::system(now))?;
-        let record = audit::record("system", None, change, &[], now);
+        let applied = self.directory().apply(change, &context)?;
+        let record = audit::record(&context.by, None, change, &[], context.at);
         self.commit(&mut store, applied, &record)?;
         Ok(self.directory())
     }

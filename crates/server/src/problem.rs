@@ -172,6 +172,7 @@ impl From<ChangeError> for Problem {
                 dependents,
                 ..Self::new(StatusCode::CONFLICT, "delete_conflict", detail)
             },
+            ChangeError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", detail),
             ChangeError::Limit { .. } => Self::new(StatusCode::CONFLICT, "limit", detail),
             ChangeError::Cycle { .. } | ChangeError::TooLong { .. } => {
                 Self::new(StatusCode::CONFLICT, "trust_graph", detail)

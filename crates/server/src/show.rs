@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use keyward_iam::{
-    Attachment, Decision, DecisionRecord, Directory, Outcome, PathParts, PolicySource,
-    StatementRef, UnixMillis,
+    Attachment, Decision, DecisionRecord, Directory, Entity, IdentityIx, Kind, Outcome, PathParts,
+    PolicySource, StatementRef, UnixMillis,
 };
 use keyward_policy::Policy;
 use serde_json::{Map, Value, json};
@@ -46,6 +46,17 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
             *end = millis(end);
         }
     }
+    if let Some(revocations) = object.get_mut("revocations") {
+        if let Some(before) = revocations.get_mut("before") {
+            *before = millis(before);
+        }
+        if let Some(Value::Array(sessions)) = revocations.get_mut("sessions") {
+            for session in sessions {
+                let (id, until) = (session[0].take(), millis(&session[1]));
+                *session = json!({ "id": id, "until": until });
+            }
+        }
+    }
     let invitation = object.get_mut("invitation");
     if let Some(end) = invitation.and_then(|invitation| invitation.get_mut("expires_at")) {
         *end = millis(end);
@@ -58,7 +69,29 @@ pub(crate) fn entity(directory: &Directory, path: &str) -> Option<Value> {
             *at = millis(at);
         }
     }
+    if let Some(Entity::Identity(ix)) = directory.entity(path)
+        && directory
+            .identity(ix)
+            .is_some_and(|identity| identity.kind == Kind::OrganisationUser)
+    {
+        member(directory, ix, &mut shown);
+    }
     Some(shown)
+}
+
+/// Whose an organisation user is, and whether she has accepted.
+fn member(directory: &Directory, ix: IdentityIx, shown: &mut Value) {
+    let invited = shown.get("invitation").is_some();
+    let membership = directory.membership(ix);
+    let state = match membership {
+        Some(trust) if trust.accepted => "member",
+        Some(_) => "offered",
+        None if invited => "invited",
+        None => "nobody",
+    };
+    let user = membership.and_then(|trust| directory.identity(trust.trustee));
+    insert(shown, "state", state);
+    insert(shown, "user", user.map(|user| &*user.path));
 }
 
 /// Policies of a list.

@@ -881,8 +881,17 @@ fn people_are_invited_with_a_token_that_is_shown_once() {
         &json!({ "valid_seconds": 60 }),
     );
     assert_ne!(again["invitation_token"], json!(token));
+    assert_eq!(again["invitation"]["email"], "bob@example.com");
+    assert_eq!(
+        (&again["state"], &again["user"]),
+        (&json!("invited"), &Value::Null)
+    );
     let pending = world.admin("POST", url, &json!({ "id": "eve", "user": "user/heir" }));
     assert!(pending.get("invitation_token").is_none());
+    assert_eq!(
+        (&pending["state"], &pending["user"]),
+        (&json!("offered"), &json!("user/heir"))
+    );
     let waiting = world.admin("GET", "/v1/org/dev/trust?pending=true", &Value::Null);
     assert_eq!(waiting["items"][0]["trustee"], "user/heir", "{waiting}");
     for body in [

@@ -108,6 +108,11 @@ fn a_password_opens_a_session_and_its_end_ends_it() {
             .iter()
             .all(|item| item["client"] == "test" && item["source"] == "127.0.0.1")
     );
+    assert!(
+        items
+            .iter()
+            .all(|item| item["created"]["by"] == json!(alice) && item["created"]["at"].is_string())
+    );
     assert!(!listed.body.to_string().contains("hash"));
     let other = items
         .iter()
@@ -243,6 +248,9 @@ fn the_operator_alone_makes_and_resets_people() {
         shown.contains("alice") && !shown.contains("argon2"),
         "{shown}"
     );
+    let people = listed.body["items"].as_array().unwrap();
+    let alice = people.iter().find(|person| person["sign_in_name"] == "alice");
+    assert_eq!(alice.unwrap()["created"]["by"], "operator");
     let link = operator(&world, "POST", &paths[1], &Value::Null);
     assert!(text(&link.body, "setup_link").contains("/ui/setup/kwu_"));
     let made = operator(&world, "POST", &paths[0], &json!({ "sign_in_name": "bob" }));

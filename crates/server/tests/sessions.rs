@@ -85,6 +85,8 @@ fn every_session_is_in_the_audit() {
         (&one["opened_by"], &one["opened_from"]),
         (&json!(caller), &json!("127.0.0.1"))
     );
+    assert_eq!(one["created"]["by"], json!(caller));
+    assert_eq!(one["created"]["at"], one["issued_at"]);
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     let usage = keyward_auth::Usage::new();
     let at = keyward_server::now();

@@ -463,12 +463,11 @@ impl Client {
         }
     }
 
-    /// Notes that the credential is in use, at most once a second.
+    /// Notes that the credential is in use.
     #[inline]
     fn note_use(&mut self, now: UnixMillis) {
         if let Access::Open(open) = &mut self.access
             && let Some(in_use) = &mut open.in_use
-            && in_use.is_due(now)
             && let Some(command) = self.last
         {
             in_use.note(now, command.command().name);

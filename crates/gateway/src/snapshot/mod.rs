@@ -171,6 +171,9 @@ impl Shared {
 
 /// Says how far a restore came that had begun to change the target.
 fn partly(error: SnapshotError, survey: &Survey, progress: &SnapshotProgress) -> SnapshotError {
+    if matches!(error, SnapshotError::NotEmpty { .. }) {
+        return error; // found before the first key was written
+    }
     SnapshotError::Partly {
         keys: progress.keys_done(),
         all: survey.keys(),

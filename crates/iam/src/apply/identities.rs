@@ -1,10 +1,14 @@
 //! Users, organisations, and what all identities have in common.
 
+use std::sync::Arc;
+
+use keyward_policy::{IdentityPattern, Policy};
+
 use super::trusts::Terms;
 use super::{ChangeError, Editor, Outcome};
 use crate::change::PolicyInput;
 use crate::directory::{Entity, account_key};
-use crate::entities::{Identity, OrganisationDetails, TrustKind};
+use crate::entities::{Identity, KeyStatus, OrganisationDetails, TrustKind};
 use crate::ids::{IdentityIx, Kind, Slug};
 
 impl Editor<'_> {
@@ -140,7 +144,6 @@ impl Editor<'_> {
             });
         }
         let below = format!("{path}/");
-        let ownership = format!("{path}/trust/owner");
         let directory = &self.directory;
         let dependents: Vec<String> = directory
             .identities()
@@ -148,12 +151,12 @@ impl Editor<'_> {
             .chain(directory.databases().map(|(_, database)| &database.path))
             .chain(directory.policies().map(|(_, policy)| &policy.path))
             .chain(
+                // What it gives to others ends with it: without all that is above, that is nothing.
                 directory
                     .trusts()
-                    .filter(|(_, t)| t.trustor == ix || t.trustee == ix)
+                    .filter(|(_, t)| t.trustee == ix)
                     .map(|(_, t)| &t.path),
             )
-            .filter(|found| ***found != *ownership)
             .filter(|found| found.starts_with(&below) || self.directory.trust_at(found).is_some())
             .take(20)
             .map(ToString::to_string)
@@ -164,7 +167,9 @@ impl Editor<'_> {
                 dependents,
             });
         }
-        self.remove_trust(&ownership)?;
+        for trust in self.directory.trusts_of_identity(ix) {
+            self.remove_trust(&trust)?;
+        }
         self.remove_identity(ix);
         Ok(())
     }
@@ -208,7 +213,12 @@ impl Editor<'_> {
             let trust = trust.and_then(|ix| self.directory.trust(ix));
             is_member && trust.is_some_and(|trust| trust.trustor == ix)
         };
-        let dependents: Vec<String> = trusts.iter().filter(|path| !own(path)).cloned().collect();
+        let mut dependents: Vec<String> =
+            trusts.iter().filter(|path| !own(path)).cloned().collect();
+        if !cascade {
+            dependents.extend(self.keys_in_force(ix));
+            dependents.extend(self.policies_that_name(ix));
+        }
         if !dependents.is_empty() && !cascade {
             return Err(ChangeError::Conflict {
                 path: path.to_owned(),
@@ -220,6 +230,43 @@ impl Editor<'_> {
         }
         self.remove_identity(ix);
         Ok(())
+    }
+
+    /// The access keys of an identity that open it: whoever has one depends on it.
+    fn keys_in_force(&self, ix: IdentityIx) -> Vec<String> {
+        let (directory, now) = (&self.directory, self.context.at);
+        let keys = self.identity(ix).access_keys.iter();
+        let keys = keys.filter_map(|key| directory.access_key_by_ix(*key));
+        keys.filter(|key| key.status == KeyStatus::Active)
+            .filter(|key| directory.access_key_end(key).is_none_or(|end| now < end))
+            .map(|key| directory.access_key_path(key))
+            .collect()
+    }
+
+    /// The resource policies of its organisation that name an identity. Those of others say nothing
+    /// to this one.
+    fn policies_that_name(&self, ix: IdentityIx) -> Vec<String> {
+        let (directory, identity) = (&self.directory, self.identity(ix));
+        let names = |policy: &Option<Arc<Policy>>| {
+            let statements = policy.iter().flat_map(|policy| policy.statements());
+            let mut named = statements.flat_map(|statement| &statement.identities);
+            named.any(
+                |named| matches!(named, IdentityPattern::Path(path) if **path == *identity.path),
+            )
+        };
+        let identities = directory.identities().filter(|(other, found)| {
+            *other != ix
+                && found.organisation == identity.organisation
+                && names(&found.resource_policy)
+        });
+        let databases = directory.databases().filter(|(_, found)| {
+            Some(found.organisation) == identity.organisation && names(&found.resource_policy)
+        });
+        let identities = identities.map(|(_, found)| &found.path);
+        identities
+            .chain(databases.map(|(_, found)| &found.path))
+            .map(|path| format!("{path}/resource_policy"))
+            .collect()
     }
 
     pub(super) fn set_default_database(

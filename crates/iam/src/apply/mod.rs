@@ -108,6 +108,12 @@ pub enum ChangeError {
         /// What depends on it.
         dependents: Vec<String>,
     },
+    /// There is one already.
+    #[error("{reason}")]
+    Exists {
+        /// What, and what to do.
+        reason: String,
+    },
     /// The trust would close a circle.
     #[error(
         "`{trustee}` is trusted already, directly or not, to act as `{trustor}`'s trustor: the trust would close a cycle"
@@ -159,20 +165,29 @@ impl Applied {
 pub struct ChangeContext {
     /// When.
     pub at: UnixMillis,
-    /// Path of the principal, or `system`.
+    /// Path of the principal, `operator`, or `system`.
     pub by: String,
     /// Whether the caller may also accept for the trustee; otherwise a new trust waits.
     pub accepts: bool,
 }
 
 impl ChangeContext {
-    /// The operator on the machine itself.
+    /// Keyward itself, as when it starts.
     #[must_use]
     pub fn system(at: UnixMillis) -> Self {
         Self {
             at,
             by: "system".to_owned(),
             accepts: true,
+        }
+    }
+
+    /// The operator on the machine itself.
+    #[must_use]
+    pub fn operator(at: UnixMillis) -> Self {
+        Self {
+            by: "operator".to_owned(),
+            ..Self::system(at)
         }
     }
 

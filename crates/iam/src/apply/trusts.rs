@@ -69,7 +69,7 @@ impl Editor<'_> {
                 "`{trustor}` trusts `{trustee}` already ({}): change that trust",
                 twin.path
             );
-            return Err(ChangeError::Invalid { reason });
+            return Err(ChangeError::Exists { reason });
         }
         let mut trust = self.new_trust(&path, from, to, kind);
         trust.policies = self.attachments(terms.policies, organisation, Purpose::Grant)?;

@@ -256,7 +256,7 @@ fn trusts_form_no_circle_and_no_long_chain() {
         ChangeError::TooLong { found: 9 }
     ));
     let twin = trust("twin", &path(0), CI, EVERYTHING);
-    assert!(matches!(world.refused(&twin), ChangeError::Invalid { .. }));
+    assert!(matches!(world.refused(&twin), ChangeError::Exists { .. }));
     world.ok(&Change::DeleteTrust {
         path: "org/acme/trust/below".into(),
     });
@@ -400,6 +400,58 @@ fn what_is_in_use_is_named_in_the_refusal() {
         world.refused(&delete),
         ChangeError::Conflict { .. }
     ));
+}
+
+#[test]
+fn whoever_has_a_key_of_an_identity_or_a_policy_that_names_it_depends_on_it() {
+    let mut world = World::new();
+    let key_id = "KWAKAAAAAAAAAAAAAAAA";
+    let path = format!("{CI}/access_key/{key_id}");
+    world.ok(&key(CI, key_id));
+    world.ok(&Change::PutResourcePolicy {
+        path: MAIN.into(),
+        document: r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Identities":["programmatic_identity/ci"]}]"#
+            .into(),
+    });
+    let delete = |cascade| Change::DeleteIdentity {
+        path: CI.into(),
+        cascade,
+    };
+    let dependents = |world: &World| match world.refused(&delete(false)) {
+        ChangeError::Conflict { dependents, .. } => dependents,
+        other => panic!("{other}"),
+    };
+    let policy = format!("{MAIN}/resource_policy");
+    assert_eq!(dependents(&world), [path.clone(), policy.clone()]);
+    // Nobody gets in by a key that is disabled.
+    world.ok(&Change::UpdateAccessKey {
+        path: path.clone(),
+        status: Some(KeyStatus::Disabled),
+        description: None,
+        expires_at: None,
+    });
+    assert_eq!(dependents(&world), [policy]);
+    world.ok(&delete(true));
+    assert!(world.0.access_key(key_id).is_none());
+}
+
+#[test]
+fn what_an_organisation_gave_away_ends_with_it() {
+    let mut world = World::new();
+    world.ok(&trust("ci", "org/partner", CI, EVERYTHING));
+    world.ok(&trust("back", "org/acme", "org/partner", EVERYTHING));
+    let delete = Change::DeleteOrganisation {
+        path: "org/partner".into(),
+    };
+    match world.refused(&delete) {
+        ChangeError::Conflict { dependents, .. } => assert_eq!(dependents, ["org/acme/trust/back"]),
+        other => panic!("{other}"),
+    }
+    world.ok(&Change::DeleteTrust {
+        path: "org/acme/trust/back".into(),
+    });
+    world.ok(&delete);
+    assert!(world.0.trust_at("org/partner/trust/ci").is_none());
 }
 
 #[test]

@@ -171,10 +171,10 @@ impl Operator {
         });
         match found {
             Some(person) => Ok(field(person, "path").replacen("user", "", 1)),
-            None => Err(Failure::new(
-                Exit::NotFound,
-                format!("there is no user `{named}`"),
-            )),
+            None => Err(
+                Failure::new(Exit::NotFound, format!("there is no user `{named}`"))
+                    .with_hint("`keyward admin user list` shows who there is"),
+            ),
         }
     }
 }
@@ -189,6 +189,8 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
                 ("name", "/name"),
                 ("second factor", "/second_factor"),
                 ("sessions", "/sessions"),
+                ("created", "/created/at"),
+                ("by", "/created/by"),
             ];
             output.list(&operator.people()?, &columns)?;
             return Ok(());

@@ -193,8 +193,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 body["backend"] = backend_of(&backend, password_stdin)?;
             }
             let body = Zeroizing::new(body.to_string());
-            let url = dry_run.url(&client.collection(KIND)?);
-            let made = client.send("POST", &url, Some(&body))?;
+            let collection = client.collection(KIND)?;
+            let made = client.send("POST", &dry_run.url(&collection), Some(&body));
+            let made = made.map_err(|failure| super::taken(failure, &collection, &id, context))?;
             dry_run.done(output, &made, "created")
         }
         Command::List => {
@@ -251,7 +252,8 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let own = url.rsplit('/').next().unwrap_or_default().to_owned();
             confirm_deletion(&own, yes || dry_run.dry_run, confirm.as_deref())?;
             let url = dry_run.url(&format!("{url}?confirm={own}"));
-            dry_run.done(output, &client.delete(&url)?, "deleted")
+            let gone = client.delete(&url).map_err(super::in_use_by_name)?;
+            dry_run.done(output, &gone, "deleted")
         }
     }
 }

@@ -114,7 +114,8 @@ fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
         } => {
             let url = dry_run.url(&format!("{}/member", client.url(KIND, &group)?));
             let member = client.path("programmatic_identity", &member)?;
-            let body = json!({ "member": member, "expires_at": expires_at });
+            let expires_at = expires_at.map(|end| super::time("--expires-at", &end));
+            let body = json!({ "member": member, "expires_at": expires_at.transpose()? });
             let made = client.post(&url, &body)?;
             super::trusts::done(output, &made, dry_run, "created")
         }
@@ -168,7 +169,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run,
         } => {
             let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url))?;
+            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

@@ -106,7 +106,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run,
         } => {
             let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url))?;
+            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
             dry_run.done(output, &gone, "deleted")
         }
         Command::Boundary(command) => limits::boundary(command, context),

@@ -121,13 +121,22 @@ pub(crate) enum Command {
     },
 }
 
+fn no_key_id(found: &str) -> Failure {
+    let text = format!("`{found}` is no access key: one is named by its id, KWAK…");
+    Failure::new(Exit::Usage, printable(&text))
+        .with_hint("`keyward key list <identity>` shows the keys of an identity")
+}
+
 /// URL path of a key that may be named by its id alone.
 fn find(key: &str, context: &Context<'_>) -> Result<String, Failure> {
     if key.contains('/') {
         return context.client.url("access_key", key);
     }
     if !key.bytes().all(|b| b.is_ascii_alphanumeric()) || key.is_empty() {
-        return Err(Failure::new(Exit::Usage, "a key is named by its id, KWAK…"));
+        return Err(no_key_id(key));
+    }
+    if !key.starts_with("KWAK") {
+        return Err(no_key_id(key));
     }
     let found = context.client.get(&format!("/v1/access_key/{key}"))?;
     let path = found.get("path").and_then(Value::as_str);
@@ -158,18 +167,23 @@ fn save(name: &str, made: &mut Value, context: &Context<'_>) -> Result<PathBuf, 
 }
 
 /// What a new key is asked to be. What is not asked for is not said.
-fn wanted(description: Option<String>, expires_at: Option<String>, sigv4: bool) -> Value {
+fn wanted(
+    description: Option<String>,
+    expires_at: Option<String>,
+    sigv4: bool,
+) -> Result<Value, Failure> {
     let mut body = Map::new();
     if let Some(text) = description {
         body.insert("description".to_owned(), text.into());
     }
     if let Some(end) = expires_at {
+        let end = super::time("--expires-at", &end)?;
         body.insert("expires_at".to_owned(), end.into());
     }
     if sigv4 {
         body.insert("sigv4".to_owned(), true.into());
     }
-    Value::Object(body)
+    Ok(Value::Object(body))
 }
 
 /// The active keys of an identity, oldest first.
@@ -185,13 +199,19 @@ fn usage(key: &Value) -> String {
     let id = cell(&key["id"]);
     let mut text = match &key["last_used"] {
         Value::Object(last) => {
-            let of = |name: &str| last.get(name).map(cell).unwrap_or_default();
-            format!(
-                "{id} was used last at {} from {} on {}",
-                of("at"),
-                of("source"),
-                of("database")
-            )
+            let of = |name: &str| last.get(name).filter(|value| !value.is_null()).map(cell);
+            let mut text = format!(
+                "{id} was used last at {} from {}",
+                of("at").unwrap_or_default(),
+                of("source").unwrap_or_default()
+            );
+            if let Some(database) = of("database") {
+                text.push_str(&format!(" on {database}"));
+            }
+            if let Some(command) = of("command") {
+                text.push_str(&format!(" by `{command}`"));
+            }
+            text
         }
         _ => format!("{id} was not used yet, as far as is known"),
     };
@@ -203,6 +223,11 @@ fn usage(key: &Value) -> String {
     printable(&text)
 }
 
+/// The id of an identity, out of its URL.
+fn short(identity: &str) -> &str {
+    identity.rsplit('/').next().unwrap_or_default()
+}
+
 /// Disables the older of two active keys.
 fn finish_rotation(
     identity: &str,
@@ -212,8 +237,11 @@ fn finish_rotation(
 ) -> Result<(), Failure> {
     let keys = active(identity, context)?;
     let [old, _, ..] = &keys[..] else {
-        let text = "there is no second key yet: `keyward key rotate` makes one";
-        return Err(Failure::new(Exit::Conflict, text));
+        let text = "there is no second active key";
+        return Err(Failure::new(Exit::Conflict, text).with_hint(format!(
+            "`keyward key rotate {}` makes one",
+            short(identity)
+        )));
     };
     let open = old["connections"]["count"].as_u64().unwrap_or(0);
     if open > 0 && !force {
@@ -256,7 +284,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         } => {
             let identity = client.url("programmatic_identity", &identity)?;
             let url = dry_run.url(&format!("{identity}/access_key"));
-            let made = client.post(&url, &wanted(description, expires_at, sigv4))?;
+            let made = client.post(&url, &wanted(description, expires_at, sigv4)?)?;
             show_new(made, save_profile.as_deref(), dry_run, context)
         }
         Command::Update {
@@ -271,7 +299,8 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 body.insert("description".to_owned(), text.into());
             }
             if let Some(end) = expires_at {
-                let end = (end != "never").then_some(end);
+                let end = (end != "never").then(|| super::time("--expires-at", &end));
+                let end = end.transpose()?;
                 body.insert("expires_at".to_owned(), end.into());
             }
             if body.is_empty() {
@@ -297,12 +326,22 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             }
             let old = active(&identity, context)?;
             let url = dry_run.url(&format!("{identity}/access_key"));
-            let made = client.post(&url, &wanted(description, None, sigv4))?;
+            let made = client.post(&url, &wanted(description, None, sigv4)?);
+            let made = made.map_err(|failure| match failure.code() {
+                Some("limit") => failure.with_hint(format!(
+                    "`keyward key rotate {} --finish` disables the older one",
+                    short(&identity)
+                )),
+                _ => failure,
+            })?;
             show_new(made, save_profile.as_deref(), dry_run, context)?;
             for key in &old {
                 note(&usage(key));
             }
-            note("give the new key to whoever uses the old one, then: keyward key rotate --finish");
+            note(&format!(
+                "give the new key to whoever uses the old one, then: keyward key rotate {} --finish",
+                short(&identity)
+            ));
             Ok(())
         }
         Command::List { identity } => {
@@ -312,6 +351,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("status", "/status"),
                 ("description", "/description"),
                 ("last used", "/last_used/at"),
+                ("from", "/last_used/source"),
+                ("database", "/last_used/database"),
+                ("command", "/last_used/command"),
                 ("connections", "/connections/count"),
                 ("expires", "/expires_at"),
                 ("created", "/created/at"),

@@ -170,7 +170,8 @@ impl DryRun {
         context: &Context<'_>,
     ) -> Result<(), Failure> {
         let body = json!({ "id": id, "name": name });
-        let made = context.client.post(&self.url(collection), &body)?;
+        let made = context.client.post(&self.url(collection), &body);
+        let made = made.map_err(|failure| taken(failure, collection, id, context))?;
         self.done(context.output, &made, "created")
     }
 
@@ -208,6 +209,52 @@ impl DryRun {
 fn is_missing(url: &str, context: &Context<'_>) -> bool {
     let found = context.client.get(url);
     found.is_err_and(|failure| failure.exit() == Exit::NotFound)
+}
+
+/// Why an id cannot be had: what has it, if the caller may see that.
+fn taken(failure: Failure, collection: &str, id: &str, context: &Context<'_>) -> Failure {
+    let url = format!("{collection}/{id}");
+    let path = url.strip_prefix("/v1/").unwrap_or(&url);
+    match failure.code() {
+        Some("not_available") if context.client.get(&url).is_ok() => {
+            failure.with_text(output::printable(&format!("`{path}` exists already")))
+        }
+        Some("not_available") => failure.with_hint("an id that was deleted is not given again"),
+        _ => failure,
+    }
+}
+
+/// What to do when other things depend on what was to be deleted, and may go with it.
+fn in_use(failure: Failure) -> Failure {
+    match failure.code() {
+        Some("delete_conflict") => {
+            failure.with_hint("delete these first, or all together with --cascade")
+        }
+        _ => failure,
+    }
+}
+
+/// What to do when other things depend on what was to be deleted, and are deleted by name alone.
+fn in_use_by_name(failure: Failure) -> Failure {
+    match failure.code() {
+        Some("delete_conflict") => failure.with_hint("delete or change these first"),
+        _ => failure,
+    }
+}
+
+/// A time on the command line: RFC 3339, or a day, which begins in UTC.
+fn time(flag: &str, text: &str) -> Result<String, Failure> {
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() == 10 => Ok(format!("{day}T00:00:00Z")),
+        _ => {
+            let text =
+                format!("{flag}: `{text}` is no time: write 2030-01-01T00:00:00Z, or 2030-01-01");
+            Err(Failure::new(Exit::Usage, output::printable(&text)))
+        }
+    }
 }
 
 /// What to do when something is to be created that exists already.

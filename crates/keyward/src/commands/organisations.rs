@@ -72,6 +72,9 @@ pub(crate) enum Command {
         /// Active keys of one identity: 1 to 5.
         #[arg(long, value_name = "NUMBER")]
         max_active_keys: Option<u8>,
+        /// Also if the key that you use now would open nothing any more.
+        #[arg(long, short)]
+        yes: bool,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -142,6 +145,31 @@ fn own(id: Option<String>, context: &Context<'_>) -> Result<String, Failure> {
     }
 }
 
+/// Refuses a longest life of keys under which the very key that asks would open nothing any more.
+fn check_own_key(seconds: u64, context: &Context<'_>) -> Result<(), Failure> {
+    let me = context.client.get("/v1/whoami")?;
+    let Some(path) = me["access_key"].as_str() else {
+        return Ok(());
+    };
+    // Who may not look at it learns nothing.
+    let Ok(key) = context.client.get(&format!("/v1/{path}")) else {
+        return Ok(());
+    };
+    let made = key["created"]["at"].as_str().and_then(|at| at.parse().ok());
+    let Some(made) = made.map(jiff::Timestamp::as_second) else {
+        return Ok(());
+    };
+    let end = made.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX));
+    if end > jiff::Timestamp::now().as_second() {
+        return Ok(());
+    }
+    let text = format!(
+        "the key that you use is older than {seconds} seconds and would open nothing any more: \
+         nothing was done"
+    );
+    Err(Failure::new(Exit::Conflict, text).with_hint("use a newer key, sign in, or say --yes"))
+}
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -165,7 +193,8 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run.rename(&client.url("org", &id)?, name.as_deref(), context)
         }
         Command::Delete { id, dry_run } => {
-            let gone = client.delete(&dry_run.url(&client.url("org", &id)?))?;
+            let url = dry_run.url(&client.url("org", &id)?);
+            let gone = client.delete(&url).map_err(super::in_use_by_name)?;
             dry_run.done(output, &gone, "deleted")
         }
         Command::Transfer { id, owner, dry_run } => {
@@ -177,10 +206,17 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             id,
             max_key_lifetime_seconds,
             max_active_keys,
+            yes,
             dry_run,
         } => {
             let url = client.url("org", &own(id, context)?)?;
             let known = client.get(&url)?;
+            if max_key_lifetime_seconds.is_none() && max_active_keys.is_none() {
+                let text =
+                    "nothing to change: give --max-key-lifetime-seconds or --max-active-keys";
+                return Err(Failure::new(Exit::Usage, text)
+                    .with_hint("`keyward org describe` shows what holds"));
+            }
             let lifetime = match max_key_lifetime_seconds.as_deref() {
                 None => known["max_key_lifetime_seconds"].clone(),
                 Some("none") => Value::Null,
@@ -192,6 +228,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                     }
                 },
             };
+            if let Some(seconds) = lifetime.as_u64().filter(|_| !yes && !dry_run.dry_run) {
+                check_own_key(seconds, context)?;
+            }
             let active = match max_active_keys {
                 Some(number) => number.into(),
                 None => known["max_active_keys"].clone(),

@@ -339,7 +339,8 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                     return Ok(()); // it would still be carried
                 }
             }
-            let gone = client.delete(&dry_run.url(&client.url(KIND, &id)?))?;
+            let url = dry_run.url(&client.url(KIND, &id)?);
+            let gone = client.delete(&url).map_err(super::in_use)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

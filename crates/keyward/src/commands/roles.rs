@@ -109,15 +109,17 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 "id": id, "name": name, "description": description,
                 "max_session_seconds": max_session_seconds,
             });
-            let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            let collection = client.collection(KIND)?;
+            let made = client.post(&dry_run.url(&collection), &body);
+            let made = made.map_err(|failure| super::taken(failure, &collection, &id, context))?;
             dry_run.done(output, &made, "created")
         }
         Command::List => {
             let columns = [
                 ("id", "/id"),
                 ("name", "/name"),
-                ("max session seconds", "/role/max_session_seconds"),
-                ("description", "/role/description"),
+                ("max session seconds", "/max_session_seconds"),
+                ("description", "/description"),
                 ("created", "/created/at"),
             ];
             Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
@@ -155,7 +157,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run,
         } => {
             let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url))?;
+            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

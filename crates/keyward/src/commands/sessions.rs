@@ -10,6 +10,7 @@ use crate::output::printable;
 #[command(after_help = "Examples:
   keyward session list role/deployer
   keyward session kill role/deployer KWTK…
+  keyward session kill 4711
   keyward session revoke-before role/deployer")]
 pub(crate) enum Command {
     /// List the sessions of a role or an identity; without one, where you are signed in.
@@ -35,13 +36,14 @@ pub(crate) enum Command {
     /// End a session: connections that it opened, too.
     #[command(
         visible_aliases = ["revoke", "delete"],
-        after_help = "Examples:\n  keyward session kill role/deployer KWTK…\n  keyward session kill me 4711"
+        after_help = "Examples:\n  keyward session kill role/deployer KWTK…\n  keyward session kill 4711",
+        override_usage = "keyward session kill [OPTIONS] [OF] <SESSION>"
     )]
     Kill {
-        /// role/deployer, worker; `me` for where you are signed in.
-        of: String,
-        /// Id of the session.
-        session: String,
+        /// role/deployer, worker; left out, or `me`, for where you are signed in. Then the id of the
+        /// session.
+        #[arg(required = true, num_args = 1..=2, value_names = ["OF", "SESSION"])]
+        session: Vec<String>,
     },
     /// End every session that was issued before a moment.
     #[command(after_help = "Examples:
@@ -113,7 +115,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                     ("id", "/id"),
                     ("client", "/client"),
                     ("source", "/source"),
-                    ("created", "/created"),
+                    ("created", "/created/at"),
                     ("last seen", "/last_seen"),
                     ("expires", "/expires_at"),
                     ("current", "/current"),
@@ -126,9 +128,18 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let url = format!("{url}/session/{}", id(&session)?);
             Ok(output.entity(&client.get(&url)?)?)
         }
-        Command::Kill { of: name, session } => {
-            let session = id(&session)?;
-            let url = match of(Some(&name), context)? {
+        Command::Kill { session } => {
+            let (name, session) = match &session[..] {
+                [name, session] => (Some(name.as_str()), id(session)?),
+                [session] if session.starts_with("KWTK") => {
+                    let text = format!("whose session is `{session}`?");
+                    let hint = format!("keyward session kill role/<id> {session}");
+                    return Err(Failure::new(Exit::Usage, printable(&text)).with_hint(hint));
+                }
+                [session, ..] => (None, id(session)?),
+                [] => (None, id("")?),
+            };
+            let url = match of(name, context)? {
                 Of::Identity(url) | Of::Me(url) => url,
             };
             let ended = client.delete(&format!("{url}/session/{session}"))?;
@@ -138,7 +149,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let ended = match of(Some(&name), context)? {
                 Of::Identity(url) => {
                     let body = match moment {
-                        Some(moment) => json!({ "before": moment }),
+                        Some(moment) => json!({ "before": super::time("the moment", &moment)? }),
                         None => json!({}),
                     };
                     client.post(&format!("{url}/revoke_sessions"), &body)?

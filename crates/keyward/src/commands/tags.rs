@@ -64,7 +64,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             for tag in &tags {
                 let Some((key, value)) = tag.split_once('=') else {
                     let text = format!("`{tag}` is no tag: KEY=VALUE, or KEY= for an empty value");
-                    return Err(Failure::new(Exit::Failed, text));
+                    return Err(Failure::new(Exit::Usage, text));
                 };
                 set.insert(key.to_owned(), value.into());
             }

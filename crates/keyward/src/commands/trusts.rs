@@ -69,11 +69,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// List trusts.
-    #[command(visible_alias = "ls", after_help = "Example:\n  keyward trust list")]
+    /// List trusts: of the organisation, or all in which an identity is the trustor or the trustee.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  keyward trust list\n  keyward trust list worker\n  keyward trust list role/deployer"
+    )]
     List {
+        /// What it may act as, such as its groups, and who may act as it.
+        of: Option<String>,
         /// Those instead that trust identities of the organisation, also from others.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "of")]
         incoming: bool,
         /// Only those that wait for their trustee.
         #[arg(long)]
@@ -142,6 +147,22 @@ fn list(incoming: bool, pending: bool, context: &Context<'_>) -> Result<(), Fail
     show(client.items(&url)?, pending, context)
 }
 
+/// Lists the trusts that have an identity on one of their sides.
+fn list_of(identity: &str, pending: bool, context: &Context<'_>) -> Result<(), Failure> {
+    let client = &context.client;
+    let path = client.path("programmatic_identity", identity)?;
+    if path.starts_with("org/") {
+        client.get(&format!("/v1/{path}"))?; // a misspelt name is no empty list
+    }
+    let url = client.collection(KIND)?;
+    let mut found = client.items(&url)?;
+    found.extend(client.items(&format!("{url}?incoming=true"))?);
+    found.retain(|trust| trust["trustor"] == *path || trust["trustee"] == *path);
+    found.sort_by_key(|trust| trust["path"].as_str().map(str::to_owned));
+    found.dedup_by(|a, b| a["path"] == b["path"]);
+    show(found, pending, context)
+}
+
 fn show(mut found: Vec<Value>, pending: bool, context: &Context<'_>) -> Result<(), Failure> {
     found.retain(|trust| !pending || trust["accepted"] == false);
     let columns = [
@@ -176,9 +197,11 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 None => format!("org/{}", client.organisation()?),
             };
             let organisation = trustor.split('/').nth(1).unwrap_or_default().to_owned();
+            let expires_at = expires_at.map(|end| super::time("--expires-at", &end));
             let body = json!({
                 "id": id, "trustor": trustor, "trustee": trustee,
-                "policies": policy_argument::list(&policies)?, "expires_at": expires_at,
+                "policies": policy_argument::list(&policies)?,
+                "expires_at": expires_at.transpose()?,
             });
             let mut body = body;
             if assumable || standing {
@@ -205,7 +228,8 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 body.insert("policies".to_owned(), policy_argument::list(&policies)?);
             }
             if let Some(end) = &expires_at {
-                let end = (end != "never").then_some(end.as_str());
+                let end = (end != "never").then(|| super::time("--expires-at", end));
+                let end = end.transpose()?;
                 body.insert("expires_at".to_owned(), end.into());
             }
             if let Some(conditions) = &conditions {
@@ -246,7 +270,14 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.put(&dry_run.url(&url), &Value::Object(body))?;
             done(output, &changed, dry_run, "changed")
         }
-        Command::List { incoming, pending } => list(incoming, pending, context),
+        Command::List {
+            of: Some(identity),
+            pending,
+            ..
+        } => list_of(&identity, pending, context),
+        Command::List {
+            incoming, pending, ..
+        } => list(incoming, pending, context),
         Command::Pending => {
             // A person's wait for the person, an organisation's identities' for the organisation.
             let me = client.get("/v1/whoami")?;

@@ -37,6 +37,14 @@ pub(crate) struct Arguments {
     /// KEYWARD_MASTER_PASSPHRASE are taken, too.
     #[arg(long, value_name = "FILE", env = "KEYWARD_MASTER_PASSPHRASE_FILE")]
     master_passphrase_file: Option<PathBuf>,
+    /// File with the master key in base64, as a supervisor hands secrets over.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEYWARD_MASTER_KEY_FILE",
+        conflicts_with = "master_passphrase_file"
+    )]
+    master_key_file: Option<PathBuf>,
 }
 
 /// Where a master key is kept.
@@ -76,17 +84,29 @@ pub(super) fn open(
 /// The key that the environment or a passphrase gives.
 fn given(arguments: &Arguments, directory: &DataDir) -> Result<Option<MasterKey>, Failure> {
     let passphrase = match &arguments.master_passphrase_file {
-        Some(file) => Some(read_passphrase(file)?),
+        Some(file) => Some(read_secret("--master-passphrase-file", file)?),
         None => variable("KEYWARD_MASTER_PASSPHRASE"),
     };
-    match (variable("KEYWARD_MASTER_KEY"), passphrase) {
+    let (what, key) = match &arguments.master_key_file {
+        Some(file) => {
+            let what = "--master-key-file";
+            if variable("KEYWARD_MASTER_KEY").is_some() {
+                let text = "the master key comes from KEYWARD_MASTER_KEY or from --master-key-file, \
+                            not from both";
+                return Err(Failure::new(Exit::Usage, text));
+            }
+            (what, Some(read_secret(what, file)?))
+        }
+        None => ("KEYWARD_MASTER_KEY", variable("KEYWARD_MASTER_KEY")),
+    };
+    match (key, passphrase) {
         (Some(_), Some(_)) => Err(Failure::new(
             Exit::Usage,
-            "the master key comes from KEYWARD_MASTER_KEY or from a passphrase, not from both",
+            format!("the master key comes from {what} or from a passphrase, not from both"),
         )),
-        (Some(text), None) => MasterKey::parse(&text)
+        (Some(text), None) => MasterKey::parse(text.trim())
             .map(Some)
-            .map_err(|error| unusable("KEYWARD_MASTER_KEY", error)),
+            .map_err(|error| unusable(what, error)),
         (None, Some(text)) => of_passphrase(&text, directory).map(Some),
         (None, None) => Ok(None),
     }
@@ -102,9 +122,9 @@ fn of_passphrase(text: &str, directory: &DataDir) -> Result<MasterKey, Failure> 
         .map_err(|error| unusable("the master key's passphrase", error))
 }
 
-fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failure> {
+fn read_secret(flag: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
     let failed = |error: std::io::Error| {
-        let text = format!("--master-passphrase-file `{}`: {error}", path.display());
+        let text = format!("{flag} `{}`: {error}", path.display());
         Failure::new(Exit::Failed, text)
     };
     let file = std::fs::File::open(path).map_err(failed)?;
@@ -323,6 +343,7 @@ mod tests {
 
     const NOTHING: Arguments = Arguments {
         master_passphrase_file: None,
+        master_key_file: None,
     };
 
     #[test]

@@ -314,7 +314,8 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         false => snapshots::Files::in_directory(&global.profile.data_dir),
     };
     let (snapshots, _files) = snapshots::open(&state.control, &shared, files)?;
-    tokio::spawn(watch_backends(shared, Arc::clone(&board)));
+    let changes = state.control.changes();
+    tokio::spawn(watch_backends(shared, Arc::clone(&board), changes));
     let public_url = config.public_url.clone();
     let public_url = public_url.unwrap_or_else(|| address.url.clone());
     let people = PeopleSettings {
@@ -394,12 +395,24 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     Ok(())
 }
 
-/// Looks at the servers behind databases, again and again.
-async fn watch_backends(shared: Arc<Shared>, board: Arc<BackendBoard>) {
-    loop {
-        board.look(&shared).await;
-        tokio::time::sleep(BACKEND_INTERVAL).await;
-    }
+/// Looks at the servers behind databases, again and again, and at a new one at once.
+async fn watch_backends(
+    shared: Arc<Shared>,
+    board: Arc<BackendBoard>,
+    mut changes: watch::Receiver<u64>,
+) {
+    let look = async {
+        loop {
+            board.look(&shared).await;
+            tokio::time::sleep(BACKEND_INTERVAL).await;
+        }
+    };
+    let look_at_new = async {
+        while changes.changed().await.is_ok() {
+            board.look_at_new(&shared).await;
+        }
+    };
+    tokio::join!(look, look_at_new);
 }
 
 /// What is known of the server behind a database, for the API.

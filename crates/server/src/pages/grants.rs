@@ -16,7 +16,7 @@ use super::{moment, notice};
 use crate::api::Api;
 use crate::people::device::{is_challenge, normal_user_code};
 use crate::people::factors;
-use crate::people::invitations::{self, NewPerson, Offer};
+use crate::people::invitations::{self, NewPerson, Offer, OfferedTrust};
 use crate::problem::Problem;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -54,20 +54,42 @@ fn offered(offer: &Offer) -> Markup {
         }
         dl {
             dt { "Organisation" } dd { code { (offer.organisation) } }
-            dt { "Invited by" } dd { code { (offer.invited_by) } }
+            dt { "Invited by" }
+            dd {
+                @if let Some(name) = &offer.inviter_name { (name) " " }
+                code { (offer.invited_by) }
+            }
             @if let Some(email) = &offer.email { dt { "Sent to" } dd { (email) } }
             dt { "Open until" } dd { (moment(offer.expires_at)) }
         }
         h2 { "What you will be trusted with" }
         @if offer.trusts.is_empty() { p { "Nothing yet: the organisation decides later." } }
-        @for (trustor, policies) in &offer.trusts {
-            p { "To act as " code { (trustor) } " within:" }
-            @if policies.is_empty() { p class="hint" { "no policy yet" } }
-            @for policy in policies { pre { (policy) } }
-        }
+        @for trust in &offer.trusts { (trusted_with(trust)) }
         p class="hint" {
             "The organisation sees what you do in it. It cannot sign in as you, nor change how you sign in."
         }
+    }
+}
+
+fn trusted_with(trust: &OfferedTrust) -> Markup {
+    html! {
+        @match (trust.is_membership, trust.policies.is_empty()) {
+            (true, true) => { p { "To do what " code { (trust.trustor) } " may do." } }
+            (false, true) => { p { "To act as " code { (trust.trustor) } ", with no policy yet." } }
+            (_, false) => { p { "To act as " code { (trust.trustor) } " within:" } }
+        }
+        @for policy in &trust.policies { pre { (policy) } }
+        @match &trust.conditions {
+            Some(_) if trust.needs_second_factor => {
+                p class="notice" {
+                    "Only when you signed in with a second factor: an authenticator app or a passkey, which "
+                    "you can set up as soon as you have an account."
+                }
+            }
+            Some(conditions) => { p { "Only while this holds:" } pre { (conditions) } }
+            None => {}
+        }
+        @if let Some(end) = trust.expires_at { p { "Until " (moment(end)) "." } }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api::Api;
 /// The pages' routes, beside those of the API.
 pub(crate) fn routes() -> Router<Arc<Api>> {
     Router::new()
+        .route("/", get(home))
         .route("/ui", get(home))
         .route("/ui/", get(home))
         .route("/ui/style.css", get(style))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyward_auth::{PersonSecret, PersonToken};
-use keyward_iam::{Attachment, Change, Directory, UnixMillis, UsedFactor};
+use keyward_iam::{Attachment, Change, Directory, TrustKind, UnixMillis, UsedFactor};
 use keyward_policy::Policy;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
@@ -14,6 +14,7 @@ use super::sign_in::{self, Came, Client, NewLogin};
 use super::{SignedInPerson, person_of_token};
 use crate::api::Api;
 use crate::problem::Problem;
+use crate::show;
 
 /// What an invitation offers.
 pub(crate) struct Offer {
@@ -26,9 +27,27 @@ pub(crate) struct Offer {
     pub(crate) invited_by: String,
     pub(crate) email: Option<String>,
     pub(crate) expires_at: UnixMillis,
-    /// What the member will be trusted with: path of the trustor, and texts or paths of policies.
-    pub(crate) trusts: Vec<(String, Vec<String>)>,
+    /// What people call whoever made the organisation user.
+    pub(crate) inviter_name: Option<String>,
+    /// What the member will be trusted with.
+    pub(crate) trusts: Vec<OfferedTrust>,
     token_hash: [u8; 32],
+}
+
+/// A trust that the member will have.
+pub(crate) struct OfferedTrust {
+    /// Path of the trustor.
+    pub(crate) trustor: String,
+    /// Whether it is a membership of a group, which lets the member act as the group does.
+    pub(crate) is_membership: bool,
+    /// Texts or paths of its policies.
+    pub(crate) policies: Vec<String>,
+    /// Its conditions, as JSON.
+    pub(crate) conditions: Option<String>,
+    /// Whether it asks for a second factor.
+    pub(crate) needs_second_factor: bool,
+    /// When it ends.
+    pub(crate) expires_at: Option<UnixMillis>,
 }
 
 impl Offer {
@@ -36,18 +55,31 @@ impl Offer {
         let trusts: Vec<Value> = self
             .trusts
             .iter()
-            .map(|(trustor, policies)| json!({ "trustor": trustor, "policies": policies }))
+            .map(|trust| {
+                let conditions = trust.conditions.as_deref();
+                let conditions =
+                    conditions.map(|text| serde_json::from_str(text).unwrap_or(Value::from(text)));
+                json!({
+                    "trustor": trust.trustor, "policies": trust.policies,
+                    "conditions": conditions, "expires_at": trust.expires_at.map(show::time),
+                })
+            })
             .collect();
         json!({
             "path": self.path, "organisation": self.organisation,
             "organisation_name": self.organisation_name, "invited_by": self.invited_by,
-            "email": self.email, "expires_at": self.expires_at, "trusts": trusts,
+            "invited_by_name": self.inviter_name, "email": self.email, "expires_at": show::time(self.expires_at), "trusts": trusts,
         })
     }
 }
 
 fn gone() -> Problem {
-    Problem::not_found("the invitation")
+    use axum::http::StatusCode;
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "the invitation was used, replaced, withdrawn or declined, or has expired: ask for another one",
+    )
 }
 
 /// What a token offers, while it does.
@@ -66,22 +98,45 @@ pub(crate) fn offer(api: &Api, directory: &Directory, token: &str) -> Result<Off
     let organisation = organisation.ok_or_else(gone)?;
     let trusts = directory.trusts().filter(|(_, trust)| trust.trustee == ix);
     let trusts = trusts.filter_map(|(_, trust)| {
-        let trustor = directory.identity(trust.trustor)?.path.to_string();
+        let conditions = trust.conditions_text().map(|text| text.to_string());
         let policies = trust.policies.iter();
-        Some((
-            trustor,
-            policies.map(|p| policy_text(directory, p)).collect(),
-        ))
+        Some(OfferedTrust {
+            trustor: directory.identity(trust.trustor)?.path.to_string(),
+            is_membership: trust.kind == TrustKind::Membership,
+            policies: policies.map(|p| policy_text(directory, p)).collect(),
+            needs_second_factor: conditions.as_deref().is_some_and(asks_for_second_factor),
+            conditions,
+            expires_at: trust.expires_at,
+        })
     });
     Ok(Offer {
         organisation: organisation.path.to_string(),
         organisation_name: organisation.name.as_deref().map(str::to_owned),
         invited_by: member.created.by.to_string(),
+        inviter_name: directory
+            .identity_at(&member.created.by)
+            .and_then(|by| directory.identity(by)?.name.as_deref().map(str::to_owned)),
         email: invitation.email.as_deref().map(str::to_owned),
         expires_at: invitation.expires_at,
         trusts: trusts.collect(),
         path,
         token_hash,
+    })
+}
+
+/// Whether conditions hold only in sessions that began with a second factor.
+fn asks_for_second_factor(conditions: &str) -> bool {
+    let conditions: Value = serde_json::from_str(conditions).unwrap_or_default();
+    let asked = conditions["Bool"].as_object().into_iter().flatten();
+    let mut asked = asked.filter(|(key, _)| {
+        key.eq_ignore_ascii_case("keyward:MultiFactorAuthPresent")
+            || key.eq_ignore_ascii_case("aws:MultiFactorAuthPresent")
+    });
+    asked.any(|(_, wanted)| match wanted {
+        Value::Bool(wanted) => *wanted,
+        Value::String(wanted) => wanted == "true",
+        Value::Array(list) => !list.is_empty() && list.iter().all(|one| one == "true"),
+        _ => false,
     })
 }
 

@@ -346,6 +346,23 @@ async fn remove(
     call.change_and_show(change, &path, StatusCode::OK).await
 }
 
+/// How long an answer waits for the first look at a server: longer than a look takes.
+const FIRST_LOOK: Duration = Duration::from_millis(4500);
+
+/// What is known of the server behind a database. One that was just named is being looked at.
+async fn first_look(call: &Call, path: &str) -> Option<Health> {
+    let source = call.api.health.as_ref()?;
+    let found = async {
+        loop {
+            if let Some(health) = source(path) {
+                return health;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(FIRST_LOOK, found).await.ok()
+}
+
 async fn health(call: Call, target: Target) -> Result<Response, Problem> {
     let path = target.of("health");
     call.read("kvdb:Describe", path)?;
@@ -363,7 +380,7 @@ async fn health(call: Call, target: Target) -> Result<Response, Problem> {
             }))
             .into_response());
         }
-        Backend::Server { .. } => call.api.health.as_ref().and_then(|source| source(path)),
+        Backend::Server { .. } => first_look(&call, path).await,
     };
     let shown = match known {
         None => json!({ "path": path, "state": "unknown", "text": "nobody has looked yet" }),

@@ -75,7 +75,7 @@ async fn shown(
 
 async fn accept(call: Call, Body(body): Body<Held>) -> Result<Response, Problem> {
     let person = SignedInPerson::of_caller(&call)
-        .ok_or_else(|| Problem::invalid("an invitation is taken by a person who is signed in"))?;
+        .ok_or_else(|| Problem::invalid("an invitation is taken by a person who is signed in: `keyward login`, or the link in a browser"))?;
     let offer = invitations::accept(&call.api, &person, &body.token).await?;
     Ok(no_store(StatusCode::OK, offer.shown()))
 }

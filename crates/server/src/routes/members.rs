@@ -216,7 +216,12 @@ async fn invite(call: Call, target: Target, Body(body): Body<Invite>) -> Result<
     let path = target.of("invite").to_owned();
     let id = path.rsplit('/').next().unwrap_or_default();
     let organisation = target.organisation();
-    let (invitation, token) = invitation(&call, organisation, id, body.email, body.valid_seconds)?;
+    // To the same address, unless another one is given.
+    let known = call.directory.identity_at(&path);
+    let known = known.and_then(|ix| call.directory.identity(ix)?.invitation.as_deref());
+    let known = known.and_then(|invitation| invitation.email.as_deref());
+    let email = body.email.or_else(|| known.map(str::to_owned));
+    let (invitation, token) = invitation(&call, organisation, id, email, body.valid_seconds)?;
     let change = Change::Invite {
         path: path.clone(),
         invitation,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{PathParts, Principal};
+use keyward_iam::{Kind, PathParts, Principal};
 use serde_json::json;
 
 use super::{Endpoint, get};
 use crate::api::{Api, Call};
 use crate::problem::Problem;
+use crate::show;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -40,15 +41,20 @@ async fn whoami(call: Call) -> Result<Response, Problem> {
     let organisation = identity
         .and_then(|identity| identity.organisation)
         .and_then(|ix| directory.identity(ix));
-    Ok(axum::Json(json!({
+    let mut shown = json!({
         "principal": call.caller.path,
         "kind": PathParts::of(&call.caller.path).map(|parts| parts.kind.as_str()),
         "organisation": organisation.map(|organisation| &organisation.path),
         "access_key": key.map(|key| directory.access_key_path(key)),
         "source": session.source,
         "directory_revision": directory.revision(),
-    }))
-    .into_response())
+    });
+    if let Principal::Identity(ix) = session.principal
+        && identity.is_some_and(|identity| identity.kind == Kind::User)
+    {
+        show::insert(&mut shown, "memberships", directory.memberships(ix));
+    }
+    Ok(axum::Json(shown).into_response())
 }
 
 async fn status(call: Call) -> Response {

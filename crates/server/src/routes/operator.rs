@@ -20,6 +20,7 @@ use crate::body::Body;
 use crate::caller::{Peer, bearer};
 use crate::people::factors;
 use crate::problem::Problem;
+use crate::show::time;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const OPERATOR: &str = "nothing, but the operator's credential, from this machine";
@@ -108,6 +109,8 @@ fn shown(api: &Api, directory: &Directory, path: &str) -> Value {
     let now = (api.clock)();
     let open = person.logins.iter().filter(|login| now < login.expires_at);
     if let (Some(object), Some(identity)) = (shown.as_object_mut(), directory.identity(user)) {
+        let created = json!({ "at": time(identity.created.at), "by": identity.created.by });
+        object.insert("created".to_owned(), created);
         object.insert("name".to_owned(), identity.name.as_deref().into());
         object.insert("sessions".to_owned(), open.count().into());
         let owned = directory.organisations().filter(|(_, organisation)| {
@@ -122,7 +125,7 @@ fn shown(api: &Api, directory: &Directory, path: &str) -> Value {
 
 async fn make(api: &Arc<Api>, change: Change) -> Result<Arc<Directory>, Problem> {
     let (control, now) = (Arc::clone(&api.control), (api.clock)());
-    let made = tokio::task::spawn_blocking(move || control.change_as_operator(&change, now));
+    let made = tokio::task::spawn_blocking(move || control.change_by_operator(&change, now));
     match made.await {
         Ok(made) => made.map_err(Problem::from),
         Err(_) => Err(Problem::new(

@@ -137,10 +137,10 @@ pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
     })
 }
 
-fn shown_session(api: &Api, login: &LoginSession, own: bool) -> Value {
+fn shown_session(api: &Api, user: &str, login: &LoginSession, own: bool) -> Value {
     json!({
         "id": login.id, "client": login.client, "source": login.source,
-        "created": time(login.created), "last_seen": time(api.people.last_seen(login)),
+        "created": { "at": time(login.created), "by": user }, "last_seen": time(api.people.last_seen(login)),
         "expires_at": time(login.expires_at),
         "mfa": login.mfa, "provider": login.provider, "current": own,
     })
@@ -313,7 +313,12 @@ async fn sessions(call: Call, target: Target) -> Result<Response, Problem> {
     let open = open.filter(|login| call.now < login.expires_at);
     let open = open.map(|login| (login.id.to_string(), login));
     Ok(call.list_of(open, |id, login| {
-        Some(shown_session(&call.api, login, own == Some(id)))
+        Some(shown_session(
+            &call.api,
+            &itself.path,
+            login,
+            own == Some(id),
+        ))
     }))
 }
 

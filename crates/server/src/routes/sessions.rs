@@ -84,6 +84,9 @@ fn shown(identity: &str, listed: &ListedSession) -> Value {
         "kind": "session",
         "principal": session.principal,
         "name": session.name,
+        "created": {
+            "at": show::time(session.issued), "by": origin.map(|origin| &origin.principal),
+        },
         "issued_at": show::time(session.issued),
         "expires_at": show::time(session.expires),
         "opened_by": origin.map(|origin| &origin.principal),
