@@ -126,6 +126,13 @@ const CLASSES = [
       clauses(found).some(({ operator, key }) => /^ForAnyValue:.*IfExists$/.test(operator) && isNone(valueOf(found, key))),
   ],
   [
+    'a variable before the sixth part of an ARN in a condition: its value is put in (AWS, "Policy variables": in values of ARN operators); the peer takes the colon in its name for one of the ARN',
+    (found) =>
+      clauses(found).some(
+        ({ operator, values }) => /Arn(Not)?(Equals|Like)/.test(operator) && values.some((value) => /^([^:]*:){3,4}\$\{[^}]*:/.test(value)),
+      ),
+  ],
+  [
     'a negated operator whose variable is missing: holds, as a value that matches nothing (AWS, "Policy variables with no value"); the peer says it does not',
     (found) => clauses(found).some(({ operator, values }) => operator.includes('Not') && values.some((value) => unresolved(found, value))),
   ],
@@ -139,7 +146,11 @@ const CLASSES = [
   ],
   [
     'ForAllValues and an empty text: no value at all (AWS, "ForAllValues": "such as an empty string"); the peer compares it',
-    (found) => clauses(found).some(({ operator, key }) => operator.startsWith('ForAllValues:') && valueOf(found, key) === ''),
+    (found) =>
+      clauses(found).some(({ operator, key }) => {
+        const values = [valueOf(found, key)].flat();
+        return operator.startsWith('ForAllValues:') && values.length > 0 && values.every((value) => value === '');
+      }),
   ],
 ];
 

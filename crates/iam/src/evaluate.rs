@@ -175,10 +175,10 @@ impl Grounds {
 }
 
 impl Grounds {
-    /// Whether a resource policy's statement names this node.
+    /// Whether an Allow of the resource policy names this node.
     pub(crate) fn names(&self, statement: &Statement, node: usize) -> bool {
         if statement.vendor.is_some() {
-            return self.vendor_names(statement, node);
+            return self.vendor_accepts(statement, node);
         }
         statement.identities.iter().any(|pattern| match pattern {
             IdentityPattern::Path(path) => **path == *self.nodes[node].path && self.authenticated,
@@ -330,6 +330,7 @@ impl Grounds {
                 }),
                 Said::Deny(_)
             );
+        let named_alone = self.is_of_trust_document(question.action);
         let of_request = self.first_stop(&self.request_layers, layers);
         let mut best: Option<(usize, usize, Option<By<'a>>)> = None;
         for (position, node) in self.nodes.iter().enumerate() {
@@ -339,7 +340,7 @@ impl Grounds {
             if best.as_ref().is_some_and(|(found, ..)| *found <= depth) {
                 continue;
             }
-            let by = match (node.owner, only_owner) {
+            let by = match (node.owner && !named_alone, only_owner) {
                 (true, _) => Ok(None),
                 (false, true) => Err(Stop::NotAccepted),
                 (false, false) => self.ask_resource(position, question).map(Some),

@@ -155,10 +155,13 @@ impl Directory {
         let Some(role) = self.identity(role) else {
             return false;
         };
-        if role
-            .organisation
-            .is_some_and(|owner| reached.contains(&owner))
-        {
+        // A vendor's trust document tells everybody who may, the owner included.
+        let listed = self.resource_policy(&role.path).is_some_and(|policy| {
+            let mut vendors = policy.statements().iter().map(|one| &one.vendor);
+            vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
+        });
+        let owner = role.organisation.filter(|_| !listed);
+        if owner.is_some_and(|owner| reached.contains(&owner)) {
             return true;
         }
         let caller = self.identity(caller).map_or("", |i| &i.path);

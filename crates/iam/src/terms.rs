@@ -12,6 +12,14 @@ use crate::aliases::VendorAddress;
 use crate::bits::Weight;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
+use crate::ids::{Kind, PathParts};
+
+/// What opens a session of a role, or adds to it.
+pub(crate) const ASSUMING: [&str; 3] = [
+    "sts:AssumeRole",
+    "sts:AssumeRoleWithWebIdentity",
+    "sts:TagSession",
+];
 
 /// What the vendors call the organisations, and what a request says in a vendor's terms itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -204,6 +212,75 @@ impl Grounds {
         };
         let principal = self.vendor_principal(vendor.dialect(), node);
         principal.is_some_and(|principal| vendor.names(&principal))
+    }
+
+    /// Whether a vendor's `Allow` accepts a node. A trust document of Tencent or Alibaba asks for
+    /// an allow of the caller, too: whom it names by itself is accepted as far as its own
+    /// organisation, or the role's, lets it act.
+    pub(crate) fn vendor_accepts(&self, statement: &Statement, node: usize) -> bool {
+        let document = statement.vendor.as_ref();
+        let Some(vendor) = document.filter(|vendor| vendor.is_of_trust_document()) else {
+            return self.vendor_names(statement, node);
+        };
+        let asks_both = vendor.dialect() != Dialect::Aws;
+        if let Some(own) = &self.terms.own {
+            // The one trust of a case stands for what the caller's account lets it do.
+            let account =
+                VendorPrincipal::of_identity(vendor.dialect(), "org/owner", &own.account, None);
+            let named = self.vendor_names(statement, 0);
+            return match node {
+                0 => named && (!asks_both || own.principal.is_account()),
+                _ => (asks_both && named) || account.is_some_and(|account| vendor.names(&account)),
+            };
+        }
+        if !asks_both {
+            return self.vendor_names(statement, node);
+        }
+        let (path, owner) = (&*self.nodes[node].path, self.nodes[node].owner);
+        if PathParts::of(path).is_none_or(|parts| parts.kind != Kind::Organisation) {
+            return false;
+        }
+        // A person is its membership of an organisation.
+        let is_caller = |at: usize, of: &str| {
+            at == 0 || PathParts::of(of).is_some_and(|parts| parts.kind == Kind::OrganisationUser)
+        };
+        let lets_act = |at: usize, of: &str| {
+            let home = match at {
+                0 => &*self.terms.principal_of,
+                _ => organisation(of),
+            };
+            owner || (!home.is_empty() && organisation(path) == home)
+        };
+        self.vendor_names(statement, node)
+            || self.nodes.iter().enumerate().any(|(at, caller)| {
+                is_caller(at, &caller.path)
+                    && lets_act(at, &caller.path)
+                    && self.vendor_names(statement, at)
+            })
+    }
+
+    /// Whether the request is to assume a role whose policy is a vendor's trust document. That
+    /// tells everybody who may: not even the owner is accepted without being named.
+    pub(crate) fn is_of_trust_document(&self, action: ActionId) -> bool {
+        let assumes = match self
+            .terms
+            .own
+            .as_ref()
+            .and_then(|own| own.action.as_deref())
+        {
+            Some(own) => {
+                let own = own.strip_prefix("name/").unwrap_or(own);
+                own.split_once(':')
+                    .is_some_and(|(service, _)| service.eq_ignore_ascii_case("sts"))
+            }
+            None => ASSUMING.contains(&action.name()),
+        };
+        let own = self.resource_policy.len() - self.assumable.len();
+        assumes
+            && self.resource_policy[..own].iter().any(|policy| {
+                let mut vendors = policy.statements().iter().map(|one| &one.vendor);
+                vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
+            })
     }
 
     /// Whether a vendor's `Deny` names a reached identity. `NotPrincipal` is asked of the principal

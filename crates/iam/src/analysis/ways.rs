@@ -16,6 +16,7 @@ use crate::bits::Weight;
 use crate::decision::StatementRef;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
+use crate::terms::ASSUMING;
 
 /// Ways that are kept for one identity on the path: beyond it the answer says that there are more.
 const MAX_WAYS: usize = 512;
@@ -440,11 +441,24 @@ impl<'a> Ways<'a> {
             }
             self.denies.push((actions, deny));
         }
+        // Of a role with a vendor's trust document not even the owner is accepted without being named.
+        let mut named_alone = ActionBits::EMPTY;
+        for action in ASSUMING.into_iter().filter_map(keyward_commands::action) {
+            if grounds.is_of_trust_document(action) {
+                named_alone.insert(action);
+            }
+        }
         let mut accepted = Vec::new();
         for (position, ways) in reached.iter().enumerate() {
             if grounds.nodes[position].owner {
-                accepted.extend(ways.iter().cloned());
-                continue;
+                for way in ways {
+                    let mut way = way.clone();
+                    way.actions = way.actions.subtract(&named_alone);
+                    accepted.push(way);
+                }
+                if named_alone.is_empty() {
+                    continue;
+                }
             }
             let named = |policy: &Policy, statement: &Statement| {
                 weighed(policy, statement).filter(|_| grounds.names(statement, position))

@@ -357,6 +357,14 @@ fn actions(
         .iter()
         .filter(|action| !covered.contains(*action) && spoken(*action))
         .collect();
+    for text in texts.iter().filter(|_| !negated && !deny) {
+        let of_it = actions_of_name(dialect, text);
+        let said = left.iter().any(|action| of_it.contains(*action))
+            || of_it.iter().any(|action| covered.contains(action));
+        if !of_it.is_empty() && !said {
+            report.lose(at, format!("`{text}` alone is no whole action here"));
+        }
+    }
     let name = |action: &ActionId| action.name().to_owned();
     let (of_organisation, itself): (Vec<ActionId>, Vec<ActionId>) = left
         .into_iter()

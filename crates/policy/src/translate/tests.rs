@@ -565,6 +565,28 @@ fn widened_before() {
 
 /// A document that would take long is refused in part, not for long.
 #[test]
+fn a_call_that_is_a_part_of_an_action_is_not_dropped_in_silence() {
+    let documents = [
+        r#"{"version":"2.0","statement":[{"effect":"allow","resource":"qcs::redis:::instance/a",
+            "action":["redis:DescribeInstances","kvdb:ExecuteGet"]}]}"#,
+        r#"{"version":"2.0","statement":[
+            {"effect":"allow","resource":"qcs::redis:::instance/a","action":"redis:DescribeInstances"},
+            {"effect":"allow","resource":"qcs::redis:::instance/a","action":["kvdb:ExecuteGet",
+             "redis:DescribeInstanceNodeInfo"]}]}"#,
+    ];
+    for text in documents {
+        let policy = policy(Dialect::Tencent, text);
+        for to in [Dialect::Native, Dialect::Aws, Dialect::Alibaba] {
+            let refused = translate(&policy, to, &TranslationNames::default(), false).unwrap_err();
+            assert!(refused.to_string().contains("no whole action"), "{refused}");
+            let narrowed = translate(&policy, to, &TranslationNames::default(), true).unwrap();
+            assert!(narrowed.text.contains("ExecuteGet"), "{}", narrowed.text);
+            assert!(!narrowed.losses.is_empty());
+        }
+    }
+}
+
+#[test]
 fn large_documents_take_bounded_time() {
     let one = |i: usize| {
         format!(r#"{{"Effect":"Allow","Actions":["*"],"Resources":["kvdb/a{i}","kvdb/b{i}"]}}"#)

@@ -107,6 +107,11 @@ impl VendorStatement {
         })
     }
 
+    /// Whether it stands in a role's trust document: it names principals and no resource.
+    pub fn is_of_trust_document(&self) -> bool {
+        self.principals.is_some() && matches!(self.resources, Resources::Itself)
+    }
+
     /// Accounts that its principals name as a whole.
     pub fn accounts(&self) -> impl Iterator<Item = &str> {
         let names = self.principals.iter().flat_map(|list| list.names.iter());
