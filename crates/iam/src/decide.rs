@@ -31,9 +31,10 @@ impl<'a> CommandTouch<'a> {
         touched: &Touched,
         words: &'a W,
     ) -> Self {
-        let announces = touched.every_channel || !touched.channels.is_empty();
+        let every_key = matches!(touched.scope, Scope::EveryKey { .. });
+        let announces = every_key || !touched.channels.is_empty();
         if command.command().channels == ChannelRule::Tracking && announces {
-            // Prefixes are of keys: whoever is told of changed keys reads their names.
+            // Prefixes are of keys, none is every key: whoever is told of changed keys reads their names.
             let scope = Scope::EveryKey {
                 reads: true,
                 writes: false,

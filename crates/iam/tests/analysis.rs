@@ -819,3 +819,59 @@ fn acl_rules_are_no_wider_than_the_decisions() {
     }
     assert!(kept > 300, "{kept} kept, {lost} lost");
 }
+
+/// What a command without keys touches may depend on its arguments: rules have it only where every
+/// call is allowed.
+#[test]
+fn acl_rules_leave_out_what_touches_more_by_its_arguments() {
+    let mut changes = organisation("acme");
+    changes.extend([database("x"), identity("ci")]);
+    let policies = [
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],"Channels":["*"]}]"#,
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],"Keys":["*"]}]"#,
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],"ReadKeys":["*"]}]"#,
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],"WriteKeys":["*"],
+            "Channels":["news"]}]"#,
+        r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"],"Keys":["a:*"],
+            "Channels":["*"]}]"#,
+    ];
+    let calls: [&[&str]; 12] = [
+        &["CLIENT", "TRACKING", "ON"],
+        &["CLIENT", "TRACKING", "ON", "BCAST"],
+        &["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a"],
+        &["PUBSUB", "CHANNELS"],
+        &["PUBSUB", "CHANNELS", "news"],
+        &["PUBSUB", "NUMSUB", "secret"],
+        &["SUBSCRIBE", "secret"],
+        &["PSUBSCRIBE", "s*"],
+        &["DBSIZE"],
+        &["RANDOMKEY"],
+        &["WAIT", "0", "1"],
+        &["MEMORY", "STATS"],
+    ];
+    for policy in policies {
+        let mut changes = changes.clone();
+        changes.push(trust("ci", "", "/programmatic_identity/ci", policy));
+        let directory = build(changes);
+        let database = directory.database_at("org/acme/kvdb/x").unwrap();
+        let session = Session::of_path(&directory, "org/acme/programmatic_identity/ci").unwrap();
+        let user = directory.acl_rules(&session, database, NOW).user;
+        for words in calls {
+            let command = keyward_commands::resolve(words).unwrap();
+            let call = Call {
+                now: NOW,
+                ..Call::default()
+            };
+            let decision = directory.decide_command(&session, database, words, false, &call);
+            // Who may read every name may also be told every name that changes.
+            let reads_all = policy.contains(r#"Keys":["*"]"#) && !policy.contains("WriteKeys");
+            if reads_all && words[0] == "CLIENT" {
+                assert!(decision.is_allow(), "{policy}: {words:?}: {decision:?}");
+            }
+            assert!(
+                decision.is_allow() || user.allows(command, words, 0).is_err(),
+                "{policy}: {words:?}: {user}: {decision:?}"
+            );
+        }
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use keyward_commands::{ActionBits, ActionId, CONNECT, CommandClass, execute_actions};
+use keyward_commands::{ActionBits, ActionId, CONNECT, ChannelRule, CommandClass, execute_actions};
 use keyward_policy::{
-    AclGrant, AclLimit, AclUser, Dialect, Effect, KeyFields, KeyPatterns, ListedFacts, Policy,
-    Touch,
+    AclGrant, AclLimit, AclUser, ChannelUse, Dialect, Effect, KeyFields, KeyPatterns, ListedFacts,
+    Policy, Touch,
 };
 
 use super::open::OpenFacts;
@@ -287,12 +287,31 @@ impl Place<'_> {
 
 /// Whatever a call of an action may touch, and do to it.
 fn everything(action: ActionId) -> Touch<'static> {
-    match Touch::of_action(action) {
-        Touch::EveryKey { .. } => Touch::EveryKey {
+    const EVERY_CHANNEL: &[ChannelUse<'static>] = &[ChannelUse {
+        channel: b"*",
+        pattern: true,
+    }];
+    let channels = action.command().map(|id| id.command().channels);
+    match (
+        channels.unwrap_or(ChannelRule::None),
+        Touch::of_action(action),
+    ) {
+        (ChannelRule::None, Touch::EveryKey { .. }) => Touch::EveryKey {
             reads: true,
             writes: true,
             enumeration: false,
         },
-        other => other,
+        (ChannelRule::None, other) => other,
+        // With a prefix it tells the names of keys.
+        (ChannelRule::Tracking, _) => Touch::EveryKey {
+            reads: true,
+            writes: false,
+            enumeration: false,
+        },
+        // Some list them all, and no server checks that.
+        _ => Touch::Named {
+            keys: &[],
+            channels: EVERY_CHANNEL,
+        },
     }
 }

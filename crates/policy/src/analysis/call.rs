@@ -78,10 +78,11 @@ impl Form {
 
     fn read(command: CommandId, words: Vec<Vec<u8>>, out: &mut Touched) -> Option<Self> {
         touched(command, &words, out).ok()?;
-        let announces = out.every_channel || !out.channels.is_empty();
+        let every_key = matches!(out.scope, Scope::EveryKey { .. });
+        let announces = every_key || !out.channels.is_empty();
         let (keys, channels, scope) =
             if command.command().channels == ChannelRule::Tracking && announces {
-                // Prefixes are of keys: whoever is told of changed keys reads their names.
+                // Prefixes are of keys, none is every key: whoever is told of changed keys reads their names.
                 let scope = FormScope::EveryKey {
                     reads: true,
                     writes: false,
