@@ -118,7 +118,10 @@ impl Directory {
         let old = old.filter(|ix| self.provider(*ix).is_some());
         let mut fed = old.map(|ix| self.fed_by_provider(ix)).unwrap_or_default();
         let new = new.map(|new| new.clone().with_full_paths(organisation));
-        let targets = new.as_ref().map(Provider::targets).unwrap_or_default();
+        let mut targets = new.as_ref().map(Provider::targets).unwrap_or_default();
+        // Nothing of another organisation is ever fed: that is refused, whoever asks.
+        let own = format!("org/{organisation}/");
+        targets.retain(|path| path.starts_with(&own));
         let keys = match new {
             Some(Provider::CertificateAuthority(_)) => targets.clone(),
             _ => Vec::new(),

@@ -30,13 +30,23 @@ pub fn openapi() -> Value {
                 as every Redis command; what the caller may not see is 404.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "security": [{ "access_key": [] }],
+        "security": [{ "access_key": [] }, { "session": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "access_key": {
                     "type": "http", "scheme": "basic",
                     "description": "Access key id and secret.",
+                },
+                "session": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "The session key of temporary credentials, or the session of a \
+                        person who signed in. Signatures of AWS (version 4) and client \
+                        certificates are taken, too.",
+                },
+                "operator": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "The token in `operator.json`, on the machine itself.",
                 },
             },
             "parameters": headers(),
@@ -122,6 +132,17 @@ fn schema(kind: &str, meaning: &str) -> Value {
     }
 }
 
+/// Which credentials a call takes, where they are not those of all others.
+fn security(endpoint: &Endpoint) -> Option<Value> {
+    let holds = endpoint.decided;
+    let is_open = holds.starts_with("nothing") && !holds.contains("credential");
+    if is_open || endpoint.path.ends_with("/assume_role_with_web_identity") {
+        return Some(json!([]));
+    }
+    let is_operators = endpoint.path.starts_with("/v1/operator/");
+    is_operators.then(|| json!([{ "operator": [] }]))
+}
+
 fn operation(endpoint: &Endpoint) -> Value {
     let mut operation = json!({
         "operationId": operation_id(endpoint),
@@ -131,8 +152,8 @@ fn operation(endpoint: &Endpoint) -> Value {
     let Some(object) = operation.as_object_mut() else {
         return operation;
     };
-    if !endpoint.path.starts_with("/v1/") {
-        object.insert("security".to_owned(), json!([]));
+    if let Some(security) = security(endpoint) {
+        object.insert("security".to_owned(), security);
     }
     let parameters = parameters(endpoint);
     if !parameters.is_empty() {

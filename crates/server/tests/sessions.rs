@@ -145,7 +145,7 @@ const PASSKEY_STEP: &str = r#"{"step":"guess","passkey":{"id":"AAAA","rawId":"AA
 #[test]
 fn failures_are_slowed() {
     let json = [("content-type", "application/json")];
-    let attempts: [(&str, &str, u16); 9] = [
+    let attempts: [(&str, &str, u16); 11] = [
         (
             "/v1/sts/assume_role_with_web_identity",
             r#"{"role":"org/dev/role/deployer","token":"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2kuZXhhbXBsZSJ9.AAAA"}"#,
@@ -175,6 +175,8 @@ fn failures_are_slowed() {
             400,
         ),
         ("/v1/operator/user", r#"{"sign_in_name":"x"}"#, 401),
+        ("/v1/invitation", r#"{"token":"guess"}"#, 404),
+        ("/v1/invitation/decline", r#"{"token":"guess"}"#, 404),
     ];
     for (path, body, status) in attempts {
         let world = world();

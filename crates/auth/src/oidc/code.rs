@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -17,11 +18,14 @@ use super::fetch::FetchError;
 use super::json;
 use super::jwks::Jwks;
 use super::jwt::{Expected, TokenError, UnverifiedToken};
-use super::keys::{Discovery, IssuerKeys};
+use super::keys::{Asker, Discovery, IssuerKeys};
 use crate::random::random_secret_bytes;
 
 /// How old the token of a sign-in may be, in seconds: it was issued a moment ago.
 const MAX_SIGN_IN_AGE: u32 = 10 * 60;
+
+/// How long a sign-in waits for keys that the provider has changed meanwhile.
+const KEYS_WAIT: Duration = Duration::from_secs(6);
 
 /// A provider of the deployment's own configuration, at which people sign in.
 #[derive(Clone)]
@@ -203,7 +207,19 @@ impl SignInClient {
             .fetch()
             .post_form(endpoint, &form, authorization)?;
         let answer: Answer = json::parse(&body).map_err(|_| SignInError::Answer)?;
-        self.verify(&answer.id_token, keys, Some(&step.nonce), now)
+        let verified = self.verify(&answer.id_token, keys, Some(&step.nonce), now);
+        let Err(SignInError::Token(TokenError::UnknownKey(_))) = &verified else {
+            return verified;
+        };
+        // The code is used up; the provider has changed its keys, or has never had this one.
+        let issuer = &self.issuer;
+        let newer = issuer_keys.wait(issuer, &Asker::Deployment, true, now, KEYS_WAIT);
+        match newer.keys {
+            Some(newer) if *newer != *keys => {
+                self.verify(&answer.id_token, &newer, Some(&step.nonce), now)
+            }
+            _ => verified,
+        }
     }
 
     /// Verifies a token of this sign-in; without a nonce one that somebody shows, to see what its

@@ -20,7 +20,8 @@ const REFRESH_AFTER: u64 = 10 * 60 * 1000;
 const STALE_AFTER: u64 = 24 * 60 * 60 * 1000;
 
 /// Shortest time between two fetches because of a key that is not known: tokens that name new
-/// keys come from anybody.
+/// keys come from anybody. The first is done at once, also just after another fetch: an issuer that
+/// has changed its keys signs with them.
 const UNKNOWN_KEY_SPACING: u64 = 30 * 1000;
 
 /// Shortest time between two fetches after one failed; doubles up to [`MAX_BACK_OFF`].
@@ -123,6 +124,8 @@ struct Entry {
     discovery: Option<Arc<Discovery>>,
     fetched: Option<u64>,
     tried: u64,
+    /// When it was asked last because of a key that was not known.
+    unknown_key: Option<u64>,
     failures: u32,
     failure: Option<KeysError>,
     pending: bool,
@@ -146,7 +149,11 @@ impl Entry {
         let since_fetch = self.fetched.map(|fetched| now.saturating_sub(fetched));
         let needed = match since_fetch {
             None => true,
-            Some(age) => age >= REFRESH_AFTER || (unknown_key && age >= UNKNOWN_KEY_SPACING),
+            Some(age) if age >= REFRESH_AFTER => true,
+            Some(_) if unknown_key => self
+                .unknown_key
+                .is_none_or(|asked| now.saturating_sub(asked) >= UNKNOWN_KEY_SPACING),
+            Some(_) => false,
         };
         let back_off = match self.failures {
             0 => 0,
@@ -293,6 +300,9 @@ impl State {
         }
         entry.pending = true;
         entry.tried = now;
+        if unknown_key {
+            entry.unknown_key = Some(now);
+        }
         self.queue.push_back(Waiting {
             issuer: issuer.to_owned(),
             asked: now,

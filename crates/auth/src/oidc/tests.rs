@@ -499,3 +499,70 @@ fn sign_ins_take_the_token_that_was_made_for_them() {
         assert_eq!(found.is_ok(), taken, "{name}: {found:?}");
     }
 }
+
+/// A provider that answers with the keys of now, and a token of now.
+struct Changing {
+    answers: std::sync::Arc<std::sync::Mutex<(Value, String)>>,
+}
+
+impl Fetch for Changing {
+    fn permits(&self, _: &str) -> Result<(), FetchError> {
+        Ok(())
+    }
+
+    fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let told = match url.ends_with("/jwks") {
+            true => self.answers.lock().unwrap().0.clone(),
+            false => json!({ "issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks"),
+                             "authorization_endpoint": format!("{ISSUER}/auth"),
+                             "token_endpoint": format!("{ISSUER}/token") }),
+        };
+        Ok(told.to_string().into_bytes())
+    }
+
+    fn post_form(
+        &self,
+        _: &str,
+        _: &[(&str, &str)],
+        _: Option<&str>,
+    ) -> Result<Vec<u8>, FetchError> {
+        let token = &self.answers.lock().unwrap().1;
+        Ok(json!({ "id_token": token }).to_string().into_bytes())
+    }
+}
+
+#[test]
+fn a_sign_in_survives_a_change_of_keys() {
+    let (before, after) = (Signers::new(), Signers::new());
+    let answers = std::sync::Arc::new(std::sync::Mutex::new((before.jwks(), String::new())));
+    let fetch = Changing {
+        answers: std::sync::Arc::clone(&answers),
+    };
+    let keys = IssuerKeys::new(Box::new(fetch));
+    let now = UnixMillis(NOW * 1000);
+    let long = std::time::Duration::from_secs(10);
+    let known = keys.wait(ISSUER, &Asker::Deployment, false, now, long);
+    let (discovery, known) = (known.discovery.unwrap(), known.keys.unwrap());
+    let client = SignInClient {
+        issuer: ISSUER.to_owned(),
+        client_id: "kw-1".to_owned(),
+        client_secret: None,
+        scopes: Vec::new(),
+        algorithms: SignatureAlgorithm::ALL.to_vec(),
+    };
+    let (_, step) = client
+        .begin(&discovery, "https://kw.example/callback", false)
+        .unwrap();
+    let claims = with(json!({ "aud": "kw-1", "nonce": step.nonce }));
+    let mut jwks = after.jwks();
+    jwks["keys"][3]["kid"] = "ed-2".into();
+    *answers.lock().unwrap() = (
+        jwks,
+        after.token(&json!({ "alg": "EdDSA", "kid": "ed-2" }), &claims),
+    );
+    let finish = || client.finish(&keys, (&discovery, &known), &step, "code", now);
+    assert!(finish().is_ok(), "{:?}", finish());
+    // A key that nobody has is none, still.
+    answers.lock().unwrap().1 = after.token(&json!({ "alg": "EdDSA", "kid": "x" }), &claims);
+    assert!(finish().is_err());
+}

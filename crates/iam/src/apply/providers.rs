@@ -9,7 +9,7 @@ use super::{ChangeContext, ChangeError, Editor, Outcome};
 use crate::change::Change;
 use crate::directory::Directory;
 use crate::entities::{Trust, TrustKind};
-use crate::ids::{IdentityIx, Kind, MAX_ID_LEN, Slug, UnixMillis};
+use crate::ids::{IdentityIx, Kind, MAX_ID_LEN, PathParts, Slug, UnixMillis};
 use crate::providers::{
     CertificateAuthority, ClaimMapping, IssuerUrl, MAX_AUDIENCES, MAX_BUNDLE_LEN,
     MAX_MAPPING_VALUES, MAX_MAPPINGS, OidcProvider, Provider, SignInMapping, check_audience,
@@ -393,11 +393,12 @@ impl Editor<'_> {
     }
 
     fn check_target(&self, organisation: &str, path: &str, kinds: &[Kind]) -> Outcome {
-        let ix = self.identity_at(path)?;
-        let identity = self.identity(ix);
-        if self.organisation_id(ix) != organisation {
+        // Before it is looked for: whether another organisation has it is not told.
+        let of = PathParts::of(path).and_then(|parts| parts.organisation);
+        if of != Some(organisation) {
             return invalid(format!("`{path}` is not of the provider's organisation"));
         }
+        let identity = self.identity(self.identity_at(path)?);
         if kinds.contains(&identity.kind) {
             return Ok(());
         }

@@ -134,6 +134,15 @@ fn what_a_provider_must_be() {
             "not of the provider's organisation",
         ),
         (
+            "mapping-abroad-unknown",
+            with(
+                ok(),
+                "mappings",
+                json!([{ "claim": "groups", "values": ["x"], "to": ["org/nobody/role/x"] }]),
+            ),
+            "not of the provider's organisation",
+        ),
+        (
             "mapping-shared",
             with(
                 oidc(GITHUB),

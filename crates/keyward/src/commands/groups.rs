@@ -43,7 +43,10 @@ pub(crate) enum Command {
         dry_run: DryRun,
     },
     /// Who belongs to a group.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  keyward group member add readers worker\n  keyward group member list readers"
+    )]
     Member(Member),
     /// Delete a group.
     #[command(

@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::people::device::{is_challenge, normal_user_code};
 use crate::people::factors;
 use crate::people::invitations::{self, NewPerson, Offer, OfferedTrust};
+use crate::people::sign_in::slow_down;
 use crate::problem::Problem;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -158,7 +159,10 @@ async fn invitation(visit: Visit, Path(token): Path<String>) -> Response {
     }
     match invitations::offer(&visit.api, &visit.directory, &token) {
         Ok(offer) => invitation_page(&visit, StatusCode::OK, &token, &offer, None),
-        Err(_) => gone(&visit, INVITATION_GONE),
+        Err(_) => {
+            slow_down(&visit.api, visit.source).await;
+            gone(&visit, INVITATION_GONE)
+        }
     }
 }
 
@@ -166,7 +170,10 @@ async fn answer_invitation(Path(token): Path<String>, form: Submitted) -> Respon
     let visit = &form.visit;
     let offer = match invitations::offer(&visit.api, &visit.directory, &token) {
         Ok(offer) => offer,
-        Err(_) => return gone(visit, INVITATION_GONE),
+        Err(_) => {
+            slow_down(&visit.api, visit.source).await;
+            return gone(visit, INVITATION_GONE);
+        }
     };
     let failed = |problem: &Problem| {
         invitation_page(visit, problem.status, &token, &offer, Some(&problem.detail))

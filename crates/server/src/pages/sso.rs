@@ -10,7 +10,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use keyward_auth::oidc::{Asker, Discovery, KnownKeys, SignedIn};
+use keyward_auth::oidc::{Discovery, KnownKeys, SignedIn};
 use keyward_iam::{Change, LinkedLogin, PersonChange, UnixMillis, UsedFactor};
 use maud::html;
 use serde::Deserialize;
@@ -257,8 +257,6 @@ async fn finish(
         let issuer = &client.issuer;
         let first = client.finish(tokens.keys(), (&discovery, &keys), &kept, &code, now);
         if let Err(error) = &first {
-            // The next sign-in has the newer keys; this code is used up.
-            let _ = tokens.keys().look(issuer, &Asker::Deployment, true, now);
             tracing::warn!(
                 issuer,
                 error = error as &dyn std::error::Error,

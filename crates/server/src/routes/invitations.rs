@@ -15,6 +15,7 @@ use crate::api::{Api, Call};
 use crate::body::Body;
 use crate::people::SignedInPerson;
 use crate::people::invitations::{self, NewPerson};
+use crate::people::sign_in::slow_down;
 use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -64,12 +65,22 @@ struct Held {
     token: Zeroizing<String>,
 }
 
+/// Whoever guesses tokens is slowed, by source.
+async fn slowed<T>(api: &Api, from: &From, outcome: Result<T, Problem>) -> Result<T, Problem> {
+    let is_guess = |problem: &Problem| problem.status == StatusCode::NOT_FOUND;
+    if outcome.as_ref().is_err_and(is_guess) {
+        slow_down(api, from.source).await;
+    }
+    outcome
+}
+
 async fn shown(
     State(api): State<Arc<Api>>,
-    _: From,
+    from: From,
     Body(body): Body<Held>,
 ) -> Result<Response, Problem> {
-    let offer = invitations::offer(&api, &api.control.directory(), &body.token)?;
+    let offer = invitations::offer(&api, &api.control.directory(), &body.token);
+    let offer = slowed(&api, &from, offer).await?;
     Ok(no_store(StatusCode::OK, offer.shown()))
 }
 
@@ -85,7 +96,8 @@ async fn decline(
     from: From,
     Body(body): Body<Held>,
 ) -> Result<Response, Problem> {
-    let offer = invitations::decline(&api, &from.client(None), &body.token).await?;
+    let offer = invitations::decline(&api, &from.client(None), &body.token).await;
+    let offer = slowed(&api, &from, offer).await?;
     let declined = json!({ "path": offer.path, "declined": true });
     Ok(no_store(StatusCode::OK, declined))
 }
@@ -111,7 +123,8 @@ async fn register(
         sign_in_name: body.sign_in_name,
         password: body.password,
     };
-    let login = invitations::register(&api, &client, from.secure, &body.token, new).await?;
+    let login = invitations::register(&api, &client, from.secure, &body.token, new).await;
+    let login = slowed(&api, &from, login).await?;
     let mut response = super::login::session(&login);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)

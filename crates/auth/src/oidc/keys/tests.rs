@@ -72,20 +72,27 @@ fn when_an_issuer_is_asked() {
     };
     assert!(step(0, false, 1, "first").keys.is_some());
     assert!(step(1, false, 1, "known").keys.is_some());
-    step(2, true, 1, "an unknown key, too soon after");
-    step(31, true, 2, "an unknown key, later");
-    step(32, true, 2, "and not again at once");
-    step(700, false, 3, "old");
+    step(
+        2,
+        true,
+        2,
+        "an unknown key, soon after: the issuer may have changed them",
+    );
+    step(3, true, 2, "and not again at once");
+    step(31, true, 2, "nor within half a minute");
+    step(33, true, 3, "later");
+    step(34, true, 3, "and not again at once");
+    step(700, false, 4, "old");
     away.store(true, Ordering::SeqCst);
-    let known = step(1400, false, 4, "old, and the issuer is away");
+    let known = step(1400, false, 5, "old, and the issuer is away");
     assert!(known.keys.is_some() && known.failure.is_some());
-    assert!(step(1401, false, 4, "backs off").keys.is_some());
-    step(1403, false, 5, "tries again");
-    step(1405, false, 5, "backs off longer");
-    let known = step(700 + 24 * 3600, false, 6, "too old");
+    assert!(step(1401, false, 5, "backs off").keys.is_some());
+    step(1403, false, 6, "tries again");
+    step(1405, false, 6, "backs off longer");
+    let known = step(700 + 24 * 3600, false, 7, "too old");
     assert!(known.keys.is_none() && known.failure.is_some());
     away.store(false, Ordering::SeqCst);
-    assert!(step(200_000, false, 7, "back").keys.is_some());
+    assert!(step(200_000, false, 8, "back").keys.is_some());
 }
 
 #[test]
