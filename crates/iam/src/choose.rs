@@ -146,7 +146,8 @@ impl Directory {
         }
     }
 
-    /// Whether a path lies in the organisation of a principal.
+    /// Whether a path lies in the organisation of a principal; of a person, in one that she is a
+    /// member or the owner of.
     #[must_use]
     pub fn is_own_resource(&self, principal: Principal, path: &str) -> bool {
         let Principal::Identity(ix) = principal else {
@@ -156,7 +157,12 @@ impl Directory {
             .identity(ix)
             .and_then(|i| i.organisation)
             .and_then(|o| self.identity(o));
-        let organisation = PathParts::of(path).and_then(|parts| parts.organisation);
-        own.is_some_and(|own| Some(own.id()) == organisation)
+        let Some(organisation) = PathParts::of(path).and_then(|parts| parts.organisation) else {
+            return false;
+        };
+        own.is_some_and(|own| own.id() == organisation)
+            || self
+                .identity_at(&format!("org/{organisation}"))
+                .is_some_and(|organisation| self.is_member(ix, organisation))
     }
 }

@@ -155,7 +155,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         match &self.hint {
-            Some(hint) => write!(f, ": {hint}"),
+            Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
     }
@@ -165,7 +165,9 @@ impl fmt::Display for Failure {
 fn where_to_look(path: &str) -> Option<String> {
     let segments: Vec<&str> = path.split('/').collect();
     let list = match segments[..] {
-        ["org", _] => "org list".to_owned(),
+        ["org", _] | ["org", _, _] => "org list".to_owned(),
+        ["user", _, "passkey", _] => "account passkey list".to_owned(),
+        ["user", _, "session", _] => "session list".to_owned(),
         ["user", _] => "admin user list".to_owned(),
         ["org", _, "kvdb", database, "snapshot", ..] => format!("snapshot list {database}"),
         ["org", _, "programmatic_identity", identity, "access_key", _] => {
@@ -181,6 +183,12 @@ fn where_to_look(path: &str) -> Option<String> {
         ] => {
             format!("session list {kind}/{of}")
         }
+        ["org", _, "programmatic_identity", id] => {
+            return Some(format!(
+                "`keyward identity list` shows what there is; of another kind it is \
+                 group/{id}, role/{id} or org_user/{id}"
+            ));
+        }
         ["org", _, kind, _, ..] => {
             let command = match kind {
                 "programmatic_identity" => "identity",
@@ -192,6 +200,7 @@ fn where_to_look(path: &str) -> Option<String> {
             };
             format!("{command} list")
         }
+        [key] if key.starts_with("KWAK") => "key list <identity>".to_owned(),
         _ => return None,
     };
     Some(format!("`keyward {list}` shows what there is"))
@@ -213,7 +222,10 @@ mod tests {
     #[test]
     fn what_to_do_when_a_thing_is_missing() {
         let cases = [
-            ("org/dev/programmatic_identity/w", Some("identity list")),
+            (
+                "org/dev/programmatic_identity/w/tags",
+                Some("identity list"),
+            ),
             ("org/dev/kvdb/main", Some("db list")),
             ("org/dev/kvdb/main/snapshot/s", Some("snapshot list main")),
             ("org/dev/group/g/member/role/r", Some("group list")),
@@ -228,7 +240,7 @@ mod tests {
             let text = failure.to_string();
             match expected {
                 Some(command) => {
-                    let end = format!(": `keyward {command}` shows what there is");
+                    let end = format!("\nhint: `keyward {command}` shows what there is");
                     assert!(text.ends_with(&end), "{text}");
                     assert!(failure.json()["hint"].is_string(), "{text}");
                 }

@@ -98,6 +98,29 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A list of words or a few fields on one line; else JSON.
+fn inline(value: &Value) -> String {
+    let is_scalar = |value: &Value| !value.is_object() && !value.is_array();
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    match value {
+        Value::Array(list) if list.is_empty() => "-".to_owned(),
+        Value::Array(list) if list.iter().all(Value::is_string) => {
+            let words: Vec<String> = list.iter().map(cell).collect();
+            words.join(", ")
+        }
+        Value::Object(fields) if fields.values().all(|v| is_scalar(v) || is_empty(v)) => {
+            let said = fields
+                .iter()
+                .filter(|(_, value)| !value.is_null() && !is_empty(value));
+            let said: Vec<String> = said
+                .map(|(name, value)| format!("{}={}", printable(name), cell(value)))
+                .collect();
+            said.join(", ")
+        }
+        other => cell(other),
+    }
+}
+
 /// The fields of an entity, a line each.
 pub(crate) fn entity_text(entity: &Value) -> String {
     let Some(object) = entity.as_object() else {
@@ -111,14 +134,7 @@ pub(crate) fn entity_text(entity: &Value) -> String {
                 let of = |field: &str| inner.get(field).map(cell).unwrap_or_default();
                 format!("{} by {}", of("at"), of("by"))
             }
-            Value::Object(inner) if name == "tags" => {
-                let tags = inner.iter();
-                let tags: Vec<String> = tags
-                    .map(|(key, v)| format!("{}={}", printable(key), cell(v)))
-                    .collect();
-                tags.join(", ")
-            }
-            other => cell(other),
+            other => inline(other),
         };
         text.push_str(&format!("{name:width$}  {shown}\n"));
     }
@@ -177,6 +193,22 @@ mod tests {
             table(&items, &columns),
             "ID    BACKEND\nmain  embedded\né     -\n"
         );
+    }
+
+    #[test]
+    fn what_stands_on_one_line() {
+        let cases = [
+            (json!([]), "-"),
+            (json!(["org/a", "org/b"]), "org/a, org/b"),
+            (json!({"count": 0, "sources": []}), "count=0"),
+            (json!({"team": "a", "stage": "b"}), "team=a, stage=b"),
+            (json!({"at": "now", "database": null}), "at=now"),
+            (json!({"Bool": {"a": "b"}}), r#"{"Bool":{"a":"b"}}"#),
+            (json!(null), "-"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(inline(&value), expected);
+        }
     }
 
     #[test]

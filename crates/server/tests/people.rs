@@ -249,7 +249,9 @@ fn the_operator_alone_makes_and_resets_people() {
         "{shown}"
     );
     let people = listed.body["items"].as_array().unwrap();
-    let alice = people.iter().find(|person| person["sign_in_name"] == "alice");
+    let alice = people
+        .iter()
+        .find(|person| person["sign_in_name"] == "alice");
     assert_eq!(alice.unwrap()["created"]["by"], "operator");
     let link = operator(&world, "POST", &paths[1], &Value::Null);
     assert!(text(&link.body, "setup_link").contains("/ui/setup/kwu_"));

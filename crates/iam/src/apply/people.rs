@@ -317,12 +317,17 @@ impl Editor<'_> {
         Ok(())
     }
 
+    fn no_passkey(&self, user: IdentityIx, id: &str) -> ChangeError {
+        let path = format!("{}/passkey/{id}", self.identity(user).path);
+        ChangeError::NotFound { path }
+    }
+
     fn rename_passkey(&mut self, user: IdentityIx, id: &str, name: &str) -> Outcome {
         check_label("the name of a passkey", name)?;
         let mut passkeys = self.person_mut(user).passkeys.iter_mut();
         match passkeys.find(|known| *known.id == *id) {
             Some(passkey) => passkey.name = name.into(),
-            None => return Err(invalid("there is no such passkey")),
+            None => return Err(self.no_passkey(user, id)),
         }
         Ok(())
     }
@@ -330,7 +335,7 @@ impl Editor<'_> {
     fn remove_passkey(&mut self, user: IdentityIx, id: &str) -> Outcome {
         let person = self.person_mut(user);
         let Some(at) = person.passkeys.iter().position(|known| *known.id == *id) else {
-            return Err(invalid("there is no such passkey"));
+            return Err(self.no_passkey(user, id));
         };
         let passkey = person.passkeys.remove(at);
         person.drop_idle_recovery_codes();

@@ -118,7 +118,19 @@ fn a_known_user_is_made_a_member_only_with_its_consent() {
     let path = world.0.trust(trusts[0]).expect("it waits").path.to_string();
     let accept = Change::AcceptTrust { path };
     assert!(!world.may(ADMIN, &accept) && world.may(BOB, &accept));
+    // To whom a refusal says why: who belongs to the organisation.
+    let belongs = |world: &World| {
+        let of = |organisation: &str| {
+            let path = format!("org/{organisation}/kvdb/x");
+            let principal = keyward_iam::Principal::Identity(bob);
+            world.0.is_own_resource(principal, &path)
+        };
+        (of("acme"), of("partner"))
+    };
+    assert_eq!(belongs(&world), (false, false));
     world.ok(&accept);
+    assert_eq!(belongs(&world), (true, false));
+    assert_eq!(world.0.memberships(bob), [MEMBER]);
     assert!(world.may(BOB, &super::database("acme", "x")));
     // Nobody is a member twice.
     let mut twice = member(Some(BOB), None);

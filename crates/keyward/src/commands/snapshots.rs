@@ -200,7 +200,12 @@ fn ended(output: &Output, shown: &Value, done: &str, what: &str) -> Result<(), F
         if output.format() == Format::Json {
             output.line(&shown.to_string())?;
         }
-        return Err(Failure::new(Exit::Failed, text));
+        let refused = text.contains("the target is not empty");
+        let failure = Failure::new(Exit::Failed, text);
+        return Err(match refused {
+            true => failure.with_hint("--existing replace, or --existing flush"),
+            false => failure,
+        });
     }
     let keys = shown.get("keys").map(cell).unwrap_or_default();
     Ok(output.document(shown, |_| format!("{what} {path}: {keys} keys"))?)
