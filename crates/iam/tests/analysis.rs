@@ -52,6 +52,13 @@ const ASKED: [&str; 12] = [
     "iam:PutResourcePolicy",
 ];
 
+/// Whether a Deny of connecting lets an action be used at all.
+fn connects(directory: &Directory, session: &Session, action: ActionId, resource: &str) -> bool {
+    let connect = keyward_commands::CONNECT;
+    let decision = directory.decide(session, connect, resource, &Touch::None, NOW);
+    !action.is_execute() || decision.outcome != Outcome::ExplicitDeny
+}
+
 #[test]
 fn who_can_agrees_with_the_decisions() {
     let mut random = Random::new(11);
@@ -85,14 +92,15 @@ fn who_can_agrees_with_the_decisions() {
                             .holders
                             .iter()
                             .find(|holder| *holder.identity == *principal);
+                        let runs = connects(&directory, &session, action(name), resource);
                         if own {
                             assert_eq!(
                                 listed.is_some_and(|holder| holder.always),
-                                decision.outcome == Outcome::Allow,
+                                decision.outcome == Outcome::Allow && runs,
                                 "{principal} {name} {keys:?} {resource}: {decision:?} {listed:?}"
                             );
                             holders += usize::from(listed.is_some());
-                        } else if decision.is_allow() {
+                        } else if decision.is_allow() && runs {
                             // It, or the identity through which it may.
                             let implied = decision.chain.is_empty() && !answer.holders.is_empty();
                             let known = answer.everyone
@@ -141,6 +149,7 @@ fn access_agrees_with_the_decisions() {
                         .flat_map(|d| &d.groups)
                         .filter(|group| group.actions.contains(&action.name()));
                     let told: Vec<_> = told.by_ref().collect();
+                    let runs = connects(&directory, &session, action, resource);
                     let asked = |touch: &Touch<'_>| {
                         directory.decide(&session, action, resource, touch, NOW)
                     };
@@ -153,7 +162,7 @@ fn access_agrees_with_the_decisions() {
                     for decision in std::iter::once(asked(&Touch::None)).chain(keys.iter().map(on))
                     {
                         assert!(
-                            !decision.is_allow() || !told.is_empty(),
+                            !decision.is_allow() || !told.is_empty() || !runs,
                             "{principal} {action:?} {resource}: {decision:?} {found:?}"
                         );
                     }
@@ -677,6 +686,43 @@ fn a_command_that_writes_is_not_told_of_keys_that_are_only_read() {
         let mut programs = holders.filter(|holder| holder.identity.starts_with("org/"));
         let found = programs.next().map(|holder| holder.only);
         assert_eq!(found, expected, "{command} {key}");
+    }
+}
+
+#[test]
+fn nobody_runs_a_command_who_may_not_connect() {
+    let denied = |conditions: &str| {
+        format!(
+            r#"[{{"Effect":"Allow","Actions":["kvdb:ExecuteGet","kvdb:Describe"],"Resources":["kvdb/x"]}},
+            {{"Effect":"Deny","Actions":["kvdb:Connect"],"Resources":["kvdb/x"]{conditions}}}]"#
+        )
+    };
+    let office = r#","Conditions":{"NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#;
+    // (conditions of the Deny, whether GET is told, always)
+    for (conditions, expected) in [("", None), (office, Some(false))] {
+        let directory = carrying(PolicyInput::Document(denied(conditions)));
+        let asked = Asked {
+            action: action("kvdb:ExecuteGet"),
+            resource: "org/acme/kvdb/x".into(),
+            about: AskedAbout::Names(names(&["a"])),
+            administration: false,
+            known: Vec::new(),
+        };
+        let holders = directory.who_can(&asked, NOW).holders.into_iter();
+        let programs: Vec<_> = holders.filter(|h| h.identity.starts_with("org/")).collect();
+        let found = programs.first();
+        assert_eq!(found.map(|holder| holder.always), expected, "{programs:?}");
+        if let Some(holder) = found {
+            assert_eq!(holder.ways[0].exceptions.len(), 1, "{programs:?}");
+        }
+        let session = Session::of_path(&directory, "org/acme/programmatic_identity/p").unwrap();
+        let access = directory.access(&session, &[], false, NOW);
+        let told = |name| {
+            let mut groups = access.databases[0].groups.iter();
+            groups.any(|group| group.actions.contains(&name))
+        };
+        assert!(told("kvdb:Describe"));
+        assert_eq!(told("kvdb:ExecuteGet"), expected.is_some());
     }
 }
 

@@ -57,7 +57,7 @@ pub use identity::{IdentityPattern, IdentityPatternError};
 pub use index::KeyIndex;
 pub use json::{MAX_DEPTH, MAX_DOCUMENT_LEN};
 pub use keys::{ChannelUse, KeyPatterns, KeyUse, Touch};
-pub use native::{MAX_SID_LEN, read};
+pub use native::{MAX_SID_LEN, read, unknown_native_key};
 pub use number::Number;
 pub use read::read_as;
 pub use resource::{ResourcePattern, ResourcePatternError};

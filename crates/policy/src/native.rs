@@ -17,6 +17,8 @@ use crate::{
 
 mod conditions;
 
+pub use conditions::unknown_native_key;
+
 /// Longest `Sid`, in bytes.
 pub const MAX_SID_LEN: usize = 256;
 

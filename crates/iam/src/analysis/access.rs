@@ -195,8 +195,12 @@ impl Directory {
         }
         let before = ways.spent();
         let bits = Bits::of(&grounds, administration);
+        let unconnected = ways.is_unconnected() == Some(true);
         let fits = |action: ActionId| {
             if !concerns_kind(action, path, is_database) {
+                return false;
+            }
+            if action.is_execute() && unconnected {
                 return false;
             }
             match action.command().map(|id| id.command().class) {

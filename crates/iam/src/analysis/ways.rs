@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use keyward_commands::{ActionBits, ActionId, CONNECT};
+use keyward_commands::{ActionBits, ActionId, CONNECT, execute_actions};
 use keyward_policy::{
     Conditions, Effect, Glob, IdentityPattern, KeyFields, KeyPatterns, Policy, Statement, Template,
     Touch,
@@ -276,6 +276,8 @@ pub(crate) struct Ways<'a> {
     pub(crate) ways: Vec<OpenWay<'a>>,
     /// `Deny` statements that nothing overrides, with the actions that each denies here.
     pub(crate) denies: Vec<(ActionBits, Place<'a>)>,
+    /// Those of them that may deny connecting, without which no command is run.
+    pub(crate) unconnected: Vec<Place<'a>>,
     /// Whether ways were left out, because there are too many.
     pub(crate) truncated: bool,
     /// What of [`MAX_EFFORT`] is left.
@@ -296,6 +298,7 @@ impl<'a> Ways<'a> {
             facts: facts.clone(),
             ways: Vec::new(),
             denies: Vec::new(),
+            unconnected: Vec::new(),
             truncated: false,
             left: Cell::new(MAX_EFFORT),
             read: 0,
@@ -475,8 +478,29 @@ impl<'a> Ways<'a> {
         self.ways = accepted;
     }
 
+    /// Whether connecting is denied; `None` if that depends on what is left open.
+    pub(crate) fn is_unconnected(&self) -> Option<bool> {
+        let said = |place: &Place<'_>| place.says(CONNECT, self.grounds, &Touch::None, &self.facts);
+        if self
+            .unconnected
+            .iter()
+            .any(|place| said(place) == Some(true))
+        {
+            return Some(true);
+        }
+        self.unconnected.is_empty().then_some(false)
+    }
+
     /// Takes out what is denied whatever the call.
     fn drop_denied(&mut self) {
+        let connecting = self.denies.iter();
+        let connecting = connecting.filter(|(actions, _)| actions.contains(CONNECT));
+        self.unconnected = connecting
+            .map(|(_, deny)| *deny)
+            .filter(|deny| {
+                deny.says(CONNECT, self.grounds, &Touch::None, &self.facts) != Some(false)
+            })
+            .collect();
         let mut sure = ActionBits::EMPTY;
         for (actions, deny) in &self.denies {
             if deny.is_free() {
@@ -631,7 +655,12 @@ impl<'a> Ways<'a> {
         }
         let binding = self.denies.iter();
         let binding = binding.filter(|(denied, _)| denied.intersects(actions));
-        let mut denies = way.breaks.iter().chain(binding.map(|(_, deny)| deny));
+        let binding = binding.map(|(_, deny)| deny);
+        // One that denies the commands, too, is among the others.
+        let connecting = self.unconnected.iter().filter(|deny| {
+            actions.intersects(execute_actions()) && !deny.statement.actions.intersects(actions)
+        });
+        let mut denies = way.breaks.iter().chain(binding).chain(connecting);
         let mut exceptions = Vec::new();
         for deny in denies.by_ref().take(MAX_EXCEPTIONS) {
             let (keys, conditions) = listed(deny);

@@ -312,6 +312,14 @@ impl Asked {
             return None;
         }
         let ways = Ways::of(grounds, source, facts);
+        let mut connects = true;
+        if action.is_execute() {
+            match ways.is_unconnected() {
+                Some(true) => return None,
+                Some(false) => {}
+                None => connects = false,
+            }
+        }
         holder.more_ways = ways.truncated;
         let names = match &self.about {
             AskedAbout::Names(names) => names,
@@ -325,7 +333,7 @@ impl Asked {
                     return self.by_several(grounds, &ways, &ContextNames::default(), holder);
                 }
                 let touch = Touch::of_action(action);
-                holder.always = ways.allowing(action, &touch).is_some();
+                holder.always = connects && ways.allowing(action, &touch).is_some();
                 let acl = |way: &&OpenWay<'_>| way.always_by_acl(action);
                 holder.ways = open
                     .into_iter()
@@ -349,7 +357,7 @@ impl Asked {
                 }
                 // One way that holds is enough; of those that may hold, all are told.
                 let most = if wanted.is_some() { 1 } else { usize::MAX };
-                holder.always = wanted.is_some() && only.is_none();
+                holder.always = connects && wanted.is_some() && only.is_none();
                 holder.only = *only;
                 let one = of_one(action);
                 holder.ways = found

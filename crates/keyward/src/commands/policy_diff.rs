@@ -91,9 +91,9 @@ pub(crate) fn run(
     ];
     let is_native = dialects == [Dialect::Native; 2];
     // Requests are tried as `keyward simulate` tries them, in its organisation.
-    let organisation = match is_native {
-        true => global.profile.organisation.as_deref().unwrap_or("dev"),
-        false => keyward_iam::TEST_ORGANISATION,
+    let organisation = match &global.profile.organisation {
+        Some(organisation) if is_native => organisation,
+        _ => keyward_iam::TEST_ORGANISATION,
     };
     let read = |which: usize| -> Result<Policy, Failure> {
         let (text, name) = (&texts[which], &names[which]);
@@ -123,7 +123,10 @@ pub(crate) fn run(
         found.undecided.retain(|undecided| is_new(undecided.change));
     }
     match output.format() {
-        Format::Json => output.line(&in_json(&found, organisation).to_string())?,
+        Format::Json => {
+            let resource = format!("org/{organisation}/kvdb/{}", arguments.database);
+            output.line(&in_json(&found, organisation, &resource).to_string())?;
+        }
         _ => output.line(in_words(&found, organisation, &names, arguments).trim_end())?,
     }
     Ok(match (found.is_empty(), arguments.no_new_access) {
@@ -241,10 +244,10 @@ fn text_of(bytes: &[u8]) -> Value {
     }
 }
 
-fn in_json(found: &PolicyDiff, organisation: &str) -> Value {
+fn in_json(found: &PolicyDiff, organisation: &str, database: &str) -> Value {
     let of = |change: Change| -> Vec<Value> {
         let own = found.differences.iter().filter(|d| d.change == change);
-        own.map(|difference| difference_in_json(difference, organisation))
+        own.map(|difference| difference_in_json(difference, organisation, database))
             .collect()
     };
     let undecided: Vec<Value> = found
@@ -277,30 +280,40 @@ fn document(in_new: bool) -> &'static str {
     if in_new { "new" } else { "old" }
 }
 
-fn difference_in_json(difference: &Difference, organisation: &str) -> Value {
+fn difference_in_json(difference: &Difference, organisation: &str, database: &str) -> Value {
+    let witness = &difference.witness;
+    // A resource policy is told about without saying of which resource.
+    let resource = match witness.resource() {
+        "" => database,
+        resource => resource,
+    };
     json!({
-        "text": difference.witness.describe(organisation),
-        "request": request_in_json(&difference.witness),
+        "text": witness.describe(organisation),
+        "principal": witness.identity(),
+        "action": witness.action().name(),
+        "resource": resource,
+        "request": request_in_json(witness, resource),
         "also": difference.also.iter().map(|action| action.name()).collect::<Vec<_>>(),
         "document": document(difference.in_new),
         "line": difference.line,
     })
 }
 
-/// The request in the fields of a case of `keyward simulate`, of both forms.
-fn request_in_json(request: &Request) -> Value {
+/// The request as a case of `keyward simulate` has it: the command, where there is one that shows the
+/// difference, else the action.
+fn request_in_json(request: &Request, resource: &str) -> Value {
     let mut shown = Map::new();
-    shown.insert("action".into(), request.action().name().into());
-    if !request.resource().is_empty() {
-        shown.insert("resource".into(), request.resource().into());
-    }
-    if let Some(identity) = request.identity() {
-        shown.insert("principal".into(), identity.into());
-    }
     let line = request.line();
-    if let Some(words) = line.as_deref().or_else(|| request.words()) {
-        let words: Vec<Value> = words.iter().map(|word| text_of(word)).collect();
-        shown.insert("command".into(), words.into());
+    match &line {
+        Some(words) => {
+            let words: Vec<Value> = words.iter().map(|word| text_of(word)).collect();
+            shown.insert("command".into(), words.into());
+            shown.insert("database".into(), resource.into());
+        }
+        None => {
+            shown.insert("action".into(), request.action().name().into());
+            shown.insert("resource".into(), resource.into());
+        }
     }
     let mut context = Map::new();
     for (name, value) in request.facts() {
@@ -313,7 +326,8 @@ fn request_in_json(request: &Request) -> Value {
         ("kvdb:Key", Vec::new()),
         ("kvdb:Channel", Vec::new()),
     ];
-    for (key, reads, writes) in request.keys() {
+    let named = line.is_none();
+    for (key, reads, writes) in request.keys().filter(|_| named) {
         let key = text_of(key);
         if reads {
             names[0].1.push(key.clone());
@@ -323,9 +337,12 @@ fn request_in_json(request: &Request) -> Value {
         }
         names[2].1.push(key);
     }
-    names[3]
-        .1
-        .extend(request.channels().map(|(channel, _)| text_of(channel)));
+    names[3].1.extend(
+        request
+            .channels()
+            .filter(|_| named)
+            .map(|(channel, _)| text_of(channel)),
+    );
     for (name, values) in names.into_iter().filter(|(_, values)| !values.is_empty()) {
         context.insert(name.into(), values.into());
     }

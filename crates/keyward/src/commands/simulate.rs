@@ -24,7 +24,14 @@ use crate::policy_argument;
 #[command(after_help = "Examples:
   keyward simulate --principal programmatic_identity/app --policy policy.json --database kvdb/main -- GET k
   keyward simulate --principal programmatic_identity/app --policy policy.json --action kvdb:Create --resource org/test
-  keyward simulate --batch < cases.jsonl")]
+  keyward simulate --batch < cases.jsonl
+
+A case, in one line:
+  {\"id\": 1, \"principal\": \"programmatic_identity/app\",
+   \"policies\": [{\"dialect\": \"native\", \"document\": [...]}],
+   \"request\": {\"command\": [\"GET\", \"k\"], \"database\": \"kvdb/main\",
+               \"context\": {\"keyward:SourceIp\": \"10.0.0.7\"}}}
+or with \"action\" and \"resource\" in the request; \"resource_policies\" and \"boundaries\" as \"policies\".")]
 pub(crate) struct Arguments {
     /// Read one JSON case a line from standard input, write one JSON decision a line.
     #[arg(long)]

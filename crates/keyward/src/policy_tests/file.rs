@@ -365,7 +365,11 @@ fn owned(texts: Vec<&str>) -> Vec<String> {
 
 fn context(node: &Node) -> Result<Vec<keyward_iam::KnownValue>, YamlError> {
     let mut all = Vec::new();
-    for (name, _, value) in node.map("`with`")? {
+    for (name, at, value) in node.map("`with`")? {
+        // A misspelt key would be absent, and what asks for it never hold.
+        if let Some(message) = keyward_policy::unknown_native_key(name) {
+            return error(*at, format!("`with`: {message}"));
+        }
         let values = value.texts(&format!("`{name}`"))?;
         let values = values.into_iter().map(|text| text.as_bytes().to_vec());
         all.push((name.clone(), values.collect()));
@@ -486,6 +490,10 @@ mod tests {
             (
                 "policies: {a: []}\ntests:\n- expect: deny\n  wiht: {}",
                 "4: unknown field `wiht`",
+            ),
+            (
+                "policies: {a: []}\ntests:\n- expect: deny\n  do: GET a\n  with: {keyward:SourceIP: 1}",
+                "5: `with`: unknown condition key `keyward:SourceIP`: did you mean `keyward:SourceIp`?",
             ),
             (
                 "policies: {a: {file: x, document: y}}\ntests: []",

@@ -251,11 +251,11 @@ fn mutation(suite: &Suite, output: &Output) -> Result<usize, Failure> {
     let percent = percent(noticed, mutation.tried);
     let document = json!({
         "type": "mutation", "mutants": mutation.tried, "noticed": noticed, "percent": percent,
-        "unnoticed": shown,
+        "unnoticed": shown, "not_tried": mutation.left_out,
     });
     if output.format() == Format::Json {
         output.document(&document, |_| String::new())?;
-        return Ok(survivors.len());
+        return Ok(survivors.len() + mutation.left_out);
     }
     let mut text = format!(
         "\nmutation: {noticed} of {} changes were noticed by a test ({percent} %)\n",
@@ -271,8 +271,14 @@ fn mutation(suite: &Suite, output: &Output) -> Result<usize, Failure> {
         }
         text.push_str(&format!("    {}\n", printable(&survivor.change)));
     }
+    if mutation.left_out > 0 {
+        text.push_str(&format!(
+            "  {} changes were not tried: the policies are too large\n",
+            mutation.left_out
+        ));
+    }
     output.line(text.trim_end())?;
-    Ok(survivors.len())
+    Ok(survivors.len() + mutation.left_out)
 }
 
 #[cfg(test)]

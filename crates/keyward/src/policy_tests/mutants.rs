@@ -76,14 +76,18 @@ pub(crate) fn sids(document: &Document) -> Vec<Option<String>> {
     statements.iter().map(sid).collect()
 }
 
-/// All changed forms of a document.
-pub(crate) fn of(document: &Document) -> Vec<Mutant> {
+/// Bytes of changed forms of one document that are tried, at most: each is read as a whole.
+pub(crate) const MAX_BYTES: usize = 64 << 20;
+
+/// Gives the changed forms of a document, as many as have these bytes, and returns how many are left.
+pub(crate) fn each(document: &Document, bytes: usize, mut give: impl FnMut(&Mutant)) -> usize {
     let Some(whole) = parse(document) else {
-        return Vec::new();
+        return 0;
     };
     let Some((place, statements)) = self::statements(&whole) else {
-        return Vec::new();
+        return 0;
     };
+    let (mut left, mut left_out) = (bytes, 0);
     let with = |statements: Vec<Value>| -> String {
         let mut changed = whole.clone();
         match (&mut changed, &place) {
@@ -94,31 +98,32 @@ pub(crate) fn of(document: &Document) -> Vec<Mutant> {
         }
         changed.to_string()
     };
-    let mut mutants = Vec::new();
     for (number, statement) in statements.iter().enumerate() {
-        let mut fewer = statements.clone();
-        fewer.remove(number);
-        mutants.push(Mutant {
-            statement: number,
-            change: "it is removed".to_owned(),
-            text: with(fewer),
-            removes: true,
-        });
-        let Some(object) = statement.as_object() else {
-            continue;
-        };
-        for (change, changed) in changes(object) {
+        let mut changed = vec![("it is removed".to_owned(), None)];
+        let object = statement.as_object();
+        let more = object.into_iter().flat_map(changes);
+        changed.extend(more.map(|(change, object)| (change, Some(object))));
+        for (change, changed) in changed {
+            let Some(rest) = left.checked_sub(document.text.len()) else {
+                left_out += 1;
+                continue;
+            };
+            left = rest;
             let mut other = statements.clone();
-            other[number] = Value::Object(changed);
-            mutants.push(Mutant {
+            let removes = changed.is_none();
+            match changed {
+                Some(object) => other[number] = Value::Object(object),
+                None => drop(other.remove(number)),
+            }
+            give(&Mutant {
                 statement: number,
                 change,
                 text: with(other),
-                removes: false,
+                removes,
             });
         }
     }
-    mutants
+    left_out
 }
 
 /// One statement, changed in each of the ways.
@@ -212,10 +217,12 @@ mod tests {
             text: text.to_owned(),
         };
         let changes = |text: &str| -> Vec<String> {
-            of(&document(text))
-                .into_iter()
-                .map(|mutant| format!("{} {}", mutant.statement, mutant.change))
-                .collect()
+            let mut all = Vec::new();
+            let left_out = each(&document(text), MAX_BYTES, |mutant| {
+                all.push(format!("{} {}", mutant.statement, mutant.change));
+            });
+            assert_eq!(left_out, 0);
+            all
         };
         assert_eq!(
             changes(
@@ -247,6 +254,10 @@ mod tests {
             ]
         );
         assert_eq!(changes("on ~* +@all"), [""; 0]);
+        let text = r#"[{"Effect":"Allow","Actions":["a"]}]"#;
+        let mut tried = 0;
+        let left_out = each(&document(text), text.len(), |_| tried += 1);
+        assert_eq!((tried, left_out), (1, 1), "what is left is counted");
         let sids = sids(&document(r#"{"Statement":[{"Sid":"A"},{}]}"#));
         assert_eq!(sids, [Some("A".to_owned()), None]);
     }

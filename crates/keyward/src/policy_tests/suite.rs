@@ -52,6 +52,8 @@ pub(crate) struct Survivor {
 pub(crate) struct Mutation {
     pub(crate) tried: usize,
     pub(crate) survivors: Vec<Survivor>,
+    /// Changes that were not tried, since their documents are too large.
+    pub(crate) left_out: usize,
 }
 
 /// A document in the place of another.
@@ -265,20 +267,21 @@ impl Suite {
                 })
                 .filter(|(file, test)| judge(test, &self.decide(file, test, None)).is_none())
                 .collect();
-            for mutant in mutants::of(document) {
-                let Some(noticed) = self.notices(&tests, place, &mutant) else {
-                    continue;
+            let left_out = mutants::each(document, mutants::MAX_BYTES, |mutant| {
+                let Some(noticed) = self.notices(&tests, place, mutant) else {
+                    return;
                 };
                 mutation.tried += 1;
                 if !noticed {
                     mutation.survivors.push(Survivor {
                         document: place,
                         statement: mutant.statement,
-                        change: mutant.change,
+                        change: mutant.change.clone(),
                         removed: mutant.removes,
                     });
                 }
-            }
+            });
+            mutation.left_out += left_out;
         }
         mutation
     }

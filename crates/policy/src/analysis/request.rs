@@ -305,6 +305,7 @@ pub(crate) fn allowed_by(statements: &[&Statement], request: &Request) -> bool {
 fn verdict(policy: &[&Statement], request: &Request, action: ActionId, touch: &Touch<'_>) -> bool {
     let Some(command) = action.command() else {
         return match stated(policy, request, action, touch) {
+            Some(true) if action.uses_keyspace() => holds_keyspace(policy, request),
             Some(stated) => stated,
             None => action == CONNECT && possible(policy, request).next().is_some(),
         };
@@ -497,6 +498,72 @@ fn holds_whole_database(policy: &[&Statement], request: &Request) -> bool {
                 missing = missing.subtract(&covered);
             }
             _ => {}
+        }
+    }
+    missing.is_empty()
+}
+
+/// Whether what uses all keys at once without being a command is allowed what it does: the commands
+/// that the work consists of, on every key whatever the call, and no Deny meets any command that reads
+/// (writes) keys.
+fn holds_keyspace(policy: &[&Statement], request: &Request) -> bool {
+    let of_snapshot = request.resource.contains("/snapshot/");
+    let reads = request.action.name() == "kvdb:CreateSnapshot" || of_snapshot;
+    let (names, flag): (&[&str], _) = match reads {
+        true => (&["kvdb:ExecuteDump", "kvdb:ExecuteScan"], Flags::READONLY),
+        false => (&["kvdb:ExecuteRestore"], Flags::WRITE),
+    };
+    let needed = names
+        .iter()
+        .filter_map(|name| keyward_commands::action(name));
+    let mut missing: ActionBits = needed.collect();
+    let own = missing.clone();
+    let is_used = |action: ActionId| {
+        own.contains(action)
+            || action.command().is_some_and(|id| {
+                let command = id.command();
+                command.class == CommandClass::Ordinary
+                    && command.scope == CommandScope::Keyed
+                    && command.flags.contains(flag)
+            })
+    };
+    if stated(policy, request, CONNECT, &Touch::None) == Some(false) {
+        return false;
+    }
+    let everything = Touch::EveryKey {
+        reads,
+        writes: !reads,
+        enumeration: false,
+    };
+    for (statement, sure) in about(policy, request) {
+        let facts = OpenTouch(&request.facts);
+        let fields = statement.key_fields(&facts);
+        match statement.effect {
+            Effect::Deny => {
+                let met = |action: ActionId| {
+                    let Some(command) = action.command().filter(|_| is_used(action)) else {
+                        return false;
+                    };
+                    match &fields {
+                        KeyFields::Patterns(fields) => meets_some_call(fields, command.command()),
+                        _ => true,
+                    }
+                };
+                if statement.actions.iter().any(met) {
+                    return false;
+                }
+            }
+            Effect::Allow if sure => {
+                let covered = match &fields {
+                    KeyFields::Unrestricted => true,
+                    KeyFields::Patterns(fields) => fields.allows(&everything),
+                    KeyFields::Later => false,
+                };
+                if covered {
+                    missing = missing.subtract(&statement.actions);
+                }
+            }
+            Effect::Allow => {}
         }
     }
     missing.is_empty()

@@ -198,6 +198,10 @@ impl Domain {
             self.key.fact(),
             Fact::TtlSeconds | Fact::Count | Fact::BlockingSeconds
         );
+        let whole = matches!(
+            self.key.fact(),
+            Fact::ValueBytes | Fact::Count | Fact::KeyCount | Fact::DatabaseIndex
+        );
         let never_negative = self.key.fact().kind() == FactKind::Number;
         let zero = Number::from(0);
         let mut add = |number: Number| {
@@ -211,11 +215,24 @@ impl Domain {
                 let milli = number.to_milli()?.checked_add(thousandths)?;
                 Some(Number::milli(milli))
             };
-            add(*number);
-            [1000, -1000, 1, -1]
-                .into_iter()
-                .filter_map(step)
-                .for_each(&mut add);
+            let steps: &[i64] = if whole {
+                // The whole numbers on either side, where it is none itself.
+                match number.to_milli().map(|milli| milli.rem_euclid(1000)) {
+                    Some(0) => &[0, 1000, -1000],
+                    Some(rest) => {
+                        let near = [-rest, 1000 - rest];
+                        near.into_iter().filter_map(step).for_each(&mut add);
+                        &[]
+                    }
+                    None => &[],
+                }
+            } else {
+                &[0, 1000, -1000, 1, -1]
+            };
+            steps.iter().copied().filter_map(step).for_each(&mut add);
+            if !whole {
+                add(*number);
+            }
             // Numbers closer than a thousandth are told apart by nothing that occurs.
             if let Some(before) = before
                 && before.to_milli() == number.to_milli()

@@ -209,12 +209,27 @@ impl<'d> Reader<'d, '_> {
 
 fn unknown_key(name: &str) -> String {
     let names: Vec<&'static str> = NATIVE_NAMES.iter().map(|(name, _)| *name).collect();
+    let own = |name: &str| {
+        name.split_once(':')
+            .map(|(_, own)| own.to_ascii_lowercase())
+    };
+    // `aws:SourceIp` is called like one of ours.
+    let alike = || names.iter().find(|known| own(known) == own(name));
     let near = if name.ends_with("Tag/") {
         ": the name of the tag follows the `/`".to_owned()
+    } else if let Some(known) = alike().filter(|_| name.contains(':')) {
+        format!(": did you mean `{known}`?")
     } else {
         suggestion(name, &names)
     };
     format!("unknown condition key {}{near}", quoted(name))
+}
+
+/// What is wrong with the name of a condition key that looks like a native one and is none.
+pub fn unknown_native_key(name: &str) -> Option<String> {
+    let native = name.starts_with("keyward:") || name.starts_with("kvdb:");
+    let key = ConditionKey::new(crate::Dialect::Native, name);
+    (native && *key.fact() == Fact::Other).then(|| unknown_key(name))
 }
 
 /// `ForAllValues:StringLikeIfExists` in its parts.

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
+use keyward_commands::CONNECT;
 use keyward_iam::{
     Connect, ContextNames, Decision, DecisionRecord, Outcome, Session, UnixMillis, full_path,
 };
+use keyward_policy::Touch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -209,13 +211,27 @@ fn decide_command(
     let Some(ix) = found.filter(|ix| visible(*ix)) else {
         return Err(Problem::not_found(path));
     };
-    Ok(directory.decide_command(
+    let decision = directory.decide_command(
         session,
         ix,
         words,
         permitted,
         &keyward_iam::Call::at(call.now),
-    ))
+    );
+    if !decision.is_allow() {
+        return Ok(decision);
+    }
+    // Nobody runs a command who may not connect.
+    let connect = directory.decide(session, CONNECT, path, &Touch::None, call.now);
+    if connect.outcome != Outcome::ExplicitDeny {
+        return Ok(decision);
+    }
+    let why = |message: &str| format!("it may not connect: {message}");
+    Ok(Decision {
+        message: why(&connect.message),
+        public_message: why(&connect.public_message),
+        ..connect
+    })
 }
 
 async fn explain(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {

@@ -41,8 +41,16 @@ fn of_class(wanted: &[CommandClass]) -> ActionBits {
 
 /// Always possible, or decided on all statements at once.
 pub(super) fn never_told() -> &'static ActionBits {
+    static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
+        of_class(&[CommandClass::Always, CommandClass::WholeDatabase]).union(snapshot_actions())
+    });
+    &BITS
+}
+
+/// What is decided as the use of all keys at once though it is no command.
+pub(super) fn snapshot_actions() -> &'static ActionBits {
     static BITS: std::sync::LazyLock<ActionBits> =
-        std::sync::LazyLock::new(|| of_class(&[CommandClass::Always, CommandClass::WholeDatabase]));
+        std::sync::LazyLock::new(|| ActionId::all().filter(|a| a.uses_keyspace()).collect());
     &BITS
 }
 

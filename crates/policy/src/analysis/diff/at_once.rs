@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, CommandId};
 
-use super::actions::{ordinary_keyed, script_actions, whole_database_actions};
+use super::actions::{ordinary_keyed, script_actions, snapshot_actions, whole_database_actions};
 use super::assignments::Assignments;
 use super::direction::{Direction, Focus};
 use super::places::Where;
@@ -37,8 +37,8 @@ impl<'d, 'a> Direction<'d, 'a> {
                 };
                 for (grains, of_to) in [(self.to, true), (self.from, false)] {
                     for effect in [Effect::Allow, Effect::Deny] {
-                        let all = keyward_commands::execute_actions();
-                        for other in self.overlapping(grains, effect, grain, all)? {
+                        let all = keyward_commands::execute_actions().union(snapshot_actions());
+                        for other in self.overlapping(grains, effect, grain, &all)? {
                             if self.is_at(other, &at, &AllLater) == Some(false) {
                                 continue;
                             }
@@ -51,6 +51,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                     }
                 }
                 self.scripts(&here, &at)?;
+                self.snapshots(&here, &at)?;
                 self.connecting(&here, &at)?;
             }
         }
@@ -78,6 +79,17 @@ impl<'d, 'a> Direction<'d, 'a> {
             scripts.iter().filter_map(of_call).collect();
         actions.sort_by_key(|(action, _)| action.name() != "kvdb:ExecuteEval");
         self.told_at_once(here, at, &actions)
+    }
+
+    /// Making and restoring snapshots, which must be allowed by name and as the use of all keys.
+    pub(super) fn snapshots(&mut self, here: &Focus<'d, 'a>, at: &Where) -> Result<(), Exhausted> {
+        for action in snapshot_actions().iter() {
+            let mut allows = here.allows.iter();
+            if allows.any(|grain| grain.actions.contains(action)) {
+                self.told_at_once(here, at, &[(action, None)])?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn connecting(&mut self, here: &Focus<'d, 'a>, at: &Where) -> Result<(), Exhausted> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use keyward_commands::{ActionBits, ActionId, CONNECT};
 
-use super::actions::{likeness, never_told, rank};
+use super::actions::{likeness, never_told, rank, snapshot_actions};
 use super::places::{Where, covers, overlap};
 use super::{Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason};
 use crate::analysis::call::Call;
@@ -88,7 +88,9 @@ impl<'d, 'a> Direction<'d, 'a> {
             if let Some(same) = other.same(grain) {
                 actions = actions.subtract(same);
             }
-            if actions.contains(CONNECT) || actions.intersects(keyward_commands::execute_actions())
+            if actions.contains(CONNECT)
+                || actions.intersects(keyward_commands::execute_actions())
+                || actions.intersects(snapshot_actions())
             {
                 changed.push(grain);
             }
