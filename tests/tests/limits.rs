@@ -77,7 +77,7 @@ fn tags() {
     let shown = world.run(&["db", "describe", "main"]);
     assert!(shown.contains("eq=a=b, team=payments"), "{shown}");
     world.refused(&["tag", "set", "kvdb/main", "aws:x=y"], 1);
-    world.refused(&["tag", "set", "kvdb/main", "no-value"], 1);
+    world.refused(&["tag", "set", "kvdb/main", "no-value"], 2);
     world.refused(&["tag", "set", "kvdb/nothing", "a=b"], 4);
     let denied = world
         .keyward

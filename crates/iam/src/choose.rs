@@ -1,7 +1,7 @@
 //! Which database a connection goes to.
 
 use crate::directory::Directory;
-use crate::ids::{DatabaseIx, PathParts, UnixMillis};
+use crate::ids::{DatabaseIx, IdentityIx, PathParts, UnixMillis};
 use crate::session::{Principal, Session};
 use crate::table::Connect;
 
@@ -65,7 +65,7 @@ impl Directory {
         };
         let is_own = |ix: DatabaseIx| {
             self.database(ix)
-                .is_some_and(|d| Some(d.organisation) == own)
+                .is_some_and(|d| self.belongs(session.principal, d.organisation))
         };
         let may_connect =
             |ix: DatabaseIx| self.table(session, ix, false, at).may_connect() == Connect::Allowed;
@@ -87,7 +87,10 @@ impl Directory {
             };
             match self.database_at(&format!("{organisation}/kvdb/{name}")) {
                 Some(found) => visible(found),
-                None if Some(&organisation) == own_path.as_ref() => {
+                None if self
+                    .identity_at(&organisation)
+                    .is_some_and(|ix| self.belongs(session.principal, ix)) =>
+                {
                     Err(ChooseDatabaseError::NotFound {
                         name: name.to_owned(),
                         organisation,
@@ -150,19 +153,19 @@ impl Directory {
     /// member or the owner of.
     #[must_use]
     pub fn is_own_resource(&self, principal: Principal, path: &str) -> bool {
+        let organisation = PathParts::of(path).and_then(|parts| parts.organisation);
+        let organisation = organisation.and_then(|id| self.identity_at(&format!("org/{id}")));
+        organisation.is_some_and(|organisation| self.belongs(principal, organisation))
+    }
+
+    /// Whether an organisation is a principal's own; of a person, whether she is a member or the
+    /// owner of it.
+    #[must_use]
+    pub fn belongs(&self, principal: Principal, organisation: IdentityIx) -> bool {
         let Principal::Identity(ix) = principal else {
             return false;
         };
-        let own = self
-            .identity(ix)
-            .and_then(|i| i.organisation)
-            .and_then(|o| self.identity(o));
-        let Some(organisation) = PathParts::of(path).and_then(|parts| parts.organisation) else {
-            return false;
-        };
-        own.is_some_and(|own| own.id() == organisation)
-            || self
-                .identity_at(&format!("org/{organisation}"))
-                .is_some_and(|organisation| self.is_member(ix, organisation))
+        let own = self.identity(ix).and_then(|identity| identity.organisation);
+        own == Some(organisation) || self.is_member(ix, organisation)
     }
 }

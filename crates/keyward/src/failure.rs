@@ -110,6 +110,15 @@ impl Failure {
         self.problem.as_ref()?.get("code")?.as_str()
     }
 
+    /// Whether nothing but access keys depends on what was to be deleted.
+    pub(crate) fn is_about_keys_alone(&self) -> bool {
+        let dependents = self.problem.as_ref().map(|problem| &problem["dependents"]);
+        let dependents = dependents.and_then(Value::as_array);
+        let is_key = |path: &Value| path.as_str().is_some_and(|p| p.contains("/access_key/"));
+        self.code() == Some("delete_conflict")
+            && dependents.is_some_and(|all| !all.is_empty() && all.iter().all(is_key))
+    }
+
     /// Whether what was to be changed is not as the caller thought, and in which fields.
     pub(crate) fn changed_meanwhile(&self) -> Option<Vec<&str>> {
         let problem = self.problem.as_ref()?;

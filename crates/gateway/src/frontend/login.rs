@@ -279,12 +279,7 @@ impl Client {
             turn.settings.allow_administration,
             turn.now,
         );
-        let own = match session.principal {
-            Principal::Identity(ix) => directory
-                .identity(ix)
-                .and_then(|identity| identity.organisation),
-            Principal::Unauthenticated => None,
-        } == Some(target.organisation);
+        let own = directory.belongs(session.principal, target.organisation);
         match (table.may_connect(), own) {
             (Connect::Allowed, _) | (Connect::ImplicitDeny, true) => {}
             (Connect::ExplicitDeny | Connect::ImplicitDeny, false) => {
