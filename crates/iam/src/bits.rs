@@ -381,7 +381,7 @@ fn covered_by(keys: &KeyPatterns) -> &'static ActionBits {
         for id in CommandId::all() {
             let command = id.command();
             let (needs_read, needs_write) = widest_access(command);
-            let no_channels = command.channels == ChannelRule::None;
+            let no_channels = !has_channels(command);
             if (reads || !needs_read) && (writes || !needs_write) && (channels || no_channels) {
                 bits.insert(id.action());
             }
@@ -395,6 +395,8 @@ fn widest_access(command: &Command) -> (bool, bool) {
     let read_only = command.flags.contains(Flags::READONLY);
     let write_only = command.flags.contains(Flags::WRITE) && command.key_specs.is_empty();
     match command.scope {
+        // It may tell the name of every key that changes.
+        _ if command.channels == ChannelRule::Tracking => (true, false),
         CommandScope::Keyless if command.key_specs.is_empty() => (false, false),
         CommandScope::Enumeration => (true, false),
         _ if read_only => (true, false),
@@ -402,6 +404,11 @@ fn widest_access(command: &Command) -> (bool, bool) {
         _ if write_only => (false, true),
         _ => (true, true),
     }
+}
+
+/// Whether calls name channels: the prefixes of `CLIENT TRACKING` are of keys.
+fn has_channels(command: &Command) -> bool {
+    !matches!(command.channels, ChannelRule::None | ChannelRule::Tracking)
 }
 
 /// Commands some call of which uses a key or channel that such fields can speak of.
@@ -422,7 +429,7 @@ fn meetable_by(keys: &KeyPatterns) -> &'static ActionBits {
         for id in CommandId::all() {
             let command = id.command();
             let (may_read, may_write) = widest_access(command);
-            let has_channels = command.channels != ChannelRule::None;
+            let has_channels = has_channels(command);
             if (reads && may_read) || (writes && may_write) || (channels && has_channels) {
                 bits.insert(id.action());
             }

@@ -63,14 +63,20 @@ impl Stop<'_> {
             }
             Self::NotAccepted => {
                 let principal = grounds.nodes.first().map_or("deleted", |n| &n.path);
+                let resource = &grounds.resource;
+                let text = match grounds.is_of_trust_document(question.action) {
+                    true => format!(
+                        "the trust document of {resource} names neither {principal} nor an organisation that lets it"
+                    ),
+                    false => format!(
+                        "no chain of trusts leads from {principal} to an identity that {resource} accepts for it"
+                    ),
+                };
                 Told {
                     statement: None,
                     source: None,
                     subject: Subject::Command,
-                    text: format!(
-                        "no chain of trusts leads from {principal} to an identity that {} accepts for it",
-                        grounds.resource
-                    ),
+                    text,
                 }
             }
             Self::SilentResource(rank, at) => {

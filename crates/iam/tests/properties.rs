@@ -709,7 +709,11 @@ mod naive {
                     pattern: c.pattern,
                 })
                 .collect();
+            let tracks = command.command().channels == keyward_commands::ChannelRule::Tracking;
             let touch = match touched.scope {
+                // It tells the names of keys.
+                _ if tracks && words.contains(&"BCAST") => EVERY_NAME,
+                _ if touched.every_channel => everything(command),
                 keyward_commands::Scope::Keyless => Touch::Keyless,
                 keyward_commands::Scope::Named => Touch::Named {
                     keys: &keys,
@@ -747,8 +751,12 @@ mod naive {
                             CommandClass::WholeDatabase => whole(),
                             _ => false,
                         };
-                        let reads_keys = !matches!(touch, Touch::Named { keys: [_, ..], .. })
-                            || id.command().scope == keyward_commands::CommandScope::Keyed;
+                        let touches = matches!(
+                            touch,
+                            Touch::Named { keys: [_, ..], .. } | Touch::EveryKey { .. }
+                        );
+                        let reads_keys =
+                            !touches || id.command().scope == keyward_commands::CommandScope::Keyed;
                         runnable
                             && reads_keys
                             && self.evaluate(id.action(), touch) == Outcome::Allow
@@ -770,7 +778,8 @@ mod naive {
                             }
                         }
                     }
-                    if keys.is_empty() || CommandId::all().any(|id| runs(id, &touch)) {
+                    let free = keys.is_empty() && !matches!(touch, Touch::EveryKey { .. });
+                    if free || CommandId::all().any(|id| runs(id, &touch)) {
                         Outcome::Allow
                     } else {
                         Outcome::ImplicitDeny
@@ -831,19 +840,26 @@ mod naive {
         }],
     };
 
+    const EVERY_NAME: Touch<'static> = Touch::EveryKey {
+        reads: true,
+        writes: false,
+        enumeration: false,
+    };
+
     /// The hardest call of a command: all keys, all channels.
     fn everything(id: CommandId) -> Touch<'static> {
         const ALL_CHANNELS: &[ChannelUse<'static>] = &[ChannelUse {
             channel: b"*",
             pattern: true,
         }];
-        if id.command().channels != keyward_commands::ChannelRule::None {
-            return Touch::Named {
+        match id.command().channels {
+            keyward_commands::ChannelRule::None => Touch::of_action(id.action()),
+            keyward_commands::ChannelRule::Tracking => EVERY_NAME,
+            _ => Touch::Named {
                 keys: &[],
                 channels: ALL_CHANNELS,
-            };
+            },
         }
-        Touch::of_action(id.action())
     }
 }
 
@@ -863,7 +879,10 @@ fn the_evaluator_agrees_with_a_naive_reading_of_the_design() {
                 // Connect, its implications and scripts ask every command: a few worlds of them do.
                 let words = COMMANDS.iter().filter(|words| {
                     seed % 8 == 0
-                        || !matches!(words[0], "PING" | "WATCH" | "EVAL" | "SORT" | "TIME")
+                        || !matches!(
+                            words[0],
+                            "PING" | "WATCH" | "EVAL" | "SORT" | "TIME" | "CLIENT"
+                        )
                 });
                 for words in words {
                     let decision = directory.decide_command(

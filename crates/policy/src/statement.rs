@@ -428,7 +428,12 @@ impl Touch<'static> {
             command.flags.contains(Flags::WRITE),
         );
         match command.scope {
-            CommandScope::Keyless if command.channels == ChannelRule::None => Self::Keyless,
+            // The prefixes of `CLIENT TRACKING` are of keys, and a call may name none.
+            CommandScope::Keyless
+                if matches!(command.channels, ChannelRule::None | ChannelRule::Tracking) =>
+            {
+                Self::Keyless
+            }
             CommandScope::Keyless => Self::Named {
                 keys: &[],
                 channels: EVERY_CHANNEL,

@@ -133,7 +133,7 @@ const KEYS: [&str; 9] = [
 ];
 
 /// Commands that touch keys in every way there is.
-pub(crate) const COMMANDS: [&[&str]; 25] = [
+pub(crate) const COMMANDS: [&[&str]; 30] = [
     &["GET", "a:1"],
     &["GET", "b"],
     &["SET", "a:1", "v"],
@@ -159,6 +159,11 @@ pub(crate) const COMMANDS: [&[&str]; 25] = [
     &["EXPIRE", "a:1", "60"],
     &["EXPIRE", "a:1", "-1"],
     &["GETEX", "b", "EXAT", "1"],
+    &["CLIENT", "TRACKING", "ON"],
+    &["CLIENT", "TRACKING", "ON", "BCAST"],
+    &["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a:"],
+    &["PUBSUB", "CHANNELS"],
+    &["PUBSUB", "CHANNELS", "a:*"],
 ];
 
 /// Conditions and variables of every kind: what is known of the session, the moment, the call.

@@ -258,8 +258,13 @@ fn set_user(
         .map(|line| String::from_utf8_lossy(line.bytes()))
         .find(|line| line.starts_with("user u "))
         .unwrap();
-    // It lists `~*` for `%RW~*`, which is not the same, and may not be read back.
-    let listed = (!text.contains('%')).then(|| AclUser::parse(&line).unwrap());
+    // It lists `~*` for `%RW~*`, which is not the same, and may not be read back; nor may a pattern of a
+    // selector that ends with its parenthesis.
+    let lists = !text.contains('%') && !text.contains("))");
+    let listed = lists.then(|| {
+        let listed = AclUser::parse(&line);
+        listed.unwrap_or_else(|error| panic!("{kind}: `{text}`: `{line}`: {error:?}"))
+    });
     Some((user, listed))
 }
 
