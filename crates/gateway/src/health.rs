@@ -136,10 +136,10 @@ impl BackendBoard {
             let Some(found) = asked.join_next().await else {
                 return;
             };
-            if let Ok((ix, state, took)) = found {
-                if let Some(database) = directory.database(ix) {
-                    self.note(ix, &database.backend, state, took);
-                }
+            if let Ok((ix, state, took)) = found
+                && let Some(database) = directory.database(ix)
+            {
+                self.note(ix, &database.backend, state, took);
             }
         }
     }

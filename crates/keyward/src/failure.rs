@@ -194,8 +194,8 @@ fn where_to_look(path: &str) -> Option<String> {
         }
         ["org", _, "programmatic_identity", id] => {
             return Some(format!(
-                "`keyward identity list` shows what there is; of another kind it is \
-                 group/{id}, role/{id} or org_user/{id}"
+                "`keyward identity list` shows what there is; of another kind say so: \
+                 group/{id}, role/{id}, org_user/{id}, kvdb/{id}"
             ));
         }
         ["org", _, kind, _, ..] => {

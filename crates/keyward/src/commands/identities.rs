@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Delete {
         /// Its id.
         id: String,
-        /// Delete its trusts, too.
+        /// Delete its trusts and the access keys that open it, too.
         #[arg(long)]
         cascade: bool,
         #[command(flatten)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{Context, DryRun};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::secret_input::secret_line;
 
@@ -145,6 +145,12 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             again,
             dry_run,
         } => {
+            if id.contains('@') {
+                let text = format!("`{id}` is no id of an organisation user: a-z, 0-9 and -");
+                let short = id.split('@').next().unwrap_or_default();
+                let hint = format!("keyward org-user invite {short} --email {id}");
+                return Err(Failure::new(Exit::Usage, printable(&text)).with_hint(printable(&hint)));
+            }
             let mut body = json!({ "email": email, "valid_seconds": valid_seconds });
             let url = match again {
                 true => format!("{}/invite", client.url(KIND, &id)?),
