@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -55,23 +55,23 @@ pub(crate) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Problem>
 /// but JSON without asking first; programs that are no browser need not name one, and `curl -d`
 /// says form of everything.
 fn is_taken(headers: &HeaderMap) -> bool {
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let is_encoded = text(header::CONTENT_ENCODING)
-        .is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity"));
-    if is_encoded {
+    let all = |name: HeaderName| headers.get_all(name).into_iter();
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !all(header::CONTENT_ENCODING).all(is_plain) {
         return false;
     }
     let from_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
-    let kind = text(header::CONTENT_TYPE).map(|kind| {
+    let is_json = |kind: &HeaderValue| {
+        let kind = kind.to_str().unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default();
-        kind.trim().to_ascii_lowercase()
-    });
-    match kind.as_deref() {
-        Some("application/json") => true,
-        Some(kind) if kind.starts_with("application/") && kind.ends_with("+json") => true,
-        None | Some("application/x-www-form-urlencoded") => !from_page,
-        Some(_) => false,
-    }
+        match &*kind.trim().to_ascii_lowercase() {
+            "application/json" => true,
+            "application/x-www-form-urlencoded" => !from_page,
+            kind => kind.starts_with("application/") && kind.ends_with("+json"),
+        }
+    };
+    let is_named = headers.contains_key(header::CONTENT_TYPE);
+    (is_named || !from_page) && all(header::CONTENT_TYPE).all(is_json)
 }
 
 /// What a reader says of a body that has another shape, without names of our own code.

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::routes::{Endpoint, endpoints};
+use crate::routes::{Endpoint, TakesCredential, endpoints};
 
 /// The OpenAPI 3.1 document of the API; a copy is checked in as `openapi/keyward.json`.
 #[must_use]
@@ -134,13 +134,11 @@ fn schema(kind: &str, meaning: &str) -> Value {
 
 /// Which credentials a call takes, where they are not those of all others.
 fn security(endpoint: &Endpoint) -> Option<Value> {
-    let holds = endpoint.decided;
-    let is_open = holds.starts_with("nothing") && !holds.contains("credential");
-    if is_open || endpoint.path.ends_with("/assume_role_with_web_identity") {
-        return Some(json!([]));
+    match endpoint.credential() {
+        TakesCredential::None => Some(json!([])),
+        TakesCredential::Operators => Some(json!([{ "operator": [] }])),
+        TakesCredential::Any => None,
     }
-    let is_operators = endpoint.path.starts_with("/v1/operator/");
-    is_operators.then(|| json!([{ "operator": [] }]))
 }
 
 fn operation(endpoint: &Endpoint) -> Value {

@@ -96,6 +96,40 @@ fn a_lost_update_is_refused_and_says_what_changed() {
 }
 
 #[test]
+fn a_slip_in_a_parameter_does_nothing() {
+    let world = World::start();
+    let url = "/v1/org/dev/kvdb/main?confirm=main&dryrun=true";
+    let refused = world.call(&world.admin, "DELETE", url, "");
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("`dryrun`") && detail.contains("`dry_run`"),
+        "{detail}"
+    );
+    assert_eq!(world.call(&world.admin, "GET", MAIN, "").status, 200);
+    // A stranger hears nothing of it.
+    assert_eq!(world.send(&[], "DELETE", url, "").status, 401);
+    let open = world.send(&[], "POST", "/v1/login?x=y", r#"{}"#);
+    assert_eq!(open.status, 400, "{}", open.body);
+}
+
+#[test]
+fn bodies_of_other_types_are_refused() {
+    let world = World::start();
+    let url = "/v1/org/dev/kvdb?dry_run=true";
+    for (name, value, status) in [
+        ("content-type", "application/json", 200),
+        ("content-type", "text/plain", 415),
+        ("content-type", "application/xml", 415),
+        ("content-encoding", "gzip", 415),
+    ] {
+        let head = [(name, value)];
+        let found = world.call_with(&world.admin, &head, "POST", url, r#"{"id":"x"}"#);
+        assert_eq!(found.status, status, "{name}: {value}: {}", found.body);
+    }
+}
+
+#[test]
 fn tags_of_lists_are_weak_and_follow_them() {
     let world = World::start();
     let url = "/v1/org/dev/kvdb";

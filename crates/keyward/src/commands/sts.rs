@@ -166,7 +166,8 @@ impl Ask {
             "source_identity",
             self.source_identity.clone().map(Value::from),
         );
-        set("trust", self.trust.clone().map(Value::from));
+        let trust = self.trust.as_deref();
+        set("trust", trust.map(|trust| trust_of(role, trust).into()));
         if !self.policies.is_empty() {
             set("policies", Some(policy_argument::list(&self.policies)?));
         }
@@ -179,6 +180,18 @@ impl Ask {
             set("transitive_tag_keys", Some(json!(self.transitive_tag_keys)));
         }
         Ok(body)
+    }
+}
+
+/// The path of a trust that was named as people do, of the organisation of the role: its id,
+/// `trust/<id>`, or in full.
+fn trust_of(role: &str, trust: &str) -> String {
+    match role.split_once("/role/") {
+        Some((organisation, _)) if !trust.starts_with("org/") => {
+            let id = trust.strip_prefix("trust/").unwrap_or(trust);
+            format!("{organisation}/trust/{id}")
+        }
+        _ => trust.to_owned(),
     }
 }
 
@@ -498,6 +511,14 @@ mod tests {
             assert_eq!(shell.set("A", "it's $HOME"), expected);
         }
         assert_eq!(percent("a.b~c_d-é/@:"), "a.b~c_d-%C3%A9%2F%40%3A");
+    }
+
+    #[test]
+    fn trusts_as_people_name_them() {
+        for named in ["partner", "trust/partner", "org/acme/trust/partner"] {
+            let path = trust_of("org/acme/role/reports", named);
+            assert_eq!(path, "org/acme/trust/partner", "{named}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 use crate::api::{self, Api};
+use crate::caller::Caller;
 use crate::conditional;
 use crate::idempotency::{self, Answers};
 use crate::problem::Problem;
@@ -143,18 +144,33 @@ impl Endpoint {
 
     /// Refuses query parameters that it does not have: a `dry_run` with a slip in its name must not
     /// be the change itself.
-    fn strict_about_queries(mut self) -> Self {
+    fn strict_about_queries(mut self, api: &Arc<Api>) -> Self {
         if !self.path.starts_with("/v1/") {
             return self;
         }
         let all = self.parameters();
         let names: Arc<[&str]> = all.iter().map(|(name, _, _)| *name).collect();
-        let check = async move |State(names): State<Arc<[&'static str]>>, request, next| {
-            refuse_other_parameters(&names, request, next).await
+        let caller = match self.credential() {
+            TakesCredential::Any => Some(Arc::clone(api)),
+            TakesCredential::None | TakesCredential::Operators => None,
         };
-        let layer = axum::middleware::from_fn_with_state(names, check);
+        let check = async move |State((names, caller)): State<Strict>, request, next| {
+            refuse_other_parameters(&names, caller, request, next).await
+        };
+        let layer = axum::middleware::from_fn_with_state((names, caller), check);
         self.handler = self.handler.layer(layer);
         self
+    }
+
+    /// Whose credential it takes.
+    pub(crate) fn credential(&self) -> TakesCredential {
+        let is_open = self.decided.starts_with("nothing") && !self.decided.contains("credential");
+        match self.path {
+            path if path.ends_with("/assume_role_with_web_identity") => TakesCredential::None,
+            path if path.starts_with("/v1/operator/") => TakesCredential::Operators,
+            _ if is_open => TakesCredential::None,
+            _ => TakesCredential::Any,
+        }
     }
 
     /// Whether it changes something: then `dry_run` can be asked for, unless it is done at once.
@@ -165,6 +181,20 @@ impl Endpoint {
         self.method != Method::GET && !asks.contains(&self.path) && !is_test
     }
 }
+
+/// What a call asks for before it is looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TakesCredential {
+    /// What it is told is proof enough: a password, a token, a code.
+    None,
+    /// That of the operator.
+    Operators,
+    /// That of an identity.
+    Any,
+}
+
+/// The parameters of a call, and where to ask who calls, where that must be known.
+type Strict = (Arc<[&'static str]>, Option<Arc<Api>>);
 
 macro_rules! methods {
     ($($name:ident $method:ident),*) => {$(
@@ -194,7 +224,12 @@ async fn refuse_dry_run(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn refuse_other_parameters(names: &[&str], request: Request, next: Next) -> Response {
+async fn refuse_other_parameters(
+    names: &[&str],
+    caller: Option<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let mut given = query.split('&').filter(|pair| !pair.is_empty());
     let other = given.find_map(|pair| {
@@ -207,6 +242,13 @@ async fn refuse_other_parameters(names: &[&str], request: Request, next: Next) -
         return next.run(request).await;
     };
     let other: String = other.chars().take(64).collect();
+    // Who calls comes first: a stranger gets 401 from every call that wants a credential.
+    let mut parts = request.into_parts().0;
+    if let Some(api) = caller
+        && let Err(problem) = Caller::from_request_parts(&mut parts, &api).await
+    {
+        return problem.into_response();
+    }
     let text = match names {
         [] => format!("`{other}` is no parameter of this call, which has none"),
         names => {
@@ -262,7 +304,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let routes = endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
-            router.route(endpoint.path, endpoint.strict_about_queries().handler)
+            router.route(endpoint.path, endpoint.strict_about_queries(&api).handler)
         });
     routes
         .merge(crate::pages::routes())
