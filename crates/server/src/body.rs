@@ -74,18 +74,31 @@ fn is_taken(headers: &HeaderMap) -> bool {
     (is_named || !from_page) && all(header::CONTENT_TYPE).all(is_json)
 }
 
-/// What a reader says of a body that has another shape, without names of our own code.
+/// What a reader says of a body that has another shape, in words of JSON.
 fn shape(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let Some((before, after)) = text.split_once("struct ") else {
-        return text;
-    };
-    let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    let rest = match rest.split_once(" element") {
-        Some((count, rest)) if count.starts_with(" with ") => rest.trim_start_matches('s'),
-        _ => rest,
-    };
-    format!("{before}an object{rest}")
+    const WORDS: [(&str, &str); 8] = [
+        ("expected a map", "expected an object"),
+        ("expected a sequence", "expected an array"),
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: sequence", "invalid type: array"),
+        ("expected u8", "expected a small whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected usize", "expected a whole number"),
+    ];
+    let mut text = error.to_string();
+    if let Some((before, after)) = text.split_once("expected struct ") {
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let rest = match rest.split_once(" element") {
+            Some((count, rest)) if count.starts_with(" with ") => rest.trim_start_matches('s'),
+            _ => rest,
+        };
+        text = format!("{before}expected an object{rest}");
+    }
+    for (ours, theirs) in WORDS {
+        text = text.replacen(ours, theirs, 1);
+    }
+    text
 }
 
 impl FromRequest<Arc<Api>> for Text {
@@ -202,6 +215,14 @@ mod tests {
             (
                 "[]",
                 "invalid length 0, expected an object at line 1 column 2",
+            ),
+            (
+                r#"{"value":-1}"#,
+                "invalid value: integer `-1`, expected a small whole number at line 1 column 11",
+            ),
+            (
+                r#"{"value":{}}"#,
+                "invalid type: object, expected a small whole number at line 1 column 9",
             ),
             ("{}", "missing field `value` at line 1 column 2"),
         ];
