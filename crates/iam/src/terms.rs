@@ -1,11 +1,13 @@
 //! Requests and identities in the vendors' terms, for documents of the vendors' dialects.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use keyward_commands::ActionId;
 use keyward_policy::{
     AclCall, ConditionKey, Dialect, Effect, Fact, Facts, Found, KeyFields, Match, Policy,
-    Statement, Value, VendorPlace, VendorPrincipal, VendorRequest, render,
+    Statement, Value, VendorPlace, VendorPrincipal, VendorRequest, VendorStatement, render,
 };
 
 use crate::aliases::VendorAddress;
@@ -34,6 +36,11 @@ pub(crate) struct Terms {
     /// A request that came in a vendor's terms.
     pub(crate) own: Option<OwnTerms>,
 }
+
+/// What was found of statements in a vendor's terms, by address and action: the same for every call
+/// of it on one resource by one session, and dear.
+#[derive(Debug, Default)]
+pub(crate) struct InTerms(RefCell<HashMap<(usize, ActionId), Option<bool>>>);
 
 /// Facts as a document of an organisation reads them.
 struct OfDocument<'a> {
@@ -415,6 +422,7 @@ impl Grounds {
         policy: &Policy,
         statement: &Statement,
         question: &Question<'_>,
+        in_terms: &InTerms,
     ) -> Option<bool> {
         if !statement.actions.contains(question.action) {
             return Some(false);
@@ -451,6 +459,28 @@ impl Grounds {
             };
             return both(both(concerns, keys), holds);
         };
+        if holds == Some(false) {
+            return Some(false);
+        }
+        let number = (std::ptr::from_ref(statement) as usize, question.action);
+        let known = in_terms.0.borrow().get(&number).copied();
+        let found = known.unwrap_or_else(|| {
+            let found = self.speaks_in_terms(policy, statement, vendor, question);
+            in_terms.0.borrow_mut().insert(number, found);
+            found
+        });
+        both(found, holds)
+    }
+
+    /// Whether a vendor's statement speaks of the requests that an action on the resource is in its
+    /// terms, its conditions aside.
+    fn speaks_in_terms(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        vendor: &VendorStatement,
+        question: &Question<'_>,
+    ) -> Option<bool> {
         let requests =
             self.vendor_requests(vendor.dialect(), policy.organisation(), question.action);
         let found = requests.iter().map(|request| {
@@ -459,7 +489,7 @@ impl Grounds {
             }
             vendor.matches_resource(request, self.owner(policy), question)
         });
-        let found = match statement.effect {
+        match statement.effect {
             Effect::Allow if !requests.is_empty() => found.fold(Some(true), both),
             Effect::Allow => Some(false),
             Effect::Deny => {
@@ -470,8 +500,7 @@ impl Grounds {
                     false => Some(false),
                 }
             }
-        };
-        both(found, holds)
+        }
     }
 
     /// Whether a statement's resources are known to cover the resource, whatever the call.

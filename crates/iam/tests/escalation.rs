@@ -484,6 +484,48 @@ fn ways_to_more() {
     }
 }
 
+/// Programs that nothing tells from each other cost no comparison each.
+#[test]
+fn a_thousand_programs_alike() {
+    let reader = document(&[allow("kvdb:@read", "kvdb/main")]);
+    let mut more = Vec::new();
+    for n in 0..1_000 {
+        let id = format!("app-{n}");
+        more.push(identity(&id));
+        more.push(trust(
+            &id,
+            "",
+            &format!("programmatic_identity/{id}"),
+            &reader,
+        ));
+    }
+    more.push(identity("strong"));
+    let everything = document(&[allow("kvdb:*", "kvdb/main")]);
+    more.push(trust(
+        "strong",
+        "",
+        "programmatic_identity/strong",
+        &everything,
+    ));
+    let directory = world(
+        &[allow("iam:CreateAccessKey", "programmatic_identity/*")],
+        more,
+    );
+    let answer = directory.escalations("acme", false, NOW);
+    assert!(!answer.truncated);
+    let told = of(&answer.found, "x");
+    let by_strong =
+        |told: &&&Escalation| told.steps.iter().any(|step| step.text.contains("/strong "));
+    assert!(told.iter().any(|told| by_strong(&told)), "{told:?}");
+    let texts = told.iter().flat_map(|told| &told.steps);
+    let apps: Vec<&str> = texts
+        .map(|step| &*step.text)
+        .filter(|text| text.contains("/app-"))
+        .collect();
+    assert_eq!(apps.len(), 1, "{apps:?}");
+    assert!(apps[0].contains("or of 999 others like it"), "{apps:?}");
+}
+
 fn only_if(actions: &str, resource: &str, conditions: &str) -> String {
     let plain = allow(actions, resource);
     let plain = plain.strip_suffix('}').unwrap();

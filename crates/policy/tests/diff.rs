@@ -565,6 +565,9 @@ fn documents_of_other_dialects() {
     let del = format!(r#"{{"Effect":"Allow","Action":"kvdb:ExecuteDel","Resource":"{PROD}"}}"#);
     let deny =
         r#"{"Effect":"Deny","NotAction":"s3:*","NotResource":"arn:aws:s3:::a/${aws:username}"}"#;
+    let but = |actions: &str| {
+        format!(r#"{{"Effect":"Allow","NotAction":[{actions}],"Resource":"{PROD}"}}"#)
+    };
     let native = |text: &str| read(text, PolicyKind::Identity, "test").unwrap();
     let acl = |text| read_as(Some(Dialect::Acl), text, PolicyKind::Identity, "test").unwrap();
     let names = TranslationNames {
@@ -587,6 +590,13 @@ fn documents_of_other_dialects() {
         (acl("on ~* +get"), acl("on ~* +get +del"), [1, 0], [0, 0]),
         // Rules imply nothing; elsewhere whoever may read may also connect and ask what it is.
         (acl("on ~* +get"), aws(&get), [1, 0], [0, 0]),
+        // All but what is named, on a database that is named.
+        (
+            aws(&but(r#""kvdb:ExecuteFlushall""#)),
+            aws(&but(r#""kvdb:ExecuteFlushall","kvdb:ExecuteGet""#)),
+            [0, 1],
+            [0, 0],
+        ),
         // No native form: undecided, unless the same statements stand there.
         (aws(&get), aws(&format!("{get},{deny}")), [0, 0], [0, 1]),
         (aws(&format!("{get},{deny}")), aws(&get), [0, 0], [1, 0]),

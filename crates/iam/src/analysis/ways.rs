@@ -17,6 +17,7 @@ use crate::decision::StatementRef;
 use crate::evaluate::Question;
 use crate::grounds::{Grant, Grounds, PolicySource};
 use crate::terms::ASSUMING;
+use crate::terms::InTerms;
 
 /// Ways that are kept for one identity on the path: beyond it the answer says that there are more.
 const MAX_WAYS: usize = 512;
@@ -75,13 +76,14 @@ impl Place<'_> {
         grounds: &Grounds,
         touch: &Touch<'_>,
         facts: &OpenFacts<'_>,
+        in_terms: &InTerms,
     ) -> Option<bool> {
         let question = Question {
             action,
             touch: *touch,
             request: facts,
         };
-        grounds.says(self.policy, self.statement, &question)
+        grounds.says(self.policy, self.statement, &question, in_terms)
     }
 
     /// What asking it costs.
@@ -284,6 +286,7 @@ pub(crate) struct Ways<'a> {
     left: Cell<u64>,
     /// What reading the statements has cost.
     read: u64,
+    in_terms: InTerms,
 }
 
 impl<'a> Ways<'a> {
@@ -302,6 +305,7 @@ impl<'a> Ways<'a> {
             truncated: false,
             left: Cell::new(MAX_EFFORT),
             read: 0,
+            in_terms: InTerms::default(),
         };
         let read = Cell::new(0);
         let concerns = |policy: &Policy, statement: &Statement| {
@@ -480,7 +484,15 @@ impl<'a> Ways<'a> {
 
     /// Whether connecting is denied; `None` if that depends on what is left open.
     pub(crate) fn is_unconnected(&self) -> Option<bool> {
-        let said = |place: &Place<'_>| place.says(CONNECT, self.grounds, &Touch::None, &self.facts);
+        let said = |place: &Place<'_>| {
+            place.says(
+                CONNECT,
+                self.grounds,
+                &Touch::None,
+                &self.facts,
+                &self.in_terms,
+            )
+        };
         if self
             .unconnected
             .iter()
@@ -498,7 +510,8 @@ impl<'a> Ways<'a> {
         self.unconnected = connecting
             .map(|(_, deny)| *deny)
             .filter(|deny| {
-                deny.says(CONNECT, self.grounds, &Touch::None, &self.facts) != Some(false)
+                let facts = &self.facts;
+                deny.says(CONNECT, self.grounds, &Touch::None, facts, &self.in_terms) != Some(false)
             })
             .collect();
         let mut sure = ActionBits::EMPTY;
@@ -550,7 +563,7 @@ impl<'a> Ways<'a> {
             return None;
         }
         let says = |place: &Place<'_>| match self.spend(place.effort()) {
-            true => place.says(action, self.grounds, touch, &self.facts),
+            true => place.says(action, self.grounds, touch, &self.facts, &self.in_terms),
             false => None,
         };
         let denies = self

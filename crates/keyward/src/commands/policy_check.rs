@@ -1,5 +1,6 @@
 //! `keyward policy check`: what is wrong with documents, without a server.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use keyward_commands::CATALOGUE_VERSION;
@@ -18,12 +19,12 @@ use crate::policy_argument;
 #[command(after_help = "Examples:
   keyward policy check policy.json
   keyward policy check --resource resource-policy.json
-  keyward policy check --level warning policies/*.json
+  keyward policy check --level warning policies/
   keyward policy check --output sarif policies/*.json > findings.sarif
   keyward policy check --stored read-only
   keyward policy check --explain W001")]
 pub(crate) struct Arguments {
-    /// Files, `-` for standard input, or JSON.
+    /// Files, folders with all `.json` and `.acl` files below, `-` for standard input, or JSON.
     #[arg(required_unless_present_any = ["explain", "stored"], value_name = "FILE")]
     documents: Vec<String>,
     /// Instead of files: a named policy as it is stored, and what of it has grown since it was written.
@@ -131,10 +132,55 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
         catalogue: arguments.since_catalogue,
     };
     let mut all = Vec::new();
-    for document in &arguments.documents {
-        all.push((name(document), policy_argument::document(document)?));
+    for document in with_folders(&arguments.documents)? {
+        all.push((name(&document), policy_argument::document(&document)?));
     }
     tell(arguments, all, &options, output)
+}
+
+/// Deepest folder in a folder that is looked into.
+const MAX_FOLDERS: usize = 32;
+
+/// The documents, with the files of policies in folders and below in their place, in order.
+fn with_folders(documents: &[String]) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for document in documents {
+        let folder = Path::new(document);
+        if document == "-" || !folder.is_dir() {
+            all.push(document.clone());
+            continue;
+        }
+        let before = all.len();
+        below(folder, MAX_FOLDERS, &mut all)?;
+        if all.len() == before {
+            let text = format!("no `.json` or `.acl` file in `{}`", printable(document));
+            return Err(Failure::new(Exit::NotFound, text));
+        }
+    }
+    Ok(all)
+}
+
+fn below(folder: &Path, depth: usize, all: &mut Vec<String>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        let folder = folder.display().to_string();
+        Failure::new(Exit::Failed, format!("`{}`: {error}", printable(&folder)))
+    };
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        entries.push((entry.path(), entry.file_type().map_err(failed)?));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    for (path, kind) in entries {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if kind.is_dir() && depth > 0 {
+            below(&path, depth - 1, all)?;
+        } else if !kind.is_dir() && matches!(extension, Some("json" | "acl")) {
+            let path = path.into_os_string().into_string();
+            all.extend(path.ok());
+        }
+    }
+    Ok(())
 }
 
 fn now() -> Option<i64> {
@@ -444,6 +490,28 @@ mod tests {
             is_acl: detect(text) == Ok(Dialect::Acl),
             report: check(text, &options),
         }
+    }
+
+    #[test]
+    fn folders_stand_for_the_policies_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::create_dir(at("b")).unwrap();
+        for name in ["c.json", "a.acl", "b/d.json", "b/README.md"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        let given = [
+            at(""),
+            "-".to_owned(),
+            "[]".to_owned(),
+            "none.json".to_owned(),
+        ];
+        let found = with_folders(&given).unwrap();
+        let expected = [at("a.acl"), at("b/d.json"), at("c.json")];
+        assert_eq!(found[..3], expected);
+        assert_eq!(found[3..], given[1..]);
+        std::fs::remove_file(at("b/d.json")).unwrap();
+        assert!(with_folders(&[at("b")]).is_err());
     }
 
     #[test]

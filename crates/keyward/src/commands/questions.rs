@@ -377,9 +377,10 @@ fn access_text(answer: &Value) -> String {
                 .iter()
                 .map(|group| {
                     let way = group.get("way").unwrap_or(&Value::Null);
-                    let extent = match kind {
-                        "databases" => extent(way),
-                        _ => String::new(),
+                    let extent = match (kind, extent(way)) {
+                        ("others", extent) if extent == "everything" => String::new(),
+                        ("others", extent) => extent.replacen("everything ", "", 1),
+                        (_, extent) => extent,
                     };
                     vec![
                         self::text(group, "risk").replace('_', " "),

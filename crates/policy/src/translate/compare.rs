@@ -73,6 +73,25 @@ pub(super) fn compare(
     differences
 }
 
+/// Of these actions those that an Allow of a vendor's speaks of on something.
+pub(super) fn spoken_of(
+    actions: Vec<ActionId>,
+    vendor: &Statement,
+    dialect: Dialect,
+    names: &TranslationNames,
+    ids: &[String],
+) -> Vec<ActionId> {
+    let paths = paths(names, ids);
+    let vendor = std::slice::from_ref(vendor);
+    let is_spoken = |action: &ActionId| {
+        paths.iter().any(|(path, own)| {
+            is_asked(*action, path)
+                && speaks(Effect::Allow, vendor, *action, path, *own, dialect, names)
+        })
+    };
+    actions.into_iter().filter(is_spoken).collect()
+}
+
 /// What a vendor's statements say of a native request: an Allow of all of its renderings, a Deny of
 /// any.
 fn speaks(

@@ -2,7 +2,7 @@
 
 use keyward_commands::{ActionBits, ActionId, execute_actions};
 
-use super::compare::compare;
+use super::compare::{compare, spoken_of};
 use super::rule::{Rule, place};
 use super::{Report, TranslationNames, conditions};
 use crate::facts::NoFacts;
@@ -357,6 +357,12 @@ fn actions(
         .iter()
         .filter(|action| !covered.contains(*action) && spoken(*action))
         .collect();
+    // All that is not named is much that no resource of the statement fits: connecting, which is
+    // decided on the user, too.
+    let left = match negated {
+        true => spoken_of(left, statement, dialect, names, &targets.ids),
+        false => left,
+    };
     for text in texts.iter().filter(|_| !negated && !deny) {
         let of_it = actions_of_name(dialect, text);
         let said = left.iter().any(|action| of_it.contains(*action))

@@ -1,7 +1,7 @@
 //! What the vendors call a native action on a resource path.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use keyward_commands::{ActionBits, ActionId, CONNECT};
 
@@ -693,8 +693,15 @@ pub(crate) fn rendering(dialect: Dialect, action: ActionId, place: &VendorPlace)
 
 /// Whether an action is asked on an organisation: what makes or lists some of its things.
 pub(crate) fn is_of_organisation(action: ActionId) -> bool {
-    let of = |row: &Row| row.action == action.name() && row.of.is_none() && row.on != On::Itself;
-    ROWS.iter().any(of)
+    static BITS: LazyLock<ActionBits> = LazyLock::new(|| {
+        let of = |action: &ActionId| {
+            let of =
+                |row: &Row| row.action == action.name() && row.of.is_none() && row.on != On::Itself;
+            ROWS.iter().any(of)
+        };
+        ActionId::all().filter(of).collect()
+    });
+    BITS.contains(action)
 }
 
 fn row_of(action: &str, kind: &str) -> Option<&'static Row> {

@@ -5,6 +5,7 @@
 //! taking every step that gains something until none is left, and then leaving out the steps that
 //! the end does not need.
 
+mod alike;
 mod circumstances;
 mod moves;
 mod paths;
@@ -204,6 +205,8 @@ struct Search<'a> {
     profiles: Vec<Profile>,
     /// Keys of tags that documents speak of, with the values that may matter.
     tag_keys: Vec<TagKey>,
+    /// Programs that nothing tells from each other as things that something is done to.
+    plain: HashSet<Arc<str>>,
     /// What is held in a state that others are compared with, by resource.
     known: HashMap<Arc<str>, (usize, Power)>,
     resources: Vec<Arc<str>>,
@@ -272,15 +275,22 @@ impl<'a> Search<'a> {
             path.strip_prefix(&*own)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
+        let documents = circumstances::documents(directory, organisation);
+        let plain = alike::identities(directory, &documents, &own);
+        // One stands for all of them.
+        let mut first = true;
+        let mut is_told = |path: &Arc<str>| !plain.contains(path) || std::mem::take(&mut first);
         let databases = directory.databases().map(|(_, d)| &d.path);
         let policies = directory.policies().map(|(_, policy)| &policy.path);
         let identities = directory.identities().map(|(_, identity)| &identity.path);
+        let identities = identities.filter(|path| is_told(path));
         let all = databases.chain(identities).chain(policies);
         let mut resources: Vec<Arc<str>> = vec![own.as_str().into()];
         resources.extend(all.filter(|p| inside(p) && ***p != *own).cloned());
         let truncated = resources.len() > MAX_RESOURCES;
         resources.truncate(MAX_RESOURCES);
         let mut search = Self {
+            plain,
             organisation,
             administration,
             at,
@@ -295,7 +305,6 @@ impl<'a> Search<'a> {
             compared_by_others: 0,
             truncated,
         };
-        let documents = circumstances::documents(directory, organisation);
         search.circumstances(&documents);
         search.profiles(&documents);
         search.tag_keys(directory, &documents);

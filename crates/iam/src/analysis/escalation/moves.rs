@@ -1,16 +1,18 @@
 //! The changes that may give an attacker more.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use keyward_commands::ActionBits;
 use keyward_policy::Effect;
 
+use super::alike::given;
 use super::suspects::says_any;
 use super::{Means, Search, State};
 use crate::analysis::ways::all_actions;
 use crate::change::{Change, PolicyInput};
 use crate::directory::Directory;
-use crate::entities::{Attachment, Invitation, TrustKind};
+use crate::entities::{Attachment, Identity, Invitation, TrustKind};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::providers::Provider;
 
@@ -61,18 +63,41 @@ impl Search<'_> {
             }
         }
         if may(&["iam:CreateAccessKey"]) {
-            for (ix, identity) in directory.identities() {
-                if identity.kind == Kind::ProgrammaticIdentity
+            let of_program = |(ix, identity): &(IdentityIx, &Identity)| {
+                identity.kind == Kind::ProgrammaticIdentity
                     && inside(&identity.path)
-                    && !controlled.contains(&ix)
-                {
-                    let text = format!(
-                        "makes an access key of {} and logs in with it",
-                        identity.path
-                    );
-                    let opens = Some(Arc::clone(&identity.path));
-                    one(Means::AccessKey, key_of(&identity.path), opens, text);
+                    && !controlled.contains(ix)
+            };
+            // Of those that are alike, also in what they are given, one is enough.
+            let mut alike: HashMap<String, usize> = HashMap::new();
+            let like = |identity: &Identity| {
+                let plain = self.plain.contains(&identity.path);
+                plain.then(|| given(directory, identity))
+            };
+            for (_, identity) in directory.identities().filter(of_program) {
+                if let Some(like) = like(identity) {
+                    *alike.entry(like).or_default() += 1;
                 }
+            }
+            for (_, identity) in directory.identities().filter(of_program) {
+                let count = match like(identity) {
+                    None => 1,
+                    Some(like) => match alike.remove(&like) {
+                        Some(count) => count,
+                        None => continue,
+                    },
+                };
+                let others = match count {
+                    1 => String::new(),
+                    2 => " (or of one other like it)".to_owned(),
+                    count => format!(" (or of {} others like it)", count - 1),
+                };
+                let text = format!(
+                    "makes an access key of {}{others} and logs in with it",
+                    identity.path
+                );
+                let opens = Some(Arc::clone(&identity.path));
+                one(Means::AccessKey, key_of(&identity.path), opens, text);
             }
         }
         // Trusts that lead from the attacker, and what they carry.

@@ -13,7 +13,7 @@ use crate::grounds::PolicySource;
 use crate::ids::IdentityIx;
 
 /// What asking about a small organisation's policies costs, as [`Ways::spent`] counts.
-const EFFORT: u64 = 2_000;
+const EFFORT: u64 = 500;
 
 /// What one attacker may do to one resource, by the circumstances in which it comes.
 #[derive(Clone)]
@@ -90,7 +90,9 @@ impl Search<'_> {
                 self.touches(Some(sample), |touch| {
                     let Some(touch) = touch else { return };
                     for way in &ways.ways {
-                        for action in way.actions.iter().filter(|a| is_keyed(*a)) {
+                        // What is held on every key is compared as that.
+                        let left = way.actions.subtract(&held.every);
+                        for action in left.iter().filter(|a| is_keyed(*a)) {
                             if !held.some[n].contains(action)
                                 && ways.permits(way, action, touch) == Some(true)
                             {
