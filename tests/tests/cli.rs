@@ -169,7 +169,11 @@ fn failures_say_what_to_do() {
         ("tag set worker team", 2, "KEY=VALUE"),
         ("org settings", 2, "--max-key-lifetime-seconds"),
         ("guardrail put --policy []", 5, "to you too"),
-        ("org-user invite bob@example.com", 2, "bob --email bob@example.com"),
+        (
+            "org-user invite bob@example.com",
+            2,
+            "bob --email bob@example.com",
+        ),
         ("session kill KWTKAAAAAAAAAAAAAAAA", 2, "role/<id>"),
         (
             "--profile nobody db list",

@@ -84,6 +84,10 @@ fn the_operator_helps_people_in() {
             .as_str()
             .is_some_and(|token| token.starts_with("kwl_"))
     );
+    let sessions = || world.operator(&["sessions", "alice"], "").success();
+    assert!(sessions().contains("127.0.0.1"), "{}", sessions());
+    world.operator(&["end-sessions", "alice"], "").success();
+    assert_eq!(sessions(), "");
     world.operator(&["reset-factors", "alice"], "").success();
 
     let listed = world.operator(&["list"], "").success();

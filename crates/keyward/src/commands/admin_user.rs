@@ -68,6 +68,18 @@ pub(crate) enum Command {
         /// Sign-in name, id or path of the user.
         user: String,
     },
+    /// List where a person is signed in.
+    #[command(after_help = "Example:\n  keyward admin user sessions alice@example.com")]
+    Sessions {
+        /// Sign-in name, id or path of the user.
+        user: String,
+    },
+    /// End all sessions of a person, as when a device was lost.
+    #[command(after_help = "Example:\n  keyward admin user end-sessions alice@example.com")]
+    EndSessions {
+        /// Sign-in name, id or path of the user.
+        user: String,
+    },
     /// Delete a person, with all memberships.
     #[command(
         visible_alias = "rm",
@@ -228,6 +240,24 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
         Command::ResetFactors { user } => {
             let path = format!("{}/reset_factors", operator.find(user)?);
             operator.send("POST", &path, &Value::Null)?
+        }
+        Command::Sessions { user } => {
+            let path = format!("{}/session", operator.find(user)?);
+            let answer = operator.send("GET", &path, &Value::Null)?;
+            let columns = [
+                ("id", "/id"),
+                ("client", "/client"),
+                ("source", "/source"),
+                ("created", "/created/at"),
+                ("last seen", "/last_seen"),
+                ("expires", "/expires_at"),
+            ];
+            let items = answer["items"].as_array().cloned().unwrap_or_default();
+            return Ok(output.list(&items, &columns)?);
+        }
+        Command::EndSessions { user } => {
+            let path = format!("{}/session", operator.find(user)?);
+            operator.send("DELETE", &path, &Value::Null)?
         }
         Command::Delete { user } => operator.send("DELETE", &operator.find(user)?, &Value::Null)?,
     };

@@ -7,13 +7,13 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{Change, Directory, PersonChange};
+use keyward_iam::{Change, Directory, Kind, PersonChange};
 use keyward_net::is_loopback;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::people::shown_person;
+use super::people::{shown_person, shown_session};
 use super::{Endpoint, delete, get, post, put};
 use crate::api::Api;
 use crate::body::Body;
@@ -59,6 +59,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "boolean?",
                 "whether every session that was signed before ends",
             )]),
+        get("/v1/operator/user/{id}/session", sessions)
+            .tells("Lists where a person is signed in.", OPERATOR),
+        delete("/v1/operator/user/{id}/session", end_sessions)
+            .tells("Ends all sessions of a person.", OPERATOR),
         post("/v1/operator/user/{id}/reset_factors", reset_factors).tells(
             "Takes all second factors of a person away; all sessions end.",
             OPERATOR,
@@ -150,7 +154,7 @@ async fn change_person(
 async fn list(_: Operator, State(api): State<Arc<Api>>) -> Response {
     let directory = api.control.directory();
     let users = directory.identities();
-    let users = users.filter(|(_, identity)| identity.kind == keyward_iam::Kind::User);
+    let users = users.filter(|(_, identity)| identity.kind == Kind::User);
     let shown: Vec<Value> = users
         .map(|(_, user)| shown(&api, &directory, &user.path))
         .collect();
@@ -269,8 +273,41 @@ async fn setup_link(
     let (path, _) = change_person(&api, &id, change).await?;
     Ok(no_store(
         StatusCode::OK,
-        json!({ "path": path, "setup_link": url.as_str(), "expires_at": expires_at }),
+        json!({ "path": path, "setup_link": url.as_str(), "expires_at": time(expires_at) }),
     ))
+}
+
+async fn sessions(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (path, now) = (crate::api::path(&["user", &id])?, (api.clock)());
+    let directory = api.control.directory();
+    let user = directory.identity_at(&path);
+    let is_user = |user| {
+        directory
+            .identity(user)
+            .is_some_and(|u| u.kind == Kind::User)
+    };
+    let user = user.filter(|user| is_user(*user));
+    let user = user.ok_or_else(|| Problem::not_found(&path))?;
+    let person = directory.person(user).cloned().unwrap_or_default();
+    let open = person.logins.iter().filter(|login| now < login.expires_at);
+    let items: Vec<Value> = open
+        .map(|login| shown_session(&api, &path, login, false))
+        .collect();
+    Ok(no_store(StatusCode::OK, json!({ "items": items })))
+}
+
+async fn end_sessions(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let change = PersonChange::EndLogins { except: None };
+    let (path, directory) = change_person(&api, &id, change).await?;
+    Ok(no_store(StatusCode::OK, shown(&api, &directory, &path)))
 }
 
 async fn reset_factors(

@@ -137,7 +137,7 @@ pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
     })
 }
 
-fn shown_session(api: &Api, user: &str, login: &LoginSession, own: bool) -> Value {
+pub(crate) fn shown_session(api: &Api, user: &str, login: &LoginSession, own: bool) -> Value {
     json!({
         "id": login.id, "client": login.client, "source": login.source,
         "created": { "at": time(login.created), "by": user }, "last_seen": time(api.people.last_seen(login)),
