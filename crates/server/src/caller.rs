@@ -155,8 +155,12 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
+/// Whose client certificate it is, where several organisations know it and the path names none.
+const ORGANISATION_HEADER: &str = "keyward-organisation";
+
 /// Whoever the client certificate of the connection opens. Where several organisations know it, the
-/// one that the call is about.
+/// one that the call is about: the path says so, else [`ORGANISATION_HEADER`]. Anybody may trust
+/// anybody's authority, and must not stand in the way by that.
 fn of_certificate(parts: &Parts, api: &Api) -> Option<Caller> {
     let peer = parts.extensions.get::<Peer>()?;
     let chain = Arc::clone(peer.transport.certificates.as_ref()?);
@@ -166,7 +170,10 @@ fn of_certificate(parts: &Parts, api: &Api) -> Option<Caller> {
     let mut segments = parts.uri.path().trim_start_matches("/v1/").split('/');
     let near = match segments.next() {
         Some("org") => segments.next(),
-        _ => None,
+        _ => parts
+            .headers
+            .get(ORGANISATION_HEADER)
+            .and_then(|organisation| organisation.to_str().ok()),
     };
     let session = certificate_login(&directory, &certificate, near, now)?;
     let session = Session {
