@@ -411,6 +411,14 @@ fn has_channels(command: &Command) -> bool {
     !matches!(command.channels, ChannelRule::None | ChannelRule::Tracking)
 }
 
+/// Whether a call may name none of the channels that others name (`PUBSUB NUMSUB`).
+fn names_none(command: &Command) -> bool {
+    match command.channels {
+        ChannelRule::From { first, .. } => command.arity.unsigned_abs() <= first,
+        _ => false,
+    }
+}
+
 /// Commands some call of which uses a key or channel that such fields can speak of.
 fn meetable_by(keys: &KeyPatterns) -> &'static ActionBits {
     // By whether the fields speak of keys that are read, keys that are written, channels.
@@ -430,7 +438,11 @@ fn meetable_by(keys: &KeyPatterns) -> &'static ActionBits {
             let command = id.command();
             let (may_read, may_write) = widest_access(command);
             let has_channels = has_channels(command);
-            if (reads && may_read) || (writes && may_write) || (channels && has_channels) {
+            if (reads && may_read)
+                || (writes && may_write)
+                || (channels && has_channels)
+                || names_none(command)
+            {
                 bits.insert(id.action());
             }
         }

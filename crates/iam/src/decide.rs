@@ -60,6 +60,14 @@ impl<'a> CommandTouch<'a> {
             channels: channels.collect(),
             scope: touched.scope,
         };
+        // `PUBSUB NUMSUB` may name no channel.
+        let names_none = found.keys.is_empty() && found.channels.is_empty();
+        if names_none
+            && found.scope == Scope::Named
+            && command.command().scope == CommandScope::Keyless
+        {
+            found.scope = Scope::Keyless;
+        }
         if touched.every_channel {
             found.channels.push(ChannelUse {
                 channel: b"*",

@@ -372,7 +372,8 @@ impl DecisionTable {
             writes: true,
         };
         let mut keys = [none; 4];
-        let few = touched.keys.len() <= keys.len()
+        let few = !touched.keys.is_empty()
+            && touched.keys.len() <= keys.len()
             && touched.channels.is_empty()
             && !touched.every_channel;
         if few && touched.scope == Scope::Named {

@@ -1,5 +1,6 @@
 //! Translations between ACL rules and native documents, held against the decisions on both sides;
-//! exported rules also against a live server.
+//! exported rules also against a live server. And the decision table against the evaluator, on every
+//! command.
 //!
 //! Users, documents and calls are made at random; the seed is printed, and `KEYWARD_SEED` repeats a
 //! run. `KEYWARD_ACL_USERS` sets how many are tried, each with `KEYWARD_ACL_CALLS` calls.
@@ -9,6 +10,9 @@
     reason = "a test says by panicking what went wrong"
 )]
 
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../support/acme.rs"]
+mod acme;
 #[expect(
     dead_code,
     reason = "shared with the tests of `commands`, which use the rest"
@@ -33,7 +37,9 @@ mod users;
 
 use calls::{Calls, Mode, as_text};
 use keyward_commands::{Touched, execute_actions, resolve, touched};
-use keyward_iam::{Case, CaseDocument, CaseRequest};
+use keyward_iam::{
+    Call, Case, CaseDocument, CaseRequest, Change, PolicyInput, Request, Session, UnixMillis,
+};
 use keyward_policy::{AclUser, Policy, PolicyKind, read};
 use server::{Reply, Server, ServerKind};
 use users::Random;
@@ -221,4 +227,72 @@ fn documents_become_rules_that_are_no_wider() {
         calls.seed()
     );
     assert!(kept * 4 > allowed);
+}
+
+/// What a call touches may depend on its arguments: the table, which decides by bits where it can, asks
+/// for no less than the evaluator.
+#[test]
+fn every_call_is_decided_alike_by_table_and_evaluator() {
+    const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
+    let mut calls = Calls::new(ServerKind::Valkey);
+    let mut random = Random::new(calls.seed());
+    let commands = calls.commands();
+    let (mut decided, mut allowed) = (0, 0);
+    for _ in 0..setting("KEYWARD_ACL_USERS", 40) {
+        let text = documents::document(&mut random);
+        if read(&text, PolicyKind::Identity, "acme").is_err() {
+            continue;
+        }
+        let mut changes = acme::organisation("acme");
+        changes.extend([
+            acme::database("main"),
+            acme::identity("ci"),
+            Change::CreateTrust {
+                id: "ci".into(),
+                trustor: "org/acme".into(),
+                trustee: "org/acme/programmatic_identity/ci".into(),
+                policies: vec![PolicyInput::Document(text.clone())],
+                expires_at: None,
+                kind: None,
+                conditions: None,
+            },
+        ]);
+        let directory = acme::build(changes);
+        let session = Session::of_path(&directory, "org/acme/programmatic_identity/ci").unwrap();
+        let database = directory.database_at("org/acme/kvdb/main").unwrap();
+        let table = directory.table(&session, database, false, NOW);
+        let mut room = Touched::default();
+        for command in &commands {
+            for mode in [Mode::Plain, Mode::Formed] {
+                let words = calls.call(command, mode);
+                let Ok(command) = resolve(&words) else {
+                    continue;
+                };
+                // What the table does not allow whatever the call is, it refuses then.
+                let malformed = touched(command, &words, &mut room).is_err();
+                if malformed || !command.command().arity_fits(words.len()) {
+                    continue;
+                }
+                let request = Request {
+                    command,
+                    words: &words,
+                    bytes: b"",
+                    call: Call::at(NOW),
+                };
+                let by_table = table.authorize(&request, &mut room).is_ok();
+                let decision =
+                    directory.decide_command(&session, database, &words, false, &Call::at(NOW));
+                decided += 1;
+                allowed += usize::from(by_table);
+                assert_eq!(
+                    by_table,
+                    decision.is_allow(),
+                    "{}: {decision:?}\n{text}",
+                    as_text(&words)
+                );
+            }
+        }
+    }
+    println!("seed {}: {decided} calls, {allowed} allowed", calls.seed());
+    assert!(allowed > decided / 20);
 }
