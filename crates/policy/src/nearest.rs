@@ -22,6 +22,10 @@ pub(crate) fn nearest(found: &str, names: &[&'static str]) -> Vec<&'static str> 
         .filter(|(distance, _)| *distance <= worst)
         .collect();
     scored.sort();
+    // What differs by letter case alone was meant, and nothing else.
+    if scored.first().is_some_and(|(distance, _)| *distance == 0) {
+        scored.retain(|(distance, _)| *distance == 0);
+    }
     scored.truncate(3);
     scored.into_iter().map(|(_, name)| name).collect()
 }
@@ -62,6 +66,8 @@ mod tests {
             ("Action", vec!["Actions"]),
             ("resource", vec!["Resources"]),
             ("Key", vec!["Keys"]),
+            ("readkeys", vec!["ReadKeys"]),
+            ("keys", vec!["Keys"]),
             ("Nothing", vec![]),
         ];
         for (found, expected) in cases {

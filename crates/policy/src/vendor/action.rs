@@ -347,7 +347,7 @@ mod tests {
             (
                 Tencent,
                 "kvdb:executeget",
-                "unknown action `kvdb:executeget`: did you mean `kvdb:ExecuteGet`, `kvdb:ExecuteHget` or `kvdb:ExecuteMget`?",
+                "unknown action `kvdb:executeget`: did you mean `kvdb:ExecuteGet`?",
             ),
             (
                 Tencent,
