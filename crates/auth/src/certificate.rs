@@ -4,15 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_iam::{
-    CertificateClaim, CertificateNameKind, Directory, Provider, Session, UnixMillis,
-};
+use keyward_iam::{CertificateClaim, CertificateNameKind, Directory, Session, UnixMillis};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_cert::Certificate;
-use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::der::Decode as _;
 
 /// Most certificates of a chain that are looked at: the client's and those of its issuers.
 pub const MAX_CHAIN_LEN: usize = 6;
@@ -144,13 +142,6 @@ impl Authority {
         }
         Ok(Self(certificate))
     }
-
-    /// Its name in DER, by which clients find out which of their certificates to show.
-    #[must_use]
-    pub fn subject(&self) -> Option<Vec<u8>> {
-        let certificate = Certificate::from_der(&self.0).ok()?;
-        certificate.tbs_certificate().subject().to_der().ok()
-    }
 }
 
 /// The session that a client certificate opens: of the one identity that an authority vouching for
@@ -189,23 +180,6 @@ pub fn certificate_login(
         .then_some(session)
 }
 
-/// Names (DER) of all authorities of client certificates in a directory, for handshakes.
-#[must_use]
-pub fn authority_names(directory: &Directory) -> Vec<Vec<u8>> {
-    let authorities = directory.certificate_authorities().iter();
-    let mut names: Vec<_> = authorities
-        .filter_map(|ix| match directory.provider(*ix)? {
-            Provider::CertificateAuthority(authority) => {
-                Authority::parse(&authority.pem).ok()?.subject()
-            }
-            _ => None,
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
 fn end_of(certificate: &CertificateDer<'_>) -> Result<UnixMillis, CertificateError> {
     let certificate = Certificate::from_der(certificate).map_err(|_| CertificateError::Form)?;
     let validity = certificate.tbs_certificate().validity();
@@ -231,7 +205,7 @@ mod tests {
     };
 
     use keyward_iam::{
-        CertificateAuthority, CertificateMapping, Change, ChangeContext, SessionEnded,
+        CertificateAuthority, CertificateMapping, Change, ChangeContext, Provider, SessionEnded,
     };
 
     use super::*;
@@ -356,7 +330,6 @@ mod tests {
         let path = "org/acme/programmatic_identity/ci".to_owned();
         assert_eq!(opened(&directory), Some(path.clone()));
         let session = certificate_login(&directory, &certificate, None, NOW).unwrap();
-        assert_eq!(authority_names(&directory).len(), 2);
 
         // By two names it is still one identity; by two identities it is none.
         let dns = provider(&ours, "acme", CertificateNameKind::Dns, "ci.ACME.test");

@@ -36,8 +36,7 @@ pub use account_throttle::{
     ATTEMPT_WINDOW, AccountThrottle, Admission, FREE_ATTEMPTS, Guessed, LONGEST_DELAY,
 };
 pub use certificate::{
-    Authority, CertificateError, ClientCertificate, MAX_CHAIN_LEN, MAX_NAMES, authority_names,
-    certificate_login,
+    Authority, CertificateError, ClientCertificate, MAX_CHAIN_LEN, MAX_NAMES, certificate_login,
 };
 pub use hash::{HASH_KEY_LEN, HashKey, PersonSecret, hash_person_secret, hash_secret};
 pub use issuer::{

@@ -78,8 +78,8 @@ struct Texts {
 struct Parts {
     texts: Texts,
     identity: Arc<CertifiedKey>,
-    /// Names of authorities, DER.
-    authorities: Vec<Vec<u8>>,
+    /// Whether clients are asked for certificates.
+    asks_clients: bool,
 }
 
 /// TLS as listeners use it. Handshakes that begin after a reload have the new certificate;
@@ -101,7 +101,7 @@ impl Tls {
         let parts = Parts {
             identity: identity(&files, &texts)?,
             texts,
-            authorities: Vec::new(),
+            asks_clients: false,
         };
         Ok(Self {
             config: ArcSwap::from_pointee(config(&parts)),
@@ -127,12 +127,13 @@ impl Tls {
         Ok(true)
     }
 
-    /// Names (DER) of the authorities by whose certificates clients are known here. Without any,
-    /// no client is asked for a certificate.
-    pub fn set_client_authorities(&self, names: Vec<Vec<u8>>) {
+    /// Whether clients are asked for certificates: where somebody vouches for some. By whose
+    /// authorities they may be is told nobody: the names are those of organisations that a stranger
+    /// learns nothing of, and with enough of them no handshake would fit.
+    pub fn ask_clients(&self, asks: bool) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if parts.authorities != names {
-            parts.authorities = names;
+        if parts.asks_clients != asks {
+            parts.asks_clients = asks;
             self.config.store(Arc::new(config(&parts)));
         }
     }
@@ -203,7 +204,7 @@ fn config(parts: &Parts) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(PossessionVerifier {
         algorithms: provider.signature_verification_algorithms,
-        authorities: parts.authorities.iter().cloned().map(Into::into).collect(),
+        asks: parts.asks_clients,
     });
     let versions = ServerConfig::builder_with_provider(provider as Arc<CryptoProvider>)
         .with_safe_default_protocol_versions()
@@ -221,12 +222,12 @@ fn config(parts: &Parts) -> ServerConfig {
 #[derive(Debug)]
 struct PossessionVerifier {
     algorithms: WebPkiSupportedAlgorithms,
-    authorities: Vec<DistinguishedName>,
+    asks: bool,
 }
 
 impl ClientCertVerifier for PossessionVerifier {
     fn offer_client_auth(&self) -> bool {
-        !self.authorities.is_empty()
+        self.asks
     }
 
     fn client_auth_mandatory(&self) -> bool {
@@ -234,7 +235,7 @@ impl ClientCertVerifier for PossessionVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.authorities
+        &[]
     }
 
     fn verify_client_cert(
@@ -399,11 +400,16 @@ mod tests {
         let client = world.client(Some(world.make("client.test")));
         let seen = meet(&tls, client.clone(), "one.test").await.unwrap();
         assert!(seen.certificates.is_none(), "nobody asked");
-        let subject = vec![
-            0x30, 0x0f, 0x31, 0x0d, 0x30, 0x0b, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x04, b't',
-            b'e', b's', b't',
-        ];
-        tls.set_client_authorities(vec![subject]);
+        tls.ask_clients(true);
+        let verifier = PossessionVerifier {
+            algorithms: ring::default_provider().signature_verification_algorithms,
+            asks: true,
+        };
+        let named = verifier.root_hint_subjects();
+        assert!(
+            verifier.offer_client_auth() && named.is_empty(),
+            "{named:?}"
+        );
         let seen = meet(&tls, client, "one.test").await.unwrap();
         assert_eq!(seen.certificates.unwrap().len(), 1);
         let seen = meet(&tls, world.client(None), "one.test").await.unwrap();

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_auth::authority_names;
 use keyward_net::{Tls, TlsFiles};
 use keyward_server::ControlPlane;
 use keyward_store::DataDir;
@@ -128,17 +127,18 @@ fn make(data_dir: &DataDir, domain: Option<&str>) -> Result<PathBuf, Failure> {
 }
 
 /// Keeps the handshakes up to date for as long as the process runs: certificate and key whenever their
-/// files change, and the authorities of clients whenever the directory does.
+/// files change, and whether clients are asked for theirs whenever the directory does.
 pub(super) async fn follow(tls: Arc<Tls>, control: Arc<ControlPlane>) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let mut changes = control.changes();
     let mut failed = String::new();
-    tls.set_client_authorities(authority_names(&control.directory()));
+    let ask = || tls.ask_clients(!control.directory().certificate_authorities().is_empty());
+    ask();
     loop {
         tokio::select! {
             _ = tick.tick() => reload(&tls, &mut failed).await,
             changed = changes.changed() => match changed {
-                Ok(()) => tls.set_client_authorities(authority_names(&control.directory())),
+                Ok(()) => ask(),
                 Err(_) => return, // the process ends
             },
         }
