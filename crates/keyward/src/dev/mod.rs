@@ -52,6 +52,9 @@ const BACKEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How long connections may finish what they do when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(8);
 
+/// How long work that was drained in vain is waited for before the process ends.
+const ABANDON: Duration = Duration::from_millis(500);
+
 /// Runs everything in one process: a database, a gateway, the HTTP API.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -126,7 +129,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(arguments, global, output))
+    let served = runtime.block_on(serve(arguments, global, output));
+    // A question that somebody asked may still be worked at: nobody waits for its answer.
+    runtime.shutdown_timeout(ABANDON);
+    served
 }
 
 /// Logs to standard error; `KEYWARD_LOG` chooses what.
