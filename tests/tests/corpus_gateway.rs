@@ -163,7 +163,7 @@ fn every_scenario_is_decided_by_the_gateway_as_it_says() {
                     let status = world.change(step);
                     assert!((400..500).contains(&status), "{file}:{line}: {status}");
                 }
-                // People cannot log in yet, and strangers reach the default database only: both
+                // People sign in on pages, and strangers reach the default database only: both
                 // have tests of their own.
                 Step::Cases { principal, .. } if !principal.starts_with("org/") => {}
                 Step::Cases {
