@@ -14,6 +14,7 @@ use crate::people::LoginSession;
 use crate::session::{Principal, Session, SessionEnded};
 use crate::system::SystemPolicy;
 use crate::temporary::{Origin, SessionPolicy, TemporarySession};
+use crate::terms::lists_who_may_assume;
 use crate::{conditions, grounds};
 
 fn assume_role() -> Option<ActionId> {
@@ -156,10 +157,8 @@ impl Directory {
             return false;
         };
         // A vendor's trust document tells everybody who may, the owner included.
-        let listed = self.resource_policy(&role.path).is_some_and(|policy| {
-            let mut vendors = policy.statements().iter().map(|one| &one.vendor);
-            vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
-        });
+        let listed = self.resource_policy(&role.path);
+        let listed = listed.is_some_and(|policy| lists_who_may_assume(policy));
         let owner = role.organisation.filter(|_| !listed);
         if owner.is_some_and(|owner| reached.contains(&owner)) {
             return true;

@@ -283,11 +283,14 @@ impl Grounds {
             None => ASSUMING.contains(&action.name()),
         };
         let own = self.resource_policy.len() - self.assumable.len();
+        let in_own_terms = self.terms.own.is_some();
         assumes
-            && self.resource_policy[..own].iter().any(|policy| {
-                let mut vendors = policy.statements().iter().map(|one| &one.vendor);
-                vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
-            })
+            && self.resource_policy[..own]
+                .iter()
+                .any(|policy| match in_own_terms {
+                    true => has_trust_statement(policy),
+                    false => lists_who_may_assume(policy),
+                })
     }
 
     /// Whether a vendor's `Deny` names a reached identity. `NotPrincipal` is asked of the principal
@@ -591,4 +594,16 @@ impl Grounds {
 pub(crate) fn organisation(path: &str) -> &str {
     let rest = path.strip_prefix("org/").unwrap_or("");
     rest.split('/').next().unwrap_or("")
+}
+
+fn has_trust_statement(policy: &Policy) -> bool {
+    let mut vendors = policy.statements().iter().map(|one| &one.vendor);
+    vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
+}
+
+/// Whether a role's policy is a vendor's document that tells who may assume the role. One that names
+/// resources, too, which the vendors refuse as a trust document, is narrowed by them and no wider.
+pub(crate) fn lists_who_may_assume(policy: &Policy) -> bool {
+    let mut vendors = policy.statements().iter().map(|one| &one.vendor);
+    vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.has_principals()))
 }

@@ -591,6 +591,34 @@ fn a_document_of_a_vendor_on_a_role() {
     assert_eq!(world.ended(&session, NOW), Some(SessionEnded::TrustEnded));
 }
 
+/// Whom a vendor's document on a role does not name may not assume it, whatever its organisation
+/// allows; one that names resources, too, opens nothing more.
+#[test]
+fn a_document_of_a_vendor_on_a_role_tells_everybody_who_may() {
+    let robot = "org/acme/programmatic_identity/robot";
+    for resource in ["", r#","Resource":"*""#] {
+        let mut world = World::with_role();
+        world.ok(&identity("acme", "robot"));
+        let may =
+            r#"[{"Effect":"Allow","Actions":["sts:AssumeRole"],"Resources":["role/deployer"]}]"#;
+        world.ok(&trust("robots", "org/acme", robot, may));
+        let session = world.assumed(&world.of(robot), &ask());
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::000000000001:user/ci"}},"Action":"sts:AssumeRole"{resource}}}]}}"#
+        );
+        world.ok(&Change::PutResourcePolicy {
+            path: DEPLOYER.into(),
+            document: PolicyText::from(&*document),
+        });
+        assert!(
+            world.assume(&world.of(robot), &ask()).is_err(),
+            "{document}"
+        );
+        let ended = world.ended(&session, NOW);
+        assert_eq!(ended, Some(SessionEnded::TrustEnded), "{document}");
+    }
+}
+
 #[test]
 fn vendors_name_a_role_and_its_sessions() {
     let mut world = World::with_role();
