@@ -234,6 +234,44 @@ fn a_client_certificate_is_a_login() {
     assert!(ask(&["GET", "other"]).contains("NOPERM"));
     assert!(ask(&["ACL", "WHOAMI"]).contains("programmatic_identity/ci"));
 
+    // Calls of the API, too. Another organisation that knows the authority must not stand in the
+    // way: whose certificate it is, the call can say.
+    let whoami = |organisation: &str| {
+        let script = include_str!("../clients/whoami_by_certificate.py");
+        let variables = [
+            ("URL", &*world.keyward.api_url),
+            ("CA", &world.ca_file()),
+            ("CERTIFICATE", &certificate),
+            ("KEY", &key),
+            ("ORGANISATION", organisation),
+        ];
+        keyward_e2e::python(script, &variables).success()
+    };
+    assert!(
+        whoami("").ends_with("programmatic_identity/ci"),
+        "{}",
+        whoami("")
+    );
+    world.cli(&["org", "create", "other"]);
+    world.cli(&["-O", "other", "identity", "create", "theirs"]);
+    let theirs = mapping
+        .replace("/ci", "/theirs")
+        .replace("test/theirs", "test/ci");
+    let create = [
+        "provider",
+        "create",
+        "theirs",
+        "--type",
+        "certificate_authority",
+    ];
+    let of = ["-O", "other", "--pem", &pem, "--mapping", &theirs];
+    world.cli(&[&create[..], &of].concat());
+    assert_eq!(whoami(""), "401");
+    assert!(whoami("dev").ends_with("dev/programmatic_identity/ci"));
+    assert!(whoami("other").ends_with("other/programmatic_identity/theirs"));
+    assert_eq!(whoami("nobody"), "401");
+    assert!(ask(&["ACL", "WHOAMI"]).contains("dev/programmatic_identity/ci"));
+
     // While it is connected it is listed, and ended by its fingerprint: then it opens nothing more.
     let mut open = Command::new("redis-cli")
         .args(["-h", "127.0.0.1", "-p", world.port()])
