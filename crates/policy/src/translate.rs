@@ -201,8 +201,9 @@ fn native_policy(text: &str, names: &TranslationNames, report: &mut Report) -> O
     }
 }
 
-/// Most requests that are asked to compare one document with its translation: about a second.
-const MAX_ASKED: usize = 300_000;
+/// Most requests that are asked to compare one document with its translation: with both of a diff
+/// less than a second.
+const MAX_ASKED: usize = 120_000;
 
 /// What was found on the way.
 #[derive(Debug, Default)]

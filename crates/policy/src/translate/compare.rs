@@ -73,23 +73,27 @@ pub(super) fn compare(
     differences
 }
 
-/// Of these actions those that an Allow of a vendor's speaks of on something.
+/// Of these actions those that an Allow of a vendor's speaks of on something, and how many requests
+/// were asked for that.
 pub(super) fn spoken_of(
     actions: Vec<ActionId>,
     vendor: &Statement,
     dialect: Dialect,
     names: &TranslationNames,
     ids: &[String],
-) -> Vec<ActionId> {
+) -> (Vec<ActionId>, usize) {
     let paths = paths(names, ids);
     let vendor = std::slice::from_ref(vendor);
+    let mut asked = 0;
     let is_spoken = |action: &ActionId| {
         paths.iter().any(|(path, own)| {
-            is_asked(*action, path)
-                && speaks(Effect::Allow, vendor, *action, path, *own, dialect, names)
+            is_asked(*action, path) && {
+                asked += 1;
+                speaks(Effect::Allow, vendor, *action, path, *own, dialect, names)
+            }
         })
     };
-    actions.into_iter().filter(is_spoken).collect()
+    (actions.into_iter().filter(is_spoken).collect(), asked)
 }
 
 /// What a vendor's statements say of a native request: an Allow of all of its renderings, a Deny of

@@ -359,9 +359,12 @@ fn actions(
         .collect();
     // All that is not named is much that no resource of the statement fits: connecting, which is
     // decided on the user, too.
-    let left = match negated {
-        true => spoken_of(left, statement, dialect, names, &targets.ids),
-        false => left,
+    let left = if negated {
+        let (spoken, asked) = spoken_of(left, statement, dialect, names, &targets.ids);
+        report.asked += asked;
+        spoken
+    } else {
+        left
     };
     for text in texts.iter().filter(|_| !negated && !deny) {
         let of_it = actions_of_name(dialect, text);
