@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod dev;
 mod failure;
+mod folders;
 mod output;
 mod policy_argument;
 mod policy_tests;

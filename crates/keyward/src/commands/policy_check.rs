@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, sarif};
 use crate::Global;
 use crate::failure::{Exit, Failure};
+use crate::folders;
 use crate::output::{Format, Output, cell, printable};
 use crate::policy_argument;
 
@@ -138,9 +139,6 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &Output) -> Re
     tell(arguments, all, &options, output)
 }
 
-/// Deepest folder in a folder that is looked into.
-const MAX_FOLDERS: usize = 32;
-
 /// The documents, with the files of policies in folders and below in their place, in order.
 fn with_folders(documents: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
@@ -150,9 +148,10 @@ fn with_folders(documents: &[String]) -> Result<Vec<String>, Failure> {
             all.push(document.clone());
             continue;
         }
-        let before = all.len();
-        below(folder, MAX_FOLDERS, &mut all)?;
-        if all.len() == before {
+        let mut found = Vec::new();
+        folders::search(folder, is_policy_file, &mut found)?;
+        all.extend(found.iter().map(|path| path.display().to_string()));
+        if found.is_empty() {
             let text = format!("no `.json` or `.acl` file in `{}`", printable(document));
             return Err(Failure::new(Exit::NotFound, text));
         }
@@ -160,27 +159,9 @@ fn with_folders(documents: &[String]) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-fn below(folder: &Path, depth: usize, all: &mut Vec<String>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        let folder = folder.display().to_string();
-        Failure::new(Exit::Failed, format!("`{}`: {error}", printable(&folder)))
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        entries.push((entry.path(), entry.file_type().map_err(failed)?));
-    }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    for (path, kind) in entries {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if kind.is_dir() && depth > 0 {
-            below(&path, depth - 1, all)?;
-        } else if !kind.is_dir() && matches!(extension, Some("json" | "acl")) {
-            let path = path.into_os_string().into_string();
-            all.extend(path.ok());
-        }
-    }
-    Ok(())
+fn is_policy_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("json" | "acl"))
 }
 
 fn now() -> Option<i64> {

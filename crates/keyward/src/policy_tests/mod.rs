@@ -11,11 +11,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
+use crate::folders;
 use crate::output::{Format, Output, printable};
 use suite::{Suite, Verdict};
-
-/// Files that a folder is searched through for.
-const MAX_FILES: usize = 10_000;
 
 /// Runs unit tests of policies, written in YAML: who does what, and what is to become of it.
 #[derive(Debug, clap::Args)]
@@ -61,34 +59,6 @@ fn is_test_file(path: &Path) -> bool {
     name.is_some_and(|name| endings.iter().any(|ending| name.ends_with(ending)))
 }
 
-/// The files of tests in a folder and below, in order. Links to folders are not followed.
-fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(Exit::Failed, format!("{}: {error}", folder.display()))
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        entries.push((entry.path(), entry.file_type().map_err(failed)?));
-    }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    for (path, kind) in entries {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if kind.is_dir() && !hidden {
-            search(&path, found)?;
-        } else if !kind.is_dir() && is_test_file(&path) {
-            found.push(path);
-        }
-        if found.len() > MAX_FILES {
-            let text = format!("more than {MAX_FILES} files of tests");
-            return Err(Failure::new(Exit::Failed, text));
-        }
-    }
-    Ok(())
-}
-
 fn files(arguments: &Arguments) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let here = [PathBuf::from(".")];
@@ -98,7 +68,7 @@ fn files(arguments: &Arguments) -> Result<Vec<PathBuf>, Failure> {
     };
     for path in paths {
         if path.is_dir() {
-            search(path, &mut found)?;
+            folders::search(path, is_test_file, &mut found)?;
         } else {
             found.push(path.clone());
         }
