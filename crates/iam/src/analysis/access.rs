@@ -211,8 +211,11 @@ impl Directory {
                 None => action != CONNECT && grounds.holds_keyspace(action, administration),
             }
         };
+        // Asked once an action: there may be thousands of ways.
+        let mut fitting = ActionBits::EMPTY;
         let mut offered = [0_usize; Risk::ALL.len()];
         for action in ActionId::all().filter(|action| fits(*action)) {
+            fitting.insert(action);
             offered[Risk::of(action) as usize] += 1;
         }
         let mut groups: Vec<AccessGroup> = Vec::new();
@@ -220,7 +223,7 @@ impl Directory {
             // By risk, and whether ACL rules among the statements allow every call.
             let mut kinds: Vec<((Risk, bool), ActionBits)> = Vec::new();
             let leaves = Leaves::of(way, &ways);
-            for action in way.actions.iter().filter(|action| fits(*action)) {
+            for action in way.actions.intersect(&fitting).iter() {
                 if !leaves.any(action) {
                     continue;
                 }
