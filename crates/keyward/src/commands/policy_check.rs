@@ -347,14 +347,17 @@ fn shown(text: &str, region: Region, is_acl: bool) -> String {
     const WIDTH: usize = 100;
     let bytes = text.as_bytes();
     let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    let start = bytes[..region.from]
+    // A line may be as long as the document: no more of it is looked at than is shown.
+    let earliest = text.floor_char_boundary(region.from.saturating_sub(4 * (BEFORE + 1)));
+    let latest = text.ceil_char_boundary(region.from + 4 * (WIDTH + 1));
+    let start = bytes[earliest..region.from]
         .iter()
         .rposition(ends)
-        .map_or(0, |at| at + 1);
-    let end = bytes[region.from..]
+        .map_or(earliest, |at| earliest + at + 1);
+    let end = bytes[region.from..latest]
         .iter()
         .position(ends)
-        .map_or(text.len(), |at| region.from + at);
+        .map_or(latest, |at| region.from + at);
     let (Some(before), Some(rest)) = (text.get(start..region.from), text.get(region.from..end))
     else {
         return String::new();

@@ -954,8 +954,11 @@ fn statements(document: &Document<'_>, out: &mut Reporter<'_>) {
     let starts: Vec<usize> = document.drafts.iter().map(|draft| draft.at).collect();
     let mut pairs = 0;
     for (at, draft) in document.drafts.iter().enumerate() {
+        if out.is_full(Kind::Redundant) {
+            return;
+        }
         for (other, by) in document.drafts.iter().enumerate() {
-            if other == at || out.is_full(Kind::Redundant) {
+            if other == at {
                 continue;
             }
             let kind = match (draft.effect, by.effect) {
