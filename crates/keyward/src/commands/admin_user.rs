@@ -244,16 +244,8 @@ pub(crate) fn run(command: &Command, global: &Global, output: &Output) -> Result
         Command::Sessions { user } => {
             let path = format!("{}/session", operator.find(user)?);
             let answer = operator.send("GET", &path, &Value::Null)?;
-            let columns = [
-                ("id", "/id"),
-                ("client", "/client"),
-                ("source", "/source"),
-                ("created", "/created/at"),
-                ("last seen", "/last_seen"),
-                ("expires", "/expires_at"),
-            ];
             let items = answer["items"].as_array().cloned().unwrap_or_default();
-            return Ok(output.list(&items, &columns)?);
+            return Ok(output.list(&items, &super::sessions::LOGIN_SESSION)?);
         }
         Command::EndSessions { user } => {
             let path = format!("{}/session", operator.find(user)?);

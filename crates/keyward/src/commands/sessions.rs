@@ -94,6 +94,16 @@ fn id(session: &str) -> Result<&str, Failure> {
     }
 }
 
+/// What is told of a person's login sessions in a list.
+pub(super) const LOGIN_SESSION: [(&str, &str); 6] = [
+    ("id", "/id"),
+    ("client", "/client"),
+    ("source", "/source"),
+    ("created", "/created/at"),
+    ("last seen", "/last_seen"),
+    ("expires", "/expires_at"),
+];
+
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
@@ -111,15 +121,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 Ok(output.list(&client.items(&format!("{url}/session"))?, &columns)?)
             }
             Of::Me(url) => {
-                let columns = [
-                    ("id", "/id"),
-                    ("client", "/client"),
-                    ("source", "/source"),
-                    ("created", "/created/at"),
-                    ("last seen", "/last_seen"),
-                    ("expires", "/expires_at"),
-                    ("current", "/current"),
-                ];
+                let columns = [&LOGIN_SESSION[..], &[("current", "/current")]].concat();
                 Ok(output.list(&client.items(&format!("{url}/session"))?, &columns)?)
             }
         },
