@@ -287,9 +287,10 @@ impl Grounds {
         assumes
             && self.resource_policy[..own]
                 .iter()
-                .any(|policy| match in_own_terms {
-                    true => has_trust_statement(policy),
-                    false => lists_who_may_assume(policy),
+                .flat_map(|policy| vendor_statements(policy))
+                .any(|vendor| match in_own_terms {
+                    true => vendor.is_of_trust_document(),
+                    false => vendor.has_principals(),
                 })
     }
 
@@ -596,14 +597,13 @@ pub(crate) fn organisation(path: &str) -> &str {
     rest.split('/').next().unwrap_or("")
 }
 
-fn has_trust_statement(policy: &Policy) -> bool {
-    let mut vendors = policy.statements().iter().map(|one| &one.vendor);
-    vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.is_of_trust_document()))
-}
-
 /// Whether a role's policy is a vendor's document that tells who may assume the role. One that names
 /// resources, too, which the vendors refuse as a trust document, is narrowed by them and no wider.
 pub(crate) fn lists_who_may_assume(policy: &Policy) -> bool {
-    let mut vendors = policy.statements().iter().map(|one| &one.vendor);
-    vendors.any(|vendor| vendor.as_ref().is_some_and(|v| v.has_principals()))
+    vendor_statements(policy).any(VendorStatement::has_principals)
+}
+
+fn vendor_statements(policy: &Policy) -> impl Iterator<Item = &VendorStatement> {
+    let statements = policy.statements().iter();
+    statements.filter_map(|statement| statement.vendor.as_deref())
 }

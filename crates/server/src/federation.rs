@@ -133,13 +133,4 @@ impl Fetch for NoNetwork {
     fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         Err(FetchError::Issuer(url.to_owned()))
     }
-
-    fn post_form(
-        &self,
-        url: &str,
-        _: &[(&str, &str)],
-        _: Option<&str>,
-    ) -> Result<Vec<u8>, FetchError> {
-        Err(FetchError::Issuer(url.to_owned()))
-    }
 }

@@ -200,16 +200,18 @@ pub trait Fetch: Send + Sync {
     fn get(&self, url: &str) -> Result<Vec<u8>, FetchError>;
 
     /// The body that a URL answers to a form, sent with the name and password of HTTP Basic where
-    /// there are some. Blocks.
+    /// there are some. Blocks. What does not say how sends nothing.
     ///
     /// # Errors
     /// Why there is none.
     fn post_form(
         &self,
         url: &str,
-        form: &[(&str, &str)],
-        authorization: Option<&str>,
-    ) -> Result<Vec<u8>, FetchError>;
+        _form: &[(&str, &str)],
+        _authorization: Option<&str>,
+    ) -> Result<Vec<u8>, FetchError> {
+        Err(FetchError::Issuer(url.to_owned()))
+    }
 }
 
 /// Fetches over HTTPS, from addresses that the operator permits.

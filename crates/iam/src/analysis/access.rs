@@ -77,39 +77,14 @@ impl Directory {
         let said = said.as_ref();
         let mut access = Access::default();
         let (mut effort, mut told) = (0, 0);
-        let enough = |effort: u64, told: usize| effort > MAX_EFFORT || told > MAX_GROUPS;
         let organisations = self.organisations_reached(session);
         let concerns = |organisation: Option<IdentityIx>, has_policy: bool| {
             has_policy || organisation.is_some_and(|ix| organisations.contains(&ix))
         };
-        for (_, database) in self.databases() {
-            if !concerns(
-                Some(database.organisation),
-                database.resource_policy.is_some(),
-            ) {
-                continue;
-            }
-            if enough(effort, told) {
-                access.truncated = true;
-                break;
-            }
-            let administration = administration && database.administration;
-            let found = self.access_to(
-                session,
-                said,
-                &database.path,
-                administration,
-                at,
-                &mut effort,
-            );
-            if let Some(found) = found {
-                told += found.groups.len();
-                access.databases.push(found);
-            }
-        }
-        access
-            .databases
-            .sort_by(|a, b| a.resources.cmp(&b.resources));
+        let databases = self.databases().filter(|(_, database)| {
+            let has_policy = database.resource_policy.is_some();
+            concerns(Some(database.organisation), has_policy)
+        });
         let own = match session.principal {
             Principal::Identity(ix) => self.identity(ix),
             Principal::Unauthenticated => None,
@@ -118,39 +93,48 @@ impl Directory {
             let mut trusts = self.assumable_trusts(path, at);
             trusts.any(|trust| organisations.contains(&trust.trustee))
         };
-        let identities = self
-            .identities()
-            .filter(|(_, i)| {
-                concerns(i.organisation, i.resource_policy.is_some())
-                    || own.is_some_and(|own| own.path == i.path)
-                    || (i.kind == crate::ids::Kind::Role && trusted_by_role(&i.path))
-            })
-            .map(|(_, identity)| Arc::clone(&identity.path));
+        let identities = self.identities().filter(|(_, i)| {
+            concerns(i.organisation, i.resource_policy.is_some())
+                || own.is_some_and(|own| own.path == i.path)
+                || (i.kind == crate::ids::Kind::Role && trusted_by_role(&i.path))
+        });
         let policies = self
             .policies()
-            .filter(|(_, policy)| concerns(self.organisation_of(&policy.path), false))
-            .map(|(_, policy)| Arc::clone(&policy.path));
-        for path in identities.chain(policies) {
-            if enough(effort, told) {
+            .filter(|(_, policy)| concerns(self.organisation_of(&policy.path), false));
+        // Databases first: of them most is asked.
+        let resources = databases
+            .map(|(_, database)| (&database.path, Some(database)))
+            .chain(identities.map(|(_, identity)| (&identity.path, None)))
+            .chain(policies.map(|(_, policy)| (&policy.path, None)));
+        for (path, database) in resources {
+            if effort > MAX_EFFORT || told > MAX_GROUPS {
                 access.truncated = true;
                 break;
             }
-            let found = self.access_to(session, said, &path, false, at, &mut effort);
+            let administration = administration && database.is_some_and(|d| d.administration);
+            let found = self.access_to(session, said, path, administration, at, &mut effort);
             let Some(found) = found else {
                 continue;
             };
-            let same = access
-                .others
-                .iter_mut()
-                .find(|known| known.groups == found.groups && known.truncated == found.truncated);
+            let known = match database {
+                Some(_) => &mut access.databases,
+                None => &mut access.others,
+            };
+            let same = known.iter_mut().find(|known| {
+                let alike = known.groups == found.groups && known.truncated == found.truncated;
+                database.is_none() && alike
+            });
             match same {
                 Some(known) => known.resources.extend(found.resources),
                 None => {
                     told += found.groups.len();
-                    access.others.push(found);
+                    known.push(found);
                 }
             }
         }
+        access
+            .databases
+            .sort_by(|a, b| a.resources.cmp(&b.resources));
         for known in &mut access.others {
             known.resources.sort();
         }

@@ -41,15 +41,6 @@ impl Fetch for Counted {
         let says = self.says.unwrap_or(issuer);
         Ok(format!(r#"{{"issuer":"{says}","jwks_uri":"https://jwks.example"}}"#).into())
     }
-
-    fn post_form(
-        &self,
-        url: &str,
-        _: &[(&str, &str)],
-        _: Option<&str>,
-    ) -> Result<Vec<u8>, FetchError> {
-        self.get(url)
-    }
 }
 
 fn of(organisation: &str) -> Asker {
@@ -150,15 +141,6 @@ impl Fetch for Hanging {
             }
         }
         self.counted.get(url)
-    }
-
-    fn post_form(
-        &self,
-        url: &str,
-        _: &[(&str, &str)],
-        _: Option<&str>,
-    ) -> Result<Vec<u8>, FetchError> {
-        self.get(url)
     }
 }
 
