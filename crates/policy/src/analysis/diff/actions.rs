@@ -91,6 +91,17 @@ pub(super) fn ordinary_keyed() -> &'static ActionBits {
     &BITS
 }
 
+/// What tells the names of keys, and shows those that may be read.
+pub(super) fn enumerations() -> &'static ActionBits {
+    static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
+        CommandId::all()
+            .filter(|id| id.command().scope == CommandScope::Enumeration)
+            .map(CommandId::action)
+            .collect()
+    });
+    &BITS
+}
+
 /// A number for what a policy can tell of an action beside its name: its class, its forms, what its
 /// arguments can say.
 pub(super) fn likeness(action: ActionId) -> usize {

@@ -37,7 +37,8 @@ impl<'d, 'a> Direction<'d, 'a> {
                 };
                 for (grains, of_to) in [(self.to, true), (self.from, false)] {
                     for effect in [Effect::Allow, Effect::Deny] {
-                        let all = keyward_commands::execute_actions().union(snapshot_actions());
+                        let mut all = keyward_commands::execute_actions().union(snapshot_actions());
+                        all.insert(CONNECT);
                         for other in self.overlapping(grains, effect, grain, &all)? {
                             if self.is_at(other, &at, &AllLater) == Some(false) {
                                 continue;

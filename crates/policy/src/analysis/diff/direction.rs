@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use keyward_commands::{ActionBits, ActionId, CONNECT};
 
-use super::actions::{likeness, never_told, rank, snapshot_actions};
+use super::actions::{enumerations, likeness, never_told, rank, snapshot_actions};
 use super::places::{Where, covers, overlap};
 use super::{Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason};
 use crate::analysis::call::Call;
@@ -184,7 +184,12 @@ impl<'d, 'a> Direction<'d, 'a> {
             let wide = wide || (same && grain.effect == Effect::Deny);
             let places = &self.names.places;
             if wide && covers(&places[deny.place], &places[grain.place]) {
-                actions = actions.subtract(&deny.actions);
+                let mut denied = deny.actions.clone();
+                if grain.effect == Effect::Allow && deny.guard != NONE {
+                    // A condition on keys takes from an enumeration what it shows, not the call.
+                    denied = denied.subtract(enumerations());
+                }
+                actions = actions.subtract(&denied);
             }
         }
         let mut results = Results::default();

@@ -384,17 +384,21 @@ impl<'d, 'a> Direction<'d, 'a> {
             return None;
         }
         let mut with = sides.clone();
+        if !touches_keys {
+            // Whatever it is that lets one connect.
+            with.allows.push(Part {
+                effect: Effect::Allow,
+                fields: None,
+                clauses: Vec::new(),
+            });
+            return Some(with);
+        }
         let there = here.implying.iter().filter(|grain| {
-            let ordinary = grain.actions.intersects(ordinary_keyed());
             grain.effect == Effect::Allow
-                && (ordinary || !touches_keys)
+                && grain.actions.intersects(ordinary_keyed())
                 && self.is_at(grain, at, &assigned(assignment)) == Some(true)
         });
         let parts = there.filter_map(|grain| part(grain, assignment, None));
-        let parts = parts.map(|part| Part {
-            fields: if touches_keys { part.fields } else { None },
-            ..part
-        });
         match sides.grain.effect {
             Effect::Allow => with.others.extend(parts),
             Effect::Deny => with.allows.extend(parts),
