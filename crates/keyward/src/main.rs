@@ -4,6 +4,7 @@ mod batch;
 mod client;
 mod commands;
 mod config;
+mod confirm;
 mod dev;
 mod failure;
 mod folders;

@@ -111,7 +111,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
     let (client, output) = (&context.client, context.output);
     let me = me(context)?;
     match command {
-        Command::Show => Ok(output.entity(&client.get(&format!("{me}/sign_in"))?)?),
+        Command::Show => context.show(&format!("{me}/sign_in")),
         Command::SetSignInName { sign_in_name } => {
             let body = json!({ "sign_in_name": sign_in_name });
             Ok(output.entity(&client.patch(&format!("{me}/sign_in"), &body)?)?)
@@ -172,7 +172,7 @@ fn passkey(command: Passkey, me: &str, context: &Context<'_>) -> Result<(), Fail
                 ("added", "/added"),
                 ("used", "/used"),
             ];
-            Ok(output.list(&client.items(&format!("{me}/passkey"))?, &columns)?)
+            context.list(&format!("{me}/passkey"), &columns)
         }
         Passkey::Rename { id, name } => {
             Ok(output.entity(&client.patch(&one(&id), &json!({ "name": name }))?)?)

@@ -1,13 +1,11 @@
 //! `keyward db`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::entity::{Renaming, in_use_by_name, taken};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
-use crate::output::note;
 use crate::secret_input::secret_line;
 
 const KIND: &str = "kvdb";
@@ -45,14 +43,7 @@ pub(crate) enum Command {
     },
     /// Rename a database.
     #[command(after_help = "Example:\n  keyward db rename second \"Sessions\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Change what a database is for.
     #[command(
         after_help = "Example:\n  keyward db update second --description \"Sessions of the shop\""
@@ -163,19 +154,9 @@ fn confirm_deletion(id: &str, yes: bool, confirm: Option<&str>) -> Result<(), Fa
         None if yes => return Ok(()),
         None => {}
     }
-    if !io::stdin().is_terminal() {
-        let text = format!("deletes `{id}` and its data: give --yes or --confirm {id}");
-        return Err(Failure::new(Exit::Usage, text));
-    }
-    note(&format!(
-        "Delete `{id}` and its data? Type `{id}` to go on:"
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().take(8192).read_line(&mut answer)?;
-    match answer.trim() == id {
-        true => Ok(()),
-        false => Err(Failure::new(Exit::Failed, "nothing was done")),
-    }
+    let question = format!("Delete `{id}` and its data? Type `{id}` to go on:");
+    let unasked = format!("deletes `{id}` and its data: give --yes or --confirm {id}");
+    crate::confirm::confirm(&question, &[id], unasked)
 }
 
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
@@ -195,7 +176,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let body = Zeroizing::new(body.to_string());
             let collection = client.collection(KIND)?;
             let made = client.send("POST", &dry_run.url(&collection), Some(&body));
-            let made = made.map_err(|failure| super::taken(failure, &collection, &id, context))?;
+            let made = made.map_err(|failure| taken(failure, &collection, &id, context))?;
             dry_run.done(output, &made, "created")
         }
         Command::List => {
@@ -206,12 +187,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("address", "/backend/address"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::Update {
             id,
             description,
@@ -224,7 +203,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         }
         Command::Health { id } => {
             let url = format!("{}/health", client.url(KIND, &id)?);
-            Ok(output.entity(&client.get(&url)?)?)
+            context.show(&url)
         }
         Command::SetAdministration { id, state, dry_run } => {
             let url = dry_run.url(&format!("{}/administration", client.url(KIND, &id)?));
@@ -252,7 +231,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let own = url.rsplit('/').next().unwrap_or_default().to_owned();
             confirm_deletion(&own, yes || dry_run.dry_run, confirm.as_deref())?;
             let url = dry_run.url(&format!("{url}?confirm={own}"));
-            let gone = client.delete(&url).map_err(super::in_use_by_name)?;
+            let gone = client.delete(&url).map_err(in_use_by_name)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

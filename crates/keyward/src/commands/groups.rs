@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::entity::{Creation, Deletion, Renaming};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
 
@@ -14,15 +15,7 @@ const KIND: &str = "group";
 pub(crate) enum Command {
     /// Create a group.
     #[command(after_help = "Example:\n  keyward group create readers")]
-    Create {
-        /// Its id, for ever: a-z, 0-9 and -.
-        id: String,
-        /// What people call it.
-        #[arg(long)]
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Create(Creation),
     /// List groups.
     #[command(visible_alias = "ls", after_help = "Example:\n  keyward group list")]
     List,
@@ -34,14 +27,7 @@ pub(crate) enum Command {
     },
     /// Rename a group.
     #[command(after_help = "Example:\n  keyward group rename readers \"All readers\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Who belongs to a group.
     #[command(
         subcommand,
@@ -53,15 +39,7 @@ pub(crate) enum Command {
         visible_alias = "rm",
         after_help = "Example:\n  keyward group delete readers --cascade"
     )]
-    Delete {
-        /// Its id.
-        id: String,
-        /// Delete its trusts, too.
-        #[arg(long)]
-        cascade: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Delete(Deletion),
 }
 
 /// Members: trusts of a group in them.
@@ -146,34 +124,22 @@ fn member(command: Member, context: &Context<'_>) -> Result<(), Failure> {
                 ("expires", "/expires_at"),
             ];
             let url = format!("{}/member", client.url(KIND, &group)?);
-            Ok(output.list(&client.items(&url)?, &columns)?)
+            context.list(&url, &columns)
         }
     }
 }
 
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
-    let (client, output) = (&context.client, context.output);
+    let client = &context.client;
     match command {
-        Command::Create { id, name, dry_run } => {
-            dry_run.create(&client.collection(KIND)?, &id, name.as_deref(), context)
-        }
+        Command::Create(creation) => creation.run(&client.collection(KIND)?, context),
         Command::List => {
             let columns = [("id", "/id"), ("name", "/name"), ("created", "/created/at")];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::Member(command) => member(command, context),
-        Command::Delete {
-            id,
-            cascade,
-            dry_run,
-        } => {
-            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
-            dry_run.done(output, &gone, "deleted")
-        }
+        Command::Delete(deletion) => deletion.run(KIND, context),
     }
 }

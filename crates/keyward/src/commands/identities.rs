@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::entity::{Creation, Deletion, Renaming};
 use super::{Context, DryRun, limits};
 use crate::failure::Failure;
 
@@ -12,15 +13,7 @@ const KIND: &str = "programmatic_identity";
 pub(crate) enum Command {
     /// Create an identity, without permissions.
     #[command(after_help = "Example:\n  keyward identity create worker")]
-    Create {
-        /// Its id, for ever: a-z, 0-9 and -.
-        id: String,
-        /// What people call it.
-        #[arg(long)]
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Create(Creation),
     /// List identities.
     #[command(visible_alias = "ls", after_help = "Example:\n  keyward identity list")]
     List,
@@ -32,14 +25,7 @@ pub(crate) enum Command {
     },
     /// Rename an identity.
     #[command(after_help = "Example:\n  keyward identity rename worker \"Night worker\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Set where its connections go that name no database.
     #[command(after_help = "Example:\n  keyward identity default-database worker second")]
     DefaultDatabase {
@@ -55,15 +41,8 @@ pub(crate) enum Command {
         visible_alias = "rm",
         after_help = "Example:\n  keyward identity delete worker --cascade"
     )]
-    Delete {
-        /// Its id.
-        id: String,
-        /// Delete its trusts and the access keys that open it, too.
-        #[arg(long)]
-        cascade: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    #[command(mut_arg("cascade", |cascade| cascade.help("Delete its trusts and the access keys that open it, too")))]
+    Delete(Deletion),
     /// As `keyward boundary`.
     #[command(subcommand, hide = true)]
     Boundary(limits::Boundary),
@@ -72,9 +51,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        Command::Create { id, name, dry_run } => {
-            dry_run.create(&client.collection(KIND)?, &id, name.as_deref(), context)
-        }
+        Command::Create(creation) => creation.run(&client.collection(KIND)?, context),
         Command::List => {
             let columns = [
                 ("id", "/id"),
@@ -82,12 +59,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("default database", "/default_database"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::DefaultDatabase {
             id,
             database,
@@ -100,15 +75,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.put(&url, &json!({ "database": database }))?;
             dry_run.done(output, &changed, "set the default database of")
         }
-        Command::Delete {
-            id,
-            cascade,
-            dry_run,
-        } => {
-            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
-            dry_run.done(output, &gone, "deleted")
-        }
+        Command::Delete(deletion) => deletion.run(KIND, context),
         Command::Boundary(command) => limits::boundary(command, context),
     }
 }

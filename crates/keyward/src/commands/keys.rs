@@ -358,9 +358,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("expires", "/expires_at"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&format!("{identity}/access_key"))?, &columns)?)
+            context.list(&format!("{identity}/access_key"), &columns)
         }
-        Command::Describe { key } => Ok(output.entity(&client.get(&find(&key, context)?)?)?),
+        Command::Describe { key } => context.show(&find(&key, context)?),
         Command::Disable { key, dry_run } => set_status(&key, "disabled", dry_run, context),
         Command::Enable { key, dry_run } => set_status(&key, "active", dry_run, context),
         Command::Delete { key, dry_run } => {

@@ -9,6 +9,7 @@ mod catalogue;
 mod connect;
 mod databases;
 mod decisions;
+mod entity;
 mod groups;
 mod identities;
 mod keys;
@@ -38,13 +39,13 @@ mod users;
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use entity::DryRun;
 
 use crate::Global;
 use crate::client::Client;
 use crate::dev;
 use crate::failure::{Exit, Failure};
-use crate::output::{self, Format, Output};
+use crate::output::{Format, Output, printable};
 use crate::state;
 
 /// What to do.
@@ -143,105 +144,6 @@ pub(crate) enum Command {
     Bench(bench::Command),
 }
 
-/// What a command that changes something takes.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct DryRun {
-    /// Decide and check, but change nothing.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-impl DryRun {
-    /// A URL that asks for no more than that.
-    fn url(self, url: &str) -> String {
-        match (self.dry_run, url.contains('?')) {
-            (false, _) => url.to_owned(),
-            (true, false) => format!("{url}?dry_run=true"),
-            (true, true) => format!("{url}&dry_run=true"),
-        }
-    }
-
-    /// Creates a named entity in a collection.
-    fn create(
-        self,
-        collection: &str,
-        id: &str,
-        name: Option<&str>,
-        context: &Context<'_>,
-    ) -> Result<(), Failure> {
-        let body = json!({ "id": id, "name": name });
-        let made = context.client.post(&self.url(collection), &body);
-        let made = made.map_err(|failure| taken(failure, collection, id, context))?;
-        self.done(context.output, &made, "created")
-    }
-
-    /// Renames an entity.
-    fn rename(self, url: &str, name: Option<&str>, context: &Context<'_>) -> Result<(), Failure> {
-        let body = json!({ "name": name });
-        let changed = context.client.patch(&self.url(url), &body)?;
-        self.done(context.output, &changed, "renamed")
-    }
-
-    /// Says what was done to an entity, or would be.
-    fn done(self, output: &Output, answer: &Value, what: &str) -> Result<(), Failure> {
-        let path = answer.get("path").and_then(Value::as_str).unwrap_or("");
-        let text = match (self.dry_run, path) {
-            (true, "") => format!("would have {what} it"),
-            (true, path) => format!("would have {what} {path}"),
-            (false, path) => format!("{what} {path}"),
-        };
-        output.document(answer, |_| text)?;
-        let warnings = answer.get("warnings").and_then(Value::as_array);
-        for warning in warnings.into_iter().flatten() {
-            let of = |name: &str| warning.get(name).map(output::cell).unwrap_or_default();
-            let (line, column) = (of("line"), of("column"));
-            let (severity, code) = (of("severity"), of("code"));
-            output::note(&format!(
-                "{severity} {code} in line {line}, column {column}: {}",
-                of("message")
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Whether there is nothing at a URL, or nothing that the caller may see.
-fn is_missing(url: &str, context: &Context<'_>) -> bool {
-    let found = context.client.get(url);
-    found.is_err_and(|failure| failure.exit() == Exit::NotFound)
-}
-
-/// Why an id cannot be had: what has it, if the caller may see that.
-fn taken(failure: Failure, collection: &str, id: &str, context: &Context<'_>) -> Failure {
-    let url = format!("{collection}/{id}");
-    let path = url.strip_prefix("/v1/").unwrap_or(&url);
-    match failure.code() {
-        Some("not_available") if context.client.get(&url).is_ok() => {
-            failure.with_text(output::printable(&format!("`{path}` exists already")))
-        }
-        Some("not_available") => failure.with_hint("an id that was deleted is not given again"),
-        _ => failure,
-    }
-}
-
-/// What to do when other things depend on what was to be deleted, and may go with it.
-fn in_use(failure: Failure) -> Failure {
-    match failure.code() {
-        Some("delete_conflict") => {
-            failure.with_hint("delete these first, or all together with --cascade")
-        }
-        _ => failure,
-    }
-}
-
-/// What to do when other things depend on what was to be deleted, and are deleted by name alone.
-fn in_use_by_name(failure: Failure) -> Failure {
-    match failure.code() {
-        Some("delete_conflict") => failure.with_hint("delete or change these first"),
-        _ => failure,
-    }
-}
-
 /// A time on the command line: RFC 3339, or a day, which begins in UTC.
 fn time(flag: &str, text: &str) -> Result<String, Failure> {
     if text.parse::<jiff::Timestamp>().is_ok() {
@@ -252,30 +154,27 @@ fn time(flag: &str, text: &str) -> Result<String, Failure> {
         _ => {
             let text =
                 format!("{flag}: `{text}` is no time: write 2030-01-01T00:00:00Z, or 2030-01-01");
-            Err(Failure::new(Exit::Usage, output::printable(&text)))
+            Err(Failure::new(Exit::Usage, printable(&text)))
         }
     }
-}
-
-/// What to do when something is to be created that exists already.
-fn exists(failure: Failure, kind: &str, id: &str, context: &Context<'_>) -> Failure {
-    let there = failure.exit() == Exit::Conflict
-        && context
-            .client
-            .url(kind, id)
-            .is_ok_and(|url| context.client.get(&url).is_ok());
-    if !there {
-        return failure;
-    }
-    let short = id.rsplit('/').next().unwrap_or(id);
-    let text = format!("{kind} `{short}` exists: `keyward {kind} put {short}` changes it");
-    Failure::new(Exit::Conflict, text)
 }
 
 /// What every client command works with.
 pub(crate) struct Context<'a> {
     client: Client,
     output: &'a Output,
+}
+
+impl Context<'_> {
+    /// Shows the entity at a URL.
+    fn show(&self, url: &str) -> Result<(), Failure> {
+        Ok(self.output.entity(&self.client.get(url)?)?)
+    }
+
+    /// Shows the items of the list at a URL, in columns: their names, and pointers into the items.
+    fn list(&self, url: &str, columns: &[(&str, &str)]) -> Result<(), Failure> {
+        Ok(self.output.list(&self.client.items(url)?, columns)?)
+    }
 }
 
 pub(crate) fn run(command: Command, global: &Global, output: &Output) -> Result<ExitCode, Failure> {

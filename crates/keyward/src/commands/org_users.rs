@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::entity::{Deletion, Renaming};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
@@ -84,28 +85,14 @@ pub(crate) enum Command {
     },
     /// Rename an organisation user.
     #[command(after_help = "Example:\n  keyward org-user rename bob \"Bob Smith\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Delete an organisation user: the person is no member any more.
     #[command(
         visible_aliases = ["rm", "delete"],
         after_help = "Example:\n  keyward org-user remove bob --cascade"
     )]
-    Remove {
-        /// Its id.
-        id: String,
-        /// Delete its trusts, too: memberships of groups and the like.
-        #[arg(long)]
-        cascade: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    #[command(mut_arg("cascade", |cascade| cascade.help("Delete its trusts, too: memberships of groups and the like")))]
+    Remove(Deletion),
 }
 
 /// The token of an invitation in a call, out of itself or its link.
@@ -197,20 +184,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("user", "/user"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
-        Command::Remove {
-            id,
-            cascade,
-            dry_run,
-        } => {
-            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
-            dry_run.done(output, &gone, "deleted")
-        }
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
+        Command::Rename(renaming) => renaming.run(KIND, context),
+        Command::Remove(deletion) => deletion.run(KIND, context),
     }
 }

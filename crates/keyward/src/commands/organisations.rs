@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::entity::{Creation, Renaming, in_use_by_name};
 use super::{Context, DryRun, limits};
 use crate::failure::{Exit, Failure};
 
@@ -10,15 +11,7 @@ use crate::failure::{Exit, Failure};
 pub(crate) enum Command {
     /// Create an organisation, owned by the user that owns yours.
     #[command(after_help = "Example:\n  keyward org create partner --name \"Partner Ltd\"")]
-    Create {
-        /// Its id, for ever: a-z, 0-9 and -.
-        id: String,
-        /// What people call it.
-        #[arg(long)]
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Create(Creation),
     /// List the organisations that you may see.
     #[command(visible_alias = "ls", after_help = "Example:\n  keyward org list")]
     List,
@@ -30,14 +23,7 @@ pub(crate) enum Command {
     },
     /// Rename an organisation.
     #[command(after_help = "Example:\n  keyward org rename partner \"Partner Ltd\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Delete an organisation that has nothing in it.
     #[command(
         visible_alias = "rm",
@@ -173,9 +159,7 @@ fn check_own_key(seconds: u64, context: &Context<'_>) -> Result<(), Failure> {
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
     let (client, output) = (&context.client, context.output);
     match command {
-        Command::Create { id, name, dry_run } => {
-            dry_run.create("/v1/org", &id, name.as_deref(), context)
-        }
+        Command::Create(creation) => creation.run("/v1/org", context),
         Command::List => {
             let columns = [
                 ("id", "/id"),
@@ -183,18 +167,16 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("account", "/account"),
                 ("owner", "/owner"),
             ];
-            Ok(output.list(&client.items("/v1/org")?, &columns)?)
+            context.list("/v1/org", &columns)
         }
         Command::Describe { id } => {
             let url = client.url("org", &own(id, context)?)?;
-            Ok(output.entity(&client.get(&url)?)?)
+            context.show(&url)
         }
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url("org", &id)?, name.as_deref(), context)
-        }
+        Command::Rename(renaming) => renaming.run("org", context),
         Command::Delete { id, dry_run } => {
             let url = dry_run.url(&client.url("org", &id)?);
-            let gone = client.delete(&url).map_err(super::in_use_by_name)?;
+            let gone = client.delete(&url).map_err(in_use_by_name)?;
             dry_run.done(output, &gone, "deleted")
         }
         Command::Transfer { id, owner, dry_run } => {
@@ -251,7 +233,7 @@ fn alias(command: Alias, context: &Context<'_>) -> Result<(), Failure> {
         Ok::<_, Failure>(format!("{path}/aliases"))
     };
     match command {
-        Alias::Show { id } => Ok(output.entity(&client.get(&url(id)?)?)?),
+        Alias::Show { id } => context.show(&url(id)?),
         Alias::Set {
             id,
             aws_account,

@@ -3,8 +3,9 @@
 use keyward_policy::{Dialect, Effect, PolicyKind};
 use serde_json::{Value, json};
 
+use super::entity::{Renaming, exists, in_use, is_missing};
 use super::policy_check::DialectName;
-use super::{Context, DryRun, exists, is_missing, policy_check, policy_diff, policy_translate};
+use super::{Context, DryRun, policy_check, policy_diff, policy_translate};
 use crate::failure::{Exit, Failure};
 use crate::output::{entity_text, printable};
 use crate::policy_argument;
@@ -55,14 +56,7 @@ pub(crate) enum Command {
     },
     /// Rename a policy.
     #[command(after_help = "Example:\n  keyward policy rename read-only ReadOnly")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// List the versions: who made each, and when.
     #[command(after_help = "Example:\n  keyward policy versions read-only")]
     Versions {
@@ -235,9 +229,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.put(&dry_run.url(&url), &body)?;
             dry_run.done(output, &changed, "changed")
         }
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::Versions { id } => {
             let columns = [
                 ("version", "/version"),
@@ -326,7 +318,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("trustor", "/trustor"),
                 ("trustee", "/trustee"),
             ];
-            Ok(output.list(&client.items(&url)?, &columns)?)
+            context.list(&url, &columns)
         }
         Command::Delete {
             id,
@@ -340,7 +332,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 }
             }
             let url = dry_run.url(&client.url(KIND, &id)?);
-            let gone = client.delete(&url).map_err(super::in_use)?;
+            let gone = client.delete(&url).map_err(in_use)?;
             dry_run.done(output, &gone, "deleted")
         }
     }

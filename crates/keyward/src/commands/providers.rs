@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::entity::{Deletion, Renaming};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
 use crate::output::{cell, printable};
@@ -58,14 +59,7 @@ pub(crate) enum Command {
     },
     /// Rename an identity provider.
     #[command(after_help = "Example:\n  keyward provider rename github \"GitHub Actions\"")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Tell what a token of the provider would give, and which mapping failed on it.
     #[command(after_help = "Example:\n  keyward provider test-token github - < token.jwt")]
     TestToken {
@@ -79,15 +73,7 @@ pub(crate) enum Command {
         visible_alias = "rm",
         after_help = "Example:\n  keyward provider delete github --cascade"
     )]
-    Delete {
-        /// Its id.
-        id: String,
-        /// Delete its trusts, too.
-        #[arg(long)]
-        cascade: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Delete(Deletion),
 }
 
 /// Settings of a provider.
@@ -185,9 +171,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("issuer", "/issuer"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
         Command::Update {
             id,
             settings,
@@ -204,9 +190,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let changed = client.patch(&url, &Value::Object(body))?;
             dry_run.done(output, &changed, "changed")
         }
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::TestToken { id, file } => {
             let token = Zeroizing::new(policy_argument::text(&file)?);
             let body = Zeroizing::new(json!({ "token": token.trim() }).to_string());
@@ -214,15 +198,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let told = client.send("POST", &url, Some(&body))?;
             Ok(output.document(&told, about_token)?)
         }
-        Command::Delete {
-            id,
-            cascade,
-            dry_run,
-        } => {
-            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
-            dry_run.done(output, &gone, "deleted")
-        }
+        Command::Delete(deletion) => deletion.run(KIND, context),
     }
 }
 

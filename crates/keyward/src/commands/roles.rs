@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::entity::{Deletion, Renaming};
 use super::sts::{self, Ask};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
@@ -45,14 +46,7 @@ pub(crate) enum Command {
     },
     /// Rename a role.
     #[command(after_help = "Example:\n  keyward role rename deployer Deployer")]
-    Rename {
-        /// Its id.
-        id: String,
-        /// Its new name; without one the name is taken away.
-        name: Option<String>,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Rename(Renaming),
     /// Change what a role is for, or how long its sessions last at most.
     #[command(after_help = "Examples:
   keyward role update deployer --max-session-seconds 3600
@@ -84,15 +78,7 @@ pub(crate) enum Command {
         visible_alias = "rm",
         after_help = "Example:\n  keyward role delete deployer --cascade"
     )]
-    Delete {
-        /// Its id.
-        id: String,
-        /// Delete its trusts, too.
-        #[arg(long)]
-        cascade: bool,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
+    Delete(Deletion),
 }
 
 pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
@@ -109,10 +95,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 "id": id, "name": name, "description": description,
                 "max_session_seconds": max_session_seconds,
             });
-            let collection = client.collection(KIND)?;
-            let made = client.post(&dry_run.url(&collection), &body);
-            let made = made.map_err(|failure| super::taken(failure, &collection, &id, context))?;
-            dry_run.done(output, &made, "created")
+            dry_run.create(&client.collection(KIND)?, &body, context)
         }
         Command::List => {
             let columns = [
@@ -122,12 +105,10 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("description", "/description"),
                 ("created", "/created/at"),
             ];
-            Ok(output.list(&client.items(&client.collection(KIND)?)?, &columns)?)
+            context.list(&client.collection(KIND)?, &columns)
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
-        Command::Rename { id, name, dry_run } => {
-            dry_run.rename(&client.url(KIND, &id)?, name.as_deref(), context)
-        }
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
+        Command::Rename(renaming) => renaming.run(KIND, context),
         Command::Update {
             id,
             description,
@@ -151,14 +132,6 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             dry_run.done(output, &changed, "changed")
         }
         Command::Assume { id, ask } => sts::assume_role(&id, &ask, context),
-        Command::Delete {
-            id,
-            cascade,
-            dry_run,
-        } => {
-            let url = format!("{}?cascade={cascade}", client.url(KIND, &id)?);
-            let gone = client.delete(&dry_run.url(&url)).map_err(super::in_use)?;
-            dry_run.done(output, &gone, "deleted")
-        }
+        Command::Delete(deletion) => deletion.run(KIND, context),
     }
 }

@@ -118,17 +118,17 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                     ("last used", "/last_used/at"),
                     ("connections", "/connections/count"),
                 ];
-                Ok(output.list(&client.items(&format!("{url}/session"))?, &columns)?)
+                context.list(&format!("{url}/session"), &columns)
             }
             Of::Me(url) => {
                 let columns = [&LOGIN_SESSION[..], &[("current", "/current")]].concat();
-                Ok(output.list(&client.items(&format!("{url}/session"))?, &columns)?)
+                context.list(&format!("{url}/session"), &columns)
             }
         },
         Command::Describe { of, session } => {
             let url = client.url("programmatic_identity", &of)?;
             let url = format!("{url}/session/{}", id(&session)?);
-            Ok(output.entity(&client.get(&url)?)?)
+            context.show(&url)
         }
         Command::Kill { session } => {
             let (name, session) = match &session[..] {

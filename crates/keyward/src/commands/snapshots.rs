@@ -1,6 +1,5 @@
 //! `keyward snapshot`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -150,16 +149,8 @@ fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, format!("{what}: give --yes")));
-    }
-    note(&format!("This {what}. Type `yes` to go on:"));
-    let mut answer = String::new();
-    io::stdin().lock().take(8192).read_line(&mut answer)?;
-    match answer.trim() {
-        "yes" | "y" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "nothing was done")),
-    }
+    let question = format!("This {what}. Type `yes` to go on:");
+    crate::confirm::confirm(&question, &["yes", "y"], format!("{what}: give --yes"))
 }
 
 fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -242,11 +233,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("description", "/description"),
             ];
             let all = format!("{}/snapshot", client.url(KIND, &database)?);
-            Ok(output.list(&client.items(&all)?, &columns)?)
+            context.list(&all, &columns)
         }
-        Command::Describe { snapshot } => {
-            Ok(output.entity(&client.get(&url_of(client, &snapshot)?)?)?)
-        }
+        Command::Describe { snapshot } => context.show(&url_of(client, &snapshot)?),
         Command::Update {
             snapshot,
             description,
@@ -289,7 +278,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         Command::Restores { snapshot, restore } => {
             let all = format!("{}/restore", url_of(client, &snapshot)?);
             if let Some(id) = restore {
-                return Ok(output.entity(&client.get(&format!("{all}/{id}"))?)?);
+                return context.show(&format!("{all}/{id}"));
             }
             let columns = [
                 ("id", "/id"),
@@ -300,7 +289,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
                 ("started", "/started/at"),
                 ("by", "/started/by"),
             ];
-            Ok(output.list(&client.items(&all)?, &columns)?)
+            context.list(&all, &columns)
         }
         Command::Cancel {
             snapshot,

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, DryRun, exists, is_missing};
+use super::entity::{exists, is_missing};
+use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
 use crate::output::note;
 use crate::policy_argument;
@@ -304,7 +305,7 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
             let gone = client.post(&url, &json!({}))?;
             dry_run.done(output, &gone, "declined")
         }
-        Command::Describe { id } => Ok(output.entity(&client.get(&client.url(KIND, &id)?)?)?),
+        Command::Describe { id } => context.show(&client.url(KIND, &id)?),
         Command::Accept { id, dry_run } => {
             let url = dry_run.url(&format!("{}/accept", client.url(KIND, &id)?));
             let changed = client.post(&url, &json!({}))?;

@@ -8,13 +8,14 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::confirm::confirm;
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output, note, printable};
 use crate::yaml;
@@ -393,20 +394,9 @@ impl Run<'_> {
             self.organisation,
             shortened(&gone)
         );
-        if !io::stdin().is_terminal() {
-            let text = format!("would delete {what}: give --yes where nobody can be asked");
-            return Err(Failure::new(Exit::Usage, text));
-        }
-        note(&format!(
-            "Delete {what}? Type `{}` to go on:",
-            self.organisation
-        ));
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        match answer.trim() == self.organisation {
-            true => Ok(()),
-            false => Err(Failure::new(Exit::Failed, "nothing was done")),
-        }
+        let question = format!("Delete {what}? Type `{}` to go on:", self.organisation);
+        let unasked = format!("would delete {what}: give --yes where nobody can be asked");
+        confirm(&question, &[self.organisation], unasked)
     }
 
     fn perform(&self, calls: &[Call], keep_going: bool) -> Result<ExitCode, Failure> {
