@@ -1,5 +1,7 @@
 //! How things look in answers.
 
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use keyward_iam::{
     Attachment, Decision, DecisionRecord, Directory, Entity, IdentityIx, Kind, Outcome, PathParts,
@@ -14,6 +16,12 @@ use crate::explain;
 pub(crate) fn time(at: UnixMillis) -> Value {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(millis).map_or(Value::Null, |time| time.to_string().into())
+}
+
+/// An answer that nobody on the way keeps.
+pub(crate) fn no_store(status: StatusCode, value: Value) -> Response {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    (status, no_store, axum::Json(value)).into_response()
 }
 
 /// Adds a field to an object.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::login::From;
@@ -17,6 +17,7 @@ use crate::people::SignedInPerson;
 use crate::people::invitations::{self, NewPerson};
 use crate::people::sign_in::slow_down;
 use crate::problem::Problem;
+use crate::show::no_store;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TOKEN: (&str, &str, &str) = ("token", "string", "of the invitation: the end of its link");
@@ -48,15 +49,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ])
             .creates(),
     ]
-}
-
-fn no_store(status: StatusCode, value: Value) -> Response {
-    let mut response = (status, axum::Json(value)).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
 }
 
 #[derive(Deserialize)]

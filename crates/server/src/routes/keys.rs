@@ -1,8 +1,8 @@
 //! Access keys.
 
 use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use keyward_auth::{AccessKeyId, AccessKeySecret, hash_secret, seal_secret};
 use keyward_iam::{Change, KeyStatus};
 use serde::Deserialize;
@@ -92,7 +92,6 @@ async fn list(call: Call, target: Target) -> Result<Response, Problem> {
 }
 
 async fn find(call: Call, Path(key_id): Path<String>) -> Result<Response, Problem> {
-    use axum::response::IntoResponse;
     let found = call.directory.access_key(&key_id);
     let path = found.map(|(_, key)| call.directory.access_key_path(key));
     let shown: String = key_id.chars().take(64).collect();
@@ -122,7 +121,6 @@ fn with_use(call: &Call, mut shown: Value) -> Value {
 }
 
 async fn describe(call: Call, target: Target) -> Result<Response, Problem> {
-    use axum::response::IntoResponse;
     let shown = call.describe(&target.0)?;
     Ok(axum::Json(with_use(&call, shown)).into_response())
 }
@@ -147,7 +145,6 @@ struct Create {
 }
 
 async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<Response, Problem> {
-    use axum::response::IntoResponse;
     check_description(body.description.as_ref())?;
     let identity = target.of("access_key");
     let key_id = AccessKeyId::generate();
@@ -179,12 +176,7 @@ async fn create(call: Call, target: Target, Body(body): Body<Create>) -> Result<
         show::insert(&mut shown, "secret_access_key", secret.expose());
         status = StatusCode::CREATED;
     }
-    let mut response = (status, axum::Json(shown)).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    Ok(response)
+    Ok(show::no_store(status, shown))
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keyward_iam::{Change, PersonChange};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Endpoint, post};
@@ -21,6 +21,7 @@ use crate::people::factors;
 use crate::people::sign_in::{self, Client, NewLogin, NotSignedIn, Progress};
 use crate::problem::Problem;
 use crate::request_id::RequestId;
+use crate::show::{self, no_store};
 
 /// Grant of RFC 8628.
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -125,20 +126,14 @@ impl FromRequestParts<Arc<Api>> for From {
     }
 }
 
-fn no_store(value: Value) -> Response {
-    let mut response = axum::Json(value).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
-}
-
 pub(super) fn session(login: &NewLogin) -> Response {
-    no_store(json!({
-        "token": *login.token, "user": login.user, "session": login.id,
-        "expires_at": login.expires_at, "mfa": login.mfa,
-    }))
+    no_store(
+        StatusCode::OK,
+        json!({
+            "token": *login.token, "user": login.user, "session": login.id,
+            "expires_at": login.expires_at, "mfa": login.mfa,
+        }),
+    )
 }
 
 #[derive(Deserialize)]
@@ -157,9 +152,12 @@ async fn login(
     let client = from.client(body.client.as_deref());
     match sign_in::with_password(&api, &body.sign_in_name, body.password, &client).await? {
         Progress::Done(login) => Ok(session(&login)),
-        Progress::SecondFactor { step, methods } => Ok(no_store(json!({
-            "mfa_required": true, "step": *step, "methods": methods,
-        }))),
+        Progress::SecondFactor { step, methods } => Ok(no_store(
+            StatusCode::OK,
+            json!({
+                "mfa_required": true, "step": *step, "methods": methods,
+            }),
+        )),
     }
 }
 
@@ -197,10 +195,8 @@ async fn challenge(
     _: From,
     Body(body): Body<Challenge>,
 ) -> Result<Response, Problem> {
-    Ok(no_store(factors::ask_to_sign_in(
-        &api,
-        body.step.as_deref(),
-    )?))
+    let asked = factors::ask_to_sign_in(&api, body.step.as_deref())?;
+    Ok(no_store(StatusCode::OK, asked))
 }
 
 #[derive(Deserialize)]
@@ -256,12 +252,15 @@ async fn ask_for_device(
     let said = body.client.as_deref().or(body.client_id.as_deref());
     let code = api.people.devices.ask(&from.client(said), (api.clock)())?;
     let page = format!("{}/ui/device", api.people.origin());
-    Ok(no_store(json!({
-        "device_code": *code.device_code, "user_code": code.user_code,
-        "verification_uri": page,
-        "verification_uri_complete": format!("{page}?code={}", code.user_code),
-        "expires_in": device::DEVICE_TIME.as_secs(), "interval": device::INTERVAL,
-    })))
+    Ok(no_store(
+        StatusCode::OK,
+        json!({
+            "device_code": *code.device_code, "user_code": code.user_code,
+            "verification_uri": page,
+            "verification_uri_complete": format!("{page}?code={}", code.user_code),
+            "expires_in": device::DEVICE_TIME.as_secs(), "interval": device::INTERVAL,
+        }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -298,11 +297,14 @@ async fn token(
     match redeemed {
         Ok(login) => {
             let left = login.expires_at.0.saturating_sub((api.clock)().0) / 1000;
-            no_store(json!({
-                "access_token": *login.token, "token_type": "Bearer", "expires_in": left,
-                "user": login.user, "session": login.id, "expires_at": login.expires_at,
-                "mfa": login.mfa,
-            }))
+            no_store(
+                StatusCode::OK,
+                json!({
+                    "access_token": *login.token, "token_type": "Bearer", "expires_in": left,
+                    "user": login.user, "session": login.id, "expires_at": login.expires_at,
+                    "mfa": login.mfa,
+                }),
+            )
         }
         Err(error) => {
             if let TokenError::InvalidGrant | TokenError::ExpiredToken = error {
@@ -330,7 +332,7 @@ fn oauth_error(error: &'static str, text: &str) -> Response {
         "detail": text, "code": error, "error": error, "error_description": text,
     });
     if let Some(id) = RequestId::current() {
-        crate::show::insert(&mut body, "request_id", id.as_str());
+        show::insert(&mut body, "request_id", id.as_str());
     }
     let mut response = (StatusCode::BAD_REQUEST, body.to_string()).into_response();
     let headers = response.headers_mut();
@@ -351,7 +353,10 @@ async fn logout(call: Call) -> Result<Response, Problem> {
         change: PersonChange::EndLogin(login.to_string()),
     };
     call.change(change).await?;
-    Ok(no_store(json!({ "session": login, "ended": true })))
+    Ok(no_store(
+        StatusCode::OK,
+        json!({ "session": login, "ended": true }),
+    ))
 }
 
 impl std::convert::From<NotSignedIn> for Response {

@@ -169,10 +169,9 @@ async fn offer(
         show::insert(&mut shown, "invitation_token", text.as_str());
         show::insert(&mut shown, "invitation_url", url);
     }
-    let mut response = (StatusCode::CREATED, axum::Json(shown)).into_response();
+    let mut response = show::no_store(StatusCode::CREATED, shown);
     call.tag(&mut response, &changed.directory, path);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/{path}")) {
         headers.insert(header::LOCATION, location);
     }

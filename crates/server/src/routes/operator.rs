@@ -1,26 +1,26 @@
-//! What the operator does with people and with the keys that sign sessions: a token that only the machine's own files hold, taken on
-//! loopback connections only.
+//! What the operator does with people and with the keys that sign sessions: a token that only the
+//! machine's own files hold, taken on loopback connections only.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use keyward_iam::{Change, Directory, Kind, PersonChange};
 use keyward_net::is_loopback;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::people::{shown_person, shown_session};
+use super::people::{NewPassword, NewSignInName, open_logins, shown_person, shown_session};
 use super::{Endpoint, delete, get, post, put};
 use crate::api::Api;
 use crate::body::Body;
 use crate::caller::{Peer, bearer};
 use crate::people::factors;
 use crate::problem::Problem;
-use crate::show::time;
+use crate::show::{no_store, time};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const OPERATOR: &str = "nothing, but the operator's credential, from this machine";
@@ -95,15 +95,6 @@ impl FromRequestParts<Arc<Api>> for Operator {
     }
 }
 
-fn no_store(status: StatusCode, value: Value) -> Response {
-    let mut response = (status, axum::Json(value)).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
-}
-
 fn shown(api: &Api, directory: &Directory, path: &str) -> Value {
     let Some(user) = directory.identity_at(path) else {
         return json!({ "path": path, "deleted": true });
@@ -111,12 +102,14 @@ fn shown(api: &Api, directory: &Directory, path: &str) -> Value {
     let person = directory.person(user).cloned().unwrap_or_default();
     let mut shown = shown_person(path, &person);
     let now = (api.clock)();
-    let open = person.logins.iter().filter(|login| now < login.expires_at);
     if let (Some(object), Some(identity)) = (shown.as_object_mut(), directory.identity(user)) {
         let created = json!({ "at": time(identity.created.at), "by": identity.created.by });
         object.insert("created".to_owned(), created);
         object.insert("name".to_owned(), identity.name.as_deref().into());
-        object.insert("sessions".to_owned(), open.count().into());
+        object.insert(
+            "sessions".to_owned(),
+            open_logins(&person, now).count().into(),
+        );
         let owned = directory.organisations().filter(|(_, organisation)| {
             let details = organisation.organisation_details();
             details.is_some_and(|details| details.owner == user)
@@ -221,34 +214,22 @@ async fn remove(
     ))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rename {
-    sign_in_name: String,
-}
-
 async fn rename(
     _: Operator,
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-    Body(body): Body<Rename>,
+    Body(body): Body<NewSignInName>,
 ) -> Result<Response, Problem> {
     let change = PersonChange::SetSignInName(body.sign_in_name);
     let (path, directory) = change_person(&api, &id, change).await?;
     Ok(no_store(StatusCode::OK, shown(&api, &directory, &path)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SetPassword {
-    password: Zeroizing<String>,
-}
-
 async fn set_password(
     _: Operator,
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-    Body(body): Body<SetPassword>,
+    Body(body): Body<NewPassword>,
 ) -> Result<Response, Problem> {
     let directory = api.control.directory();
     let path = crate::api::path(&["user", &id])?;
@@ -293,8 +274,7 @@ async fn sessions(
     let user = user.filter(|user| is_user(*user));
     let user = user.ok_or_else(|| Problem::not_found(&path))?;
     let person = directory.person(user).cloned().unwrap_or_default();
-    let open = person.logins.iter().filter(|login| now < login.expires_at);
-    let items: Vec<Value> = open
+    let items: Vec<Value> = open_logins(&person, now)
         .map(|login| shown_session(&api, &path, login, false))
         .collect();
     Ok(no_store(StatusCode::OK, json!({ "items": items })))

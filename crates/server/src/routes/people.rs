@@ -1,8 +1,8 @@
 //! How a person signs in, and where she is signed in: by the person alone.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use keyward_iam::{Change, LoginSession, Passkey, Person, PersonChange, Principal};
+use keyward_iam::{Change, LoginSession, Passkey, Person, PersonChange, Principal, UnixMillis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use crate::api::{Api, Call};
 use crate::body::Body;
 use crate::people::factors;
 use crate::problem::Problem;
-use crate::show::time;
+use crate::show::{no_store, time};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const OWN: &str = "iam:UpdateUser on it, by the user itself who signed in a short time ago";
@@ -107,15 +107,6 @@ fn itself(call: &Call, target: &Target) -> Result<Itself, Problem> {
     })
 }
 
-fn no_store(status: StatusCode, value: Value) -> Response {
-    let mut response = (status, axum::Json(value)).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
-}
-
 fn shown_passkey(passkey: &Passkey) -> Value {
     json!({
         "id": passkey.id, "name": passkey.name, "added": time(passkey.added),
@@ -123,7 +114,8 @@ fn shown_passkey(passkey: &Passkey) -> Value {
     })
 }
 
-pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
+/// How a person signs in.
+pub(super) fn shown_person(path: &str, person: &Person) -> Value {
     let linked = person.linked.iter();
     let linked: Vec<Value> = linked
         .map(|login| json!({ "issuer": login.issuer, "subject": login.subject, "added": time(login.added) }))
@@ -137,7 +129,13 @@ pub(crate) fn shown_person(path: &str, person: &Person) -> Value {
     })
 }
 
-pub(crate) fn shown_session(api: &Api, user: &str, login: &LoginSession, own: bool) -> Value {
+/// Where a person is signed in.
+pub(super) fn open_logins(person: &Person, now: UnixMillis) -> impl Iterator<Item = &LoginSession> {
+    let logins = person.logins.iter();
+    logins.filter(move |login| now < login.expires_at)
+}
+
+pub(super) fn shown_session(api: &Api, user: &str, login: &LoginSession, own: bool) -> Value {
     json!({
         "id": login.id, "client": login.client, "source": login.source,
         "created": { "at": time(login.created), "by": user }, "last_seen": time(api.people.last_seen(login)),
@@ -157,42 +155,60 @@ async fn make(call: &Call, path: &str, change: PersonChange) -> Result<Person, P
     Ok(person.cloned().unwrap_or_default())
 }
 
+/// Makes a change; answers how the person signs in then.
+async fn change(call: &Call, path: &str, change: PersonChange) -> Result<Response, Problem> {
+    let person = make(call, path, change).await?;
+    Ok(axum::Json(shown_person(path, &person)).into_response())
+}
+
 async fn shown(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
     Ok(axum::Json(shown_person(&itself.path, &itself.person)).into_response())
 }
 
+/// What a person signs in with.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rename {
-    sign_in_name: String,
+pub(super) struct NewSignInName {
+    pub(super) sign_in_name: String,
 }
 
-async fn rename(call: Call, target: Target, Body(body): Body<Rename>) -> Result<Response, Problem> {
+async fn rename(
+    call: Call,
+    target: Target,
+    Body(body): Body<NewSignInName>,
+) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    let change = PersonChange::SetSignInName(body.sign_in_name);
-    let person = make(&call, &itself.path, change).await?;
-    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
+    change(
+        &call,
+        &itself.path,
+        PersonChange::SetSignInName(body.sign_in_name),
+    )
+    .await
 }
 
+/// What a person is known by.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SetPassword {
-    password: Zeroizing<String>,
+pub(super) struct NewPassword {
+    pub(super) password: Zeroizing<String>,
 }
 
 async fn set_password(
     call: Call,
     target: Target,
-    Body(body): Body<SetPassword>,
+    Body(body): Body<NewPassword>,
 ) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
     let sign_in_name = itself.person.sign_in_name.as_deref().unwrap_or_default();
     let names = [itself.name.as_str(), sign_in_name];
     let hash = factors::new_password(&call.api, body.password, &names).await?;
-    let change = PersonChange::SetPassword { hash: Some(hash) };
-    let person = make(&call, &itself.path, change).await?;
-    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
+    change(
+        &call,
+        &itself.path,
+        PersonChange::SetPassword { hash: Some(hash) },
+    )
+    .await
 }
 
 async fn offer_totp(call: Call, target: Target) -> Result<Response, Problem> {
@@ -231,8 +247,7 @@ async fn set_totp(
 
 async fn remove_totp(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    let person = make(&call, &itself.path, PersonChange::RemoveTotp).await?;
-    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
+    change(&call, &itself.path, PersonChange::RemoveTotp).await
 }
 
 async fn recovery_codes(call: Call, target: Target) -> Result<Response, Problem> {
@@ -294,23 +309,28 @@ async fn rename_passkey(
 ) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
     let (id, name) = (last(&target), body.name);
-    let change = PersonChange::RenamePasskey { id, name };
-    let person = make(&call, &itself.path, change).await?;
-    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
+    change(
+        &call,
+        &itself.path,
+        PersonChange::RenamePasskey { id, name },
+    )
+    .await
 }
 
 async fn remove_passkey(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
-    let change = PersonChange::RemovePasskey(last(&target));
-    let person = make(&call, &itself.path, change).await?;
-    Ok(axum::Json(shown_person(&itself.path, &person)).into_response())
+    change(
+        &call,
+        &itself.path,
+        PersonChange::RemovePasskey(last(&target)),
+    )
+    .await
 }
 
 async fn sessions(call: Call, target: Target) -> Result<Response, Problem> {
     let itself = itself(&call, &target)?;
     let own = call.caller.session.login.as_deref();
-    let open = itself.person.logins.iter();
-    let open = open.filter(|login| call.now < login.expires_at);
+    let open = open_logins(&itself.person, call.now);
     let open = open.map(|login| (login.id.to_string(), login));
     Ok(call.list_of(open, |id, login| {
         Some(shown_session(

@@ -1,6 +1,6 @@
 //! Temporary credentials.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use keyward_auth::{Credentials, IssueError, SessionId};
 use keyward_iam::{
@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::opened;
 use crate::policies::policy_inputs;
 use crate::problem::Problem;
-use crate::show;
+use crate::show::{self, no_store};
 
 /// What narrows a session, in every call that opens one of a role.
 pub(super) const SESSION_POLICIES: (&str, &str, &str) = (
@@ -183,7 +183,7 @@ async fn issue(call: &Call, session: TemporarySession) -> Result<Response, Probl
         let source = source.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
         opened::keep(&call.api, &Arc::new(session), source).await?;
     }
-    Ok(shown_once(shown))
+    Ok(no_store(StatusCode::OK, shown))
 }
 
 /// What a dry run shows of credentials.
@@ -197,16 +197,6 @@ pub(super) fn hide_credentials(shown: &mut Value) {
         show::insert(shown, field, Value::Null);
     }
     show::insert(shown, "dry_run", true);
-}
-
-/// An answer that nobody on the way keeps.
-pub(super) fn shown_once(shown: Value) -> Response {
-    let mut response = axum::Json(shown).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
 }
 
 pub(super) fn credentials(session: &TemporarySession, made: &Credentials) -> Value {

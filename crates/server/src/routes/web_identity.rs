@@ -17,9 +17,7 @@ use keyward_iam::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sts::{
-    SESSION_POLICIES, credentials, hide_credentials, made, session_policies, shown_once,
-};
+use super::sts::{SESSION_POLICIES, credentials, hide_credentials, made, session_policies};
 use super::{Endpoint, post};
 use crate::api::Api;
 use crate::body::Body;
@@ -28,7 +26,7 @@ use crate::opened;
 use crate::people::sign_in::slow_down;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::show;
+use crate::show::{self, no_store};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -270,5 +268,5 @@ async fn answer(
     } else {
         opened::keep(api, &Arc::new(session), source).await?;
     }
-    Ok(shown_once(shown))
+    Ok(no_store(StatusCode::OK, shown))
 }
