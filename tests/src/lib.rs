@@ -16,16 +16,17 @@
 
 mod api;
 mod client;
+mod files;
 mod keyward;
 mod oidc_provider;
 mod process;
 mod programs;
-pub mod scenario;
 mod secrets;
 mod server;
 
 pub use api::{Api, Response};
 pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
+pub use files::Files;
 pub use keyward::{AccessKey, Backend, Keyward};
 pub use keyward_resp::Value;
 pub use oidc_provider::OidcProvider;

@@ -6,26 +6,24 @@
 
 use keyward_e2e::{AccessKey, Api, Backend, Client, error_text, ok};
 use keyward_resp::Value;
+use keyward_test_cases::{Random, setting};
 use serde_json::{Value as Json, json};
 
-/// Numbers at random (xorshift64*).
-struct Random(u64);
+/// Makes documents and calls.
+struct Maker(Random);
 
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-
+impl Maker {
     fn some<'a>(&mut self, from: &[&'a str], most: usize) -> Vec<&'a str> {
-        let count = 1 + self.below(most);
-        (0..count).map(|_| from[self.below(from.len())]).collect()
+        let count = 1 + self.0.below(most);
+        (0..count).map(|_| self.0.pick(from)).collect()
     }
 
     fn statement(&mut self) -> Json {
-        let effect = if self.below(4) == 0 { "Deny" } else { "Allow" };
+        let effect = if self.0.below(4) == 0 {
+            "Deny"
+        } else {
+            "Allow"
+        };
         let mut statement = json!({
             "Effect": effect,
             "Actions": self.some(&ACTIONS, 4),
@@ -37,11 +35,11 @@ impl Random {
             ("WriteKeys", 5),
             ("Channels", 3),
         ] {
-            if self.below(chance) == 0 {
+            if self.0.below(chance) == 0 {
                 statement[field] = json!(self.some(&PATTERNS, 2));
             }
         }
-        let conditions = match self.below(16) {
+        let conditions = match self.0.below(16) {
             0 => json!({ "NumericLessThan": { "kvdb:DatabaseIndex": "1" } }),
             1 => json!({ "IpAddress": { "keyward:SourceIp": "127.0.0.0/8" } }),
             2 => json!({ "IpAddress": { "keyward:SourceIp": "10.0.0.0/8" } }),
@@ -54,7 +52,7 @@ impl Random {
 
     /// A document that allows `ACL DRYRUN`, unless something denies it.
     fn document(&mut self) -> Json {
-        let mut document: Vec<Json> = (0..1 + self.below(4)).map(|_| self.statement()).collect();
+        let mut document: Vec<Json> = (0..1 + self.0.below(4)).map(|_| self.statement()).collect();
         document.push(
             json!({ "Effect": "Allow", "Actions": ["kvdb:ExecuteAclDryrun"],
                               "Resources": ["kvdb/main"] }),
@@ -65,7 +63,7 @@ impl Random {
     /// A call of a form, with keys for its `K`.
     fn call(&mut self, form: &str) -> Vec<String> {
         let words = form.split(' ').map(|word| match word {
-            "K" => KEYS[self.below(KEYS.len())].to_owned(),
+            "K" => self.0.pick(&KEYS).to_owned(),
             word => word.to_owned(),
         });
         words.collect()
@@ -205,23 +203,19 @@ fn world(admin: &Api) -> AccessKey {
 
 #[test]
 fn exported_rules_allow_no_more_than_the_gateway() {
-    let number = |name: &str, usual: u64| {
-        let set = std::env::var(name).ok();
-        set.map_or(usual, |text| text.parse().expect("a number"))
-    };
-    let seed = number("KEYWARD_SEED", 12);
+    let seed = setting("KEYWARD_SEED", 12);
     println!("KEYWARD_SEED={seed}");
-    let mut random = Random(seed | 1);
+    let mut maker = Maker(Random::new(seed));
     let keyward = Backend::Valkey.start();
     let admin = keyward.admin();
     let key = world(&admin);
     let mut gateway = Client::connect(&keyward.url_for(&key, ""));
     let mut server = keyward.upstream.as_ref().expect("a server").client();
     let (mut allowed, mut narrower, mut asked) = (0, 0, 0);
-    for _ in 0..number("KEYWARD_ROUNDS", 30) {
+    for _ in 0..setting("KEYWARD_ROUNDS", 30) {
         let mut documents = Vec::new();
         for trust in ["own", "team", "middle"] {
-            let document = random.document();
+            let document = maker.document();
             let policies = json!({ "policies": [document] });
             admin
                 .put(&format!("/v1/org/dev/trust/{trust}"), &policies)
@@ -229,8 +223,8 @@ fn exported_rules_allow_no_more_than_the_gateway() {
             documents.push(document);
         }
         let boundary = "/v1/org/dev/programmatic_identity/worker/boundary";
-        if random.below(3) == 0 {
-            let document = random.document();
+        if maker.0.below(3) == 0 {
+            let document = maker.document();
             admin
                 .put(boundary, &json!({ "policies": [document] }))
                 .success();
@@ -247,7 +241,7 @@ fn exported_rules_allow_no_more_than_the_gateway() {
         for form in FORMS {
             let times = if form.contains('K') { 3 } else { 1 };
             for _ in 0..times {
-                let call = random.call(form);
+                let call = maker.call(form);
                 let words: Vec<&str> = call.iter().map(String::as_str).collect();
                 let dry = |user| [&["ACL", "DRYRUN", user], &words[..]].concat();
                 let theirs = server.call(&dry("exported"));

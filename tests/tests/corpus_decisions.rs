@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use keyward_commands::{Touched, resolve};
-use keyward_e2e::scenario::{Case, Request, Step, references, scenarios};
 use keyward_iam::{
     Backend, Change, ChangeContext, ChangeError, Directory, Kind, Outcome, PathParts, PolicyInput,
     Session, UnixMillis,
 };
 use keyward_policy::{KeyUse, Touch};
+use keyward_test_cases::scenario::{Case, Request, Step, references, scenarios};
 
 /// 2026-01-01, so that a date in a command's arguments can be over.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use keyward_e2e::scenario::{Case, Request, Step, references, scenarios};
 use keyward_e2e::{AccessKey, Api, Client, Keyward};
 use keyward_resp::Value;
+use keyward_test_cases::scenario::{Case, Request, Step, references, scenarios};
 use serde_json::{Value as Json, json};
 
 struct World {

@@ -3,47 +3,15 @@
 //! actions, `POST /v1/decide` answers; who may make a change tells a dry run of it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use keyward_e2e::{AccessKey, Api, Client, Keyward, RedisUrl, Response, Value};
+use keyward_test_cases::{Step, corpus, steps};
 use serde_json::{Value as Json, json};
 
-/// One line and what is indented below it.
-struct Step {
-    number: usize,
-    line: String,
-    below: Vec<(usize, String)>,
-}
-
-impl Step {
-    fn document(&self) -> Option<Json> {
-        let text: Vec<&str> = self.below.iter().map(|(_, line)| &**line).collect();
-        let text = text.join("\n");
-        (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap_or_else(|_| json!(text)))
-    }
-}
-
-/// Lines by their indentation: what is deeper belongs to what is above.
-fn steps(lines: &[(usize, String)]) -> Vec<Step> {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut steps: Vec<Step> = Vec::new();
-    let first = lines.first().map_or(0, |(_, line)| indent(line));
-    for (number, line) in lines {
-        if indent(line) > first
-            && let Some(step) = steps.last_mut()
-        {
-            step.below.push((*number, line.clone()));
-        } else {
-            let line = line.trim().to_owned();
-            let (number, below) = (*number, Vec::new());
-            steps.push(Step {
-                number,
-                line,
-                below,
-            });
-        }
-    }
-    steps
+/// The document below a line: JSON, or a text.
+fn document(step: &Step<'_>) -> Option<Json> {
+    let text = step.document()?;
+    Some(serde_json::from_str(&text).unwrap_or_else(|_| json!(text)))
 }
 
 /// What a session of a role is presented with.
@@ -313,18 +281,18 @@ impl World {
         }
     }
 
-    fn run(&mut self, step: &Step, place: &str) {
-        let line = &*step.line;
+    fn run(&mut self, step: &Step<'_>, place: &str) {
+        let line = step.line;
         let ok = |status: u16| (200..300).contains(&status);
         if let Some(rest) = line.strip_prefix("refused ") {
-            let found = self.make(rest, step.document());
+            let found = self.make(rest, document(step));
             assert!(
                 (400..500).contains(&found.status),
                 "{place}: {}",
                 found.text
             );
         } else if let Some(rest) = line.strip_prefix("no session ") {
-            if let Some(found) = self.assume(rest, step.document()) {
+            if let Some(found) = self.assume(rest, document(step)) {
                 assert!(
                     (400..500).contains(&found.status),
                     "{place}: {}",
@@ -333,7 +301,7 @@ impl World {
             }
         } else if let Some(rest) = line.strip_prefix("session ") {
             let (name, rest) = rest.split_once(" = ").expect("a name");
-            if let Some(found) = self.assume(rest, step.document()) {
+            if let Some(found) = self.assume(rest, document(step)) {
                 assert!(ok(found.status), "{place}: {}", found.text);
                 let session = Session {
                     key: AccessKey {
@@ -374,7 +342,7 @@ impl World {
             let key = (identity.to_owned(), AccessKey::created(made));
             self.keys.insert(name.to_owned(), key);
         } else if !line.starts_with("user ") {
-            let found = self.make(line, step.document());
+            let found = self.make(line, document(step));
             assert!(ok(found.status), "{place}: {} {}", found.status, found.text);
             if let Some(ends) = line.strip_prefix("trust ") {
                 let ends = self.real(ends.split(" if ").next().expect("one"));
@@ -430,7 +398,7 @@ impl World {
         }
     }
 
-    fn decide(&mut self, who: &str, mfa: bool, database: &str, case: &Step, place: &str) {
+    fn decide(&mut self, who: &str, mfa: bool, database: &str, case: &Step<'_>, place: &str) {
         let is_session = self.sessions.contains_key(who);
         if !is_session && !who.contains('/') && who != "unauthenticated" {
             return; // a session that nobody here could open
@@ -488,7 +456,7 @@ impl World {
         assert_eq!(found["decision"], outcome, "{place}: {found}");
     }
 
-    fn try_change(&mut self, who: &str, rest: &str, case: &Step, place: &str) {
+    fn try_change(&mut self, who: &str, rest: &str, case: &Step<'_>, place: &str) {
         if who == "user/owner" {
             return; // signs in with what only the operator can set
         }
@@ -496,7 +464,7 @@ impl World {
             Some(rest) => (rest, false),
             None => (rest, true),
         };
-        let call = self.call(rest, case.document());
+        let call = self.call(rest, document(case));
         let sign = if call.path.contains('?') { '&' } else { '?' };
         let path = format!("{}{sign}dry_run=true", call.path);
         let api = self.api_of(who);
@@ -509,22 +477,11 @@ impl World {
 
 #[test]
 fn every_case_is_decided_by_api_and_gateway_as_it_says() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/sessions");
     let mut asked = 0;
-    for entry in std::fs::read_dir(corpus).expect("the corpus") {
-        let path = entry.expect("a file").path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let text = std::fs::read_to_string(&path).expect("a file of the corpus");
-        let lines = (1..).zip(text.lines().map(str::to_owned));
-        let lines: Vec<(usize, String)> = lines
-            .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-            .collect();
+    for file in corpus("sessions") {
         let mut world = World::new();
-        for step in steps(&lines) {
-            let place = format!("{name}, line {}: {}", step.number, step.line);
+        for step in steps(&file.lines()) {
+            let place = format!("{}, line {}: {}", file.name, step.number, step.line);
             world.run(&step, &place);
         }
         asked += world.asked;

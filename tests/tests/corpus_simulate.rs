@@ -1,10 +1,8 @@
 //! `corpus/simulate/`: documents, requests and answers in a vendor's own terms, through
 //! `keyward simulate --batch`.
 
-use std::fs;
-use std::path::Path;
-
 use keyward_e2e::simulate;
+use keyward_test_cases::{CorpusFile, corpus};
 use serde_json::{Map, Value, json};
 
 const LISTS: [&str; 3] = ["policies", "resource_policies", "boundaries"];
@@ -31,17 +29,15 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(path: &Path) -> Vec<Case> {
-        let text = fs::read_to_string(path).expect("a file of the corpus");
+    fn read(file: &CorpusFile) -> Vec<Case> {
         let mut reader = Self::default();
-        for (number, line) in text.lines().enumerate() {
-            let place = format!("{}:{}", path.display(), number + 1);
-            reader.line(&place, line.trim());
+        for (number, line) in file.lines() {
+            reader.line(&format!("{}:{number}", file.name), line.trim());
         }
         assert!(
             reader.open.is_empty(),
             "{}: a document does not end",
-            path.display()
+            file.name
         );
         reader.cases
     }
@@ -119,15 +115,11 @@ impl Reader {
 
 #[test]
 fn documents_mean_what_their_vendor_says() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/simulate");
     let mut cases = Vec::new();
-    for entry in fs::read_dir(folder).expect("the corpus") {
-        let path = entry.expect("a file").path();
-        if path.extension().is_some_and(|extension| extension == "txt") {
-            let read = Reader::read(&path);
-            assert!(read.len() >= 20, "{}: {} cases", path.display(), read.len());
-            cases.extend(read);
-        }
+    for file in corpus("simulate") {
+        let read = Reader::read(&file);
+        assert!(read.len() >= 20, "{}: {} cases", file.name, read.len());
+        cases.extend(read);
     }
     let asked: Vec<Value> = cases.iter().map(|case| case.case.clone()).collect();
     let mut wrong = String::new();

@@ -5,13 +5,10 @@
     reason = "a helper of a test panics as the test does"
 )]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
-use keyward_e2e::{AccessKey, Keyward, Output};
+use keyward_e2e::{AccessKey, Files, Keyward, Output};
 use serde_json::{Value as Json, json};
-use tempfile::TempDir;
 
 /// Exit code of `--plan` when there is something to do.
 const CHANGES: i32 = 2;
@@ -134,51 +131,7 @@ fn dev() -> Keyward {
     keyward
 }
 
-/// Every file below a folder, by its path.
-fn files(folder: &Path) -> BTreeMap<String, String> {
-    fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, base, found);
-            } else {
-                let name = path.strip_prefix(base).unwrap().display().to_string();
-                found.insert(name, fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk(folder, folder, &mut found);
-    found
-}
-
-struct State {
-    folder: TempDir,
-}
-
-impl State {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self) -> &str {
-        self.folder.path().to_str().unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn files(&self) -> BTreeMap<String, String> {
-        files(self.folder.path())
-    }
-}
-
-fn apply(keyward: &Keyward, state: &State, more: &[&str]) -> Output {
+fn apply(keyward: &Keyward, state: &Files, more: &[&str]) -> Output {
     keyward.cli(&[&["apply", "-f", state.path()], more].concat())
 }
 
@@ -186,9 +139,9 @@ fn apply(keyward: &Keyward, state: &State, more: &[&str]) -> Output {
 fn exported_applied_to_a_fresh_deployment_and_exported_again_it_is_the_same() {
     let first = dev();
     let keys = furnish(&first);
-    let state = State::new();
+    let state = Files::new();
     first.cli(&["export", state.path()]).success();
-    let exported = state.files();
+    let exported = state.all();
     for name in [
         "organisation.yaml",
         "kvdb/second.yaml",
@@ -234,19 +187,19 @@ fn exported_applied_to_a_fresh_deployment_and_exported_again_it_is_the_same() {
     ] {
         assert!(plan.stdout.contains(line), "{line}: {}", plan.stdout);
     }
-    let still = State::new();
+    let still = Files::new();
     second.cli(&["export", still.path()]).success();
-    assert!(!still.files().contains_key("kvdb/second.yaml"));
+    assert!(!still.all().contains_key("kvdb/second.yaml"));
 
     apply(&second, &state, &[]).success();
     let again = apply(&second, &state, &["--plan"]);
     assert_eq!(again.code, 0, "{}", again.stdout);
-    let back = State::new();
+    let back = Files::new();
     second.cli(&["export", back.path()]).success();
-    assert_eq!(back.files(), exported);
+    assert_eq!(back.all(), exported);
 
     // As JSON it is the same state.
-    let as_json = State::new();
+    let as_json = Files::new();
     first
         .cli(&["export", as_json.path(), "--format", "json"])
         .success();
@@ -254,27 +207,27 @@ fn exported_applied_to_a_fresh_deployment_and_exported_again_it_is_the_same() {
     assert_eq!(same.code, 0, "{}", same.stdout);
     let third = dev();
     apply(&third, &as_json, &[]).success();
-    let back = State::new();
+    let back = Files::new();
     third
         .cli(&["export", back.path(), "--format", "json"])
         .success();
-    assert_eq!(back.files(), as_json.files());
+    assert_eq!(back.all(), as_json.all());
 }
 
 #[test]
 fn a_plan_shows_what_changes_and_prune_deletes() {
     let keyward = dev();
     furnish(&keyward);
-    let state = State::new();
+    let state = Files::new();
     keyward.cli(&["export", state.path(), "--keys"]).success();
-    let worker = &state.files()["programmatic_identity/worker.yaml"];
+    let worker = &state.all()["programmatic_identity/worker.yaml"];
     assert!(
         worker.contains("description: night") && !worker.contains("kws_"),
         "{worker}"
     );
     assert_eq!(apply(&keyward, &state, &["--plan"]).code, 0);
 
-    let policy = state.files()["policy/read-only.yaml"].replace("kvdb:@read", "kvdb:ExecuteGet");
+    let policy = state.all()["policy/read-only.yaml"].replace("kvdb:@read", "kvdb:ExecuteGet");
     state.write("policy/read-only.yaml", &policy);
     state.write(
         "more.yml",
@@ -285,10 +238,10 @@ fn a_plan_shows_what_changes_and_prune_deletes() {
         "trust/worker-reads.yaml",
         "group/readers.yaml",
     ] {
-        fs::remove_file(state.folder.path().join(gone)).unwrap();
+        state.remove(gone);
     }
-    let trust = state.files()["trust/readers.yaml"].clone();
-    fs::remove_file(state.folder.path().join("trust/readers.yaml")).unwrap();
+    let trust = state.all()["trust/readers.yaml"].clone();
+    state.remove("trust/readers.yaml");
     state.write(
         "programmatic_identity/worker.yaml",
         "kind: programmatic_identity\nid: worker\nname: Night worker\n",
@@ -377,7 +330,7 @@ fn a_failure_is_told_exactly_and_the_same_command_goes_on() {
     keyward
         .cli(&["trust", "create", "half", "--policy", policy])
         .success();
-    let state = State::new();
+    let state = Files::new();
     state.write(
         "state.yaml",
         "kind: kvdb\nid: third\ntags: {stage: test}\n---\nkind: identity\nid: worker\n---\nkind: trust\nid: worker\ntrustee: worker\n---\nkind: kvdb\nid: fourth\n",
@@ -513,7 +466,7 @@ fn files_that_make_no_sense_are_refused_with_their_place_before_anything_is_done
         ),
     ];
     for (name, text, code, said) in cases {
-        let state = State::new();
+        let state = Files::new();
         state.write(name, text);
         state.write("b.yaml", "kind: group\nid: never-made\n");
         let refused = apply(&keyward, &state, &[]);
@@ -534,21 +487,21 @@ fn another_organisation_is_made_of_an_export() {
     furnish(&keyward);
     // It binds what dev's identities do elsewhere, too: to this organisation.
     keyward.cli(&["guardrail", "delete"]).success();
-    let state = State::new();
+    let state = Files::new();
     keyward.cli(&["export", state.path()]).success();
     let refused = keyward.cli(&["--organisation", "copy", "apply", "-f", state.path()]);
     assert_eq!(refused.code, USAGE, "{}", refused.stderr);
     keyward
         .cli(&["--organisation", "copy", "import", state.path()])
         .success();
-    let copy = State::new();
+    let copy = Files::new();
     keyward
         .cli(&["--organisation", "copy", "export", copy.path()])
         .success();
-    let mut expected = state.files();
+    let mut expected = state.all();
     let organisation = expected.get_mut("organisation.yaml").unwrap();
     *organisation = organisation.replace("id: dev", "id: copy");
-    let found = copy.files();
+    let found = copy.all();
     for (name, text) in &expected {
         if name != "trust/admin.yaml" {
             assert_eq!(found.get(name), Some(text), "{name}");
@@ -580,7 +533,7 @@ fn another_organisation_is_made_of_an_export() {
 
     // Through a pipe, and by apply, too.
     let text = keyward.cli(&["export", "-"]).success();
-    let piped = State::new();
+    let piped = Files::new();
     piped.write("all.yaml", &text.replacen("id: dev", "id: piped", 1));
     apply(&keyward, &piped, &[]).success();
     assert_eq!(apply(&keyward, &piped, &["--plan"]).code, 0);

@@ -12,9 +12,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use keyward_e2e::{AccessKey, Keyward, Output};
+use keyward_e2e::{AccessKey, Files, Keyward, Output};
+use keyward_test_cases::{Random, setting};
 use serde_json::{Value as Json, json};
-use tempfile::TempDir;
 
 const EVERYTHING: &str = include_str!("state/everything.yaml");
 const PARTNER: &str = include_str!("state/partner.yaml");
@@ -43,49 +43,11 @@ fn run(keyward: &Keyward, key: &AccessKey, arguments: &[&str]) -> Output {
     output
 }
 
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn with(text: &str) -> Self {
-        let files = Self::new();
-        files.write("state.yaml", text);
-        files
-    }
-
-    fn path(&self) -> &str {
-        self.0.path().to_str().unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn remove(&self, name: &str) {
-        fs::remove_file(self.0.path().join(name)).unwrap();
-    }
-
-    fn all(&self) -> BTreeMap<String, String> {
-        fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(&path, base, found);
-                } else {
-                    let name = path.strip_prefix(base).unwrap().display().to_string();
-                    found.insert(name, fs::read_to_string(path).unwrap());
-                }
-            }
-        }
-        let mut found = BTreeMap::new();
-        walk(self.0.path(), self.0.path(), &mut found);
-        found
-    }
+/// A folder with one file of state.
+fn state(text: &str) -> Files {
+    let files = Files::new();
+    files.write("state.yaml", text);
+    files
 }
 
 fn apply(keyward: &Keyward, files: &Files, more: &[&str]) -> Output {
@@ -138,7 +100,7 @@ fn export(keyward: &Keyward, organisation: &str, format: &str) -> Files {
 
 /// What a kind can have, as a mistake in a file tells it.
 fn fields_of(keyward: &Keyward, kind: &str) -> Vec<String> {
-    let files = Files::with(&format!("kind: {kind}\nid: a\nno-such: 1\n"));
+    let files = state(&format!("kind: {kind}\nid: a\nno-such: 1\n"));
     let refused = apply(keyward, &files, &[]);
     let told = refused
         .stderr
@@ -150,7 +112,7 @@ fn fields_of(keyward: &Keyward, kind: &str) -> Vec<String> {
 #[test]
 fn everything_comes_back_as_it_was() {
     let first = dev();
-    let (everything, partner) = (Files::with(EVERYTHING), Files::with(PARTNER));
+    let (everything, partner) = (state(EVERYTHING), state(PARTNER));
     make(&first, &everything, &partner);
     // The trust of the partner waits, and is no part of the state until it is accepted.
     let waits = export(&first, "dev", "yaml");
@@ -262,22 +224,6 @@ fn everything_comes_back_as_it_was() {
     assert!(!third.cli(&["db", "list"]).success().contains("second"));
 }
 
-/// Numbers that look random, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % end
-    }
-
-    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
-
 /// Files that are edited.
 struct Edited {
     documents: BTreeMap<String, Json>,
@@ -299,13 +245,13 @@ impl Edited {
 
     fn one(&mut self, kinds: &[&str]) -> &mut Json {
         let names = self.of(kinds);
-        let name = self.random.pick(&names).clone();
+        let name = self.random.one_of(&names).clone();
         self.documents.get_mut(&name).unwrap()
     }
 
     /// Sets a field, or takes it away.
     fn set(&mut self, kinds: &[&str], field: &str, values: &[Json]) {
-        let value = self.random.pick(values).clone();
+        let value = self.random.one_of(values).clone();
         let document = self.one(kinds).as_object_mut().unwrap();
         match value {
             Json::Null => document.remove(field),
@@ -365,11 +311,11 @@ impl Edited {
                 // Two things of a kind change names.
                 let kind = *self
                     .random
-                    .pick(&["kvdb", "group", "role", "programmatic_identity"]);
+                    .one_of(&["kvdb", "group", "role", "programmatic_identity"]);
                 let names = self.of(&[kind]);
                 let (a, b) = (
-                    self.random.pick(&names).clone(),
-                    self.random.pick(&names).clone(),
+                    self.random.one_of(&names).clone(),
+                    self.random.one_of(&names).clone(),
                 );
                 let of = |name: &str| self.documents[name].get("name").cloned();
                 let (of_a, of_b) = (of(&a), of(&b));
@@ -393,7 +339,7 @@ impl Edited {
             4 => {
                 let kind = *self
                     .random
-                    .pick(&["programmatic_identity", "group", "role", "kvdb"]);
+                    .one_of(&["programmatic_identity", "group", "role", "kvdb"]);
                 self.add(kind, json!({}));
             }
             5 => {
@@ -404,13 +350,13 @@ impl Edited {
                 let trustee = self.of(&["programmatic_identity", "group"]);
                 let trustee = self
                     .random
-                    .pick(&trustee)
+                    .one_of(&trustee)
                     .trim_end_matches(".json")
                     .to_owned();
                 let trustor = self.of(&["group", "role"]);
                 let trustor = self
                     .random
-                    .pick(&trustor)
+                    .one_of(&trustor)
                     .trim_end_matches(".json")
                     .to_owned();
                 self.add("trust", json!({ "trustor": trustor, "trustee": trustee }));
@@ -419,15 +365,15 @@ impl Edited {
                 let trustee = self.of(&["programmatic_identity", "group", "role"]);
                 let trustee = self
                     .random
-                    .pick(&trustee)
+                    .one_of(&trustee)
                     .trim_end_matches(".json")
                     .to_owned();
-                let policies = self.random.pick(&lists).clone();
+                let policies = self.random.one_of(&lists).clone();
                 self.add("trust", json!({ "trustee": trustee, "policies": policies }));
             }
             8 => {
                 let trusts = self.of(&["trust"]);
-                let trust = self.random.pick(&trusts).clone();
+                let trust = self.random.one_of(&trusts).clone();
                 if !["trust/admin.json", "trust/app.json"].contains(&trust.as_str()) {
                     self.documents.remove(&trust);
                 }
@@ -439,7 +385,7 @@ impl Edited {
                     .filter(|name| name.contains("trust-"))
                     .collect();
                 if let Some(name) = made.first() {
-                    let list = self.random.pick(&lists).clone();
+                    let list = self.random.one_of(&lists).clone();
                     let trust = self.documents.get_mut(name).unwrap();
                     trust["policies"] = list;
                     trust["expires_at"] = json!("2098-01-01T00:00:00Z");
@@ -474,7 +420,7 @@ impl Edited {
         if made.is_empty() {
             return;
         }
-        let name = (*self.random.pick(&made)).clone();
+        let name = (*self.random.one_of(&made)).clone();
         self.documents.remove(&name);
         let path = name.trim_end_matches(".json").to_owned();
         self.documents.retain(|_, document| {
@@ -486,23 +432,19 @@ impl Edited {
 
 #[test]
 fn random_edits_are_applied_and_then_there_is_nothing_to_do() {
-    let number = |name: &str, usual: u64| {
-        let given = std::env::var(name).ok();
-        given.map_or(usual, |text| text.parse().unwrap())
-    };
     let keyward = dev();
-    let (everything, partner) = (Files::with(EVERYTHING), Files::with(PARTNER));
+    let (everything, partner) = (state(EVERYTHING), state(PARTNER));
     make(&keyward, &everything, &partner);
     let files = export(&keyward, "dev", "json");
     let documents = files.all().into_iter();
     let documents = documents.map(|(name, text)| (name, serde_json::from_str(&text).unwrap()));
     let mut edited = Edited {
         documents: documents.collect(),
-        random: Random(number("KEYWARD_SEED", 4711)),
+        random: Random::new(setting("KEYWARD_SEED", 4711)),
         made: 0,
     };
     let (mut applied, mut circles) = (0, 0);
-    for round in 0..number("KEYWARD_ROUNDS", 12) {
+    for round in 0..setting("KEYWARD_ROUNDS", 12) {
         let before = edited.documents.clone();
         for _ in 0..1 + edited.random.below(6) {
             edited.edit();
@@ -560,7 +502,7 @@ fn what_changed_since_the_plan_stays_as_it_is() {
     let keyward = dev();
     keyward.cli(&["db", "create", "second"]).success();
     let pipe = Files::new();
-    let path = pipe.0.path().join("password");
+    let path = Path::new(pipe.path()).join("password");
     assert!(
         Command::new("mkfifo")
             .arg(&path)
@@ -572,7 +514,7 @@ fn what_changed_since_the_plan_stays_as_it_is() {
         "kind: kvdb\nid: second\ntags: {{ stage: test }}\n---\nkind: group\nid: last\n---\nkind: trust\nid: last\ntrustee: group/last\n---\nkind: kvdb\nid: served\nbackend: {{ type: server, address: \"127.0.0.1:16399\", user: k, password_file: \"{}\" }}\n",
         path.display()
     );
-    let files = Files::with(&text);
+    let files = state(&text);
     // The password is read when the plan is made and before anything is done: it comes late.
     let started = keyward
         .client_command(&keyward.admin_key())
@@ -604,7 +546,7 @@ fn what_changed_since_the_plan_stays_as_it_is() {
 
     // A plan that was looked at is done as it was, or not at all.
     let text = "kind: kvdb\nid: second\ntags: { stage: test }\n";
-    let files = Files::with(text);
+    let files = state(text);
     let plan = apply(&keyward, &files, &["--plan", "--output", "json"]);
     let summary: Json = serde_json::from_str(plan.stdout.lines().last().unwrap()).unwrap();
     let id = summary["summary"]["plan"].as_str().unwrap().to_owned();
@@ -635,7 +577,7 @@ fn what_changed_since_the_plan_stays_as_it_is() {
 fn circles_and_names_that_change_hands() {
     let keyward = dev();
     let circle = "kind: group\nid: a\n---\nkind: group\nid: b\n---\nkind: trust\nid: a-b\ntrustor: group/a\ntrustee: group/b\n";
-    let files = Files::with(circle);
+    let files = state(circle);
     files.write(
         "back.yaml",
         "kind: trust\nid: b-a\ntrustor: group/b\ntrustee: group/a\n",

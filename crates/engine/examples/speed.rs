@@ -3,6 +3,7 @@
 //! `cargo run --release -p keyward-engine --example speed [keys]`
 
 use keyward_engine::{Engine, EngineSession, Settings, UnixMillis};
+use keyward_test_cases::Random;
 use std::time::Instant;
 
 const ROUNDS: usize = 1_000_000;
@@ -38,20 +39,14 @@ fn main() {
     };
     let mut engine = Engine::new(settings);
     let mut session = EngineSession::new();
-    let mut state = 88_172_645_463_325_252u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = Random::new(1);
     let mut out = Vec::new();
     for form in forms {
         // Words are made beforehand, so that only the engine is measured.
         let requests: Vec<Vec<Vec<u8>>> = (0..ROUNDS.min(20_000))
             .map(|_| {
                 let word = |word: &str| {
-                    let number = format!("{:012}", random() as usize % keys);
+                    let number = format!("{:012}", random.below(keys));
                     word.replace('#', &number).into_bytes()
                 };
                 form.split(' ').map(word).collect()
@@ -70,7 +65,8 @@ fn main() {
             out.clear();
             let words = &requests[round % requests.len()];
             let now = UnixMillis(round as i64);
-            let _ = engine.apply(&mut session, command, words, now, &mut random, &mut out);
+            let mut draw = || random.draw();
+            let _ = engine.apply(&mut session, command, words, now, &mut draw, &mut out);
         }
         let nanoseconds = start.elapsed().as_nanos() as f64 / rounds as f64;
         println!("{nanoseconds:8.1} ns  {form}");

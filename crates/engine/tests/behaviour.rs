@@ -6,6 +6,7 @@
 use keyward_commands::CommandId;
 use keyward_engine::{Effects, Engine, EngineSession, Settings, UnixMillis, supports};
 use keyward_resp::{Protocol, Value};
+use keyward_test_cases::Random;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ struct Bench {
     engine: Engine,
     session: EngineSession,
     now: i64,
-    random: u64,
+    random: Random,
 }
 
 impl Bench {
@@ -27,7 +28,7 @@ impl Bench {
             engine: Engine::new(settings),
             session: EngineSession::new(),
             now: 1000,
-            random: 1,
+            random: Random::new(1),
         }
     }
 
@@ -44,12 +45,7 @@ impl Bench {
             now,
             random,
         } = self;
-        let mut draw = || {
-            *random ^= *random << 13;
-            *random ^= *random >> 7;
-            *random ^= *random << 17;
-            *random
-        };
+        let mut draw = || random.draw();
         let effects = engine.apply(session, id, words, UnixMillis(*now), &mut draw, &mut out);
         (out, effects)
     }

@@ -14,16 +14,14 @@ use keyward_iam::{
     UnixMillis,
 };
 use keyward_policy::Touch;
-use support::{COMMANDS, DATABASES, PRINCIPALS, Random, World};
+use keyward_test_cases::{Random, setting};
+use support::{COMMANDS, DATABASES, PRINCIPALS, World};
 
 const NOW: UnixMillis = UnixMillis(10);
 
 /// How many random worlds; more by an environment variable.
 fn worlds() -> u64 {
-    std::env::var("KEYWARD_WORLDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(25)
+    setting("KEYWARD_WORLDS", 25)
 }
 
 fn action(name: &str) -> ActionId {

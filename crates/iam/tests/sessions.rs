@@ -14,43 +14,9 @@ use keyward_iam::{
     TemporarySession, UnixMillis,
 };
 use keyward_policy::Touch;
+use keyward_test_cases::{Step, corpus, steps};
 
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
-
-/// One line and what is indented below it.
-struct Step {
-    number: usize,
-    line: String,
-    below: Vec<(usize, String)>,
-}
-
-impl Step {
-    fn document(&self) -> Option<String> {
-        let text: Vec<&str> = self.below.iter().map(|(_, line)| &**line).collect();
-        (!text.is_empty()).then(|| text.join("\n"))
-    }
-}
-
-/// Lines by their indentation: what is deeper belongs to what is above.
-fn steps(lines: &[(usize, String)]) -> Vec<Step> {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut steps: Vec<Step> = Vec::new();
-    let first = lines.first().map_or(0, |(_, line)| indent(line));
-    for (number, line) in lines {
-        if indent(line) > first
-            && let Some(step) = steps.last_mut()
-        {
-            step.below.push((*number, line.clone()));
-        } else {
-            steps.push(Step {
-                number: *number,
-                line: line.trim().to_owned(),
-                below: Vec::new(),
-            });
-        }
-    }
-    steps
-}
 
 struct World {
     directory: Directory,
@@ -336,8 +302,8 @@ impl World {
         assumed.ok().map(|assumed| assumed.session)
     }
 
-    fn run(&mut self, step: &Step, place: &str) {
-        let line = &*step.line;
+    fn run(&mut self, step: &Step<'_>, place: &str) {
+        let line = step.line;
         // Of how credentials are presented: for the run through a gateway.
         if line.starts_with("opens nothing: ") || line.starts_with("failures of ") {
             return;
@@ -408,7 +374,7 @@ impl World {
         path.map_or("nowhere".to_owned(), |database| database.path.to_string())
     }
 
-    fn decide(&self, session: &Session, database: &str, case: &Step, place: &str) {
+    fn decide(&self, session: &Session, database: &str, case: &Step<'_>, place: &str) {
         let directory = &self.directory;
         if let Some(rest) = case.line.strip_prefix("may ") {
             let (rest, wanted) = match rest.strip_prefix("not ") {
@@ -452,25 +418,11 @@ impl World {
 
 #[test]
 fn every_case_is_decided_as_it_says() {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus/sessions");
     let mut cases = 0;
-    for entry in std::fs::read_dir(corpus).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines = text
-            .lines()
-            .enumerate()
-            .map(|(n, line)| (n + 1, line.to_owned()));
-        let lines: Vec<(usize, String)> = lines
-            .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-            .collect();
+    for file in corpus("sessions") {
         let mut world = World::new();
-        for step in steps(&lines) {
-            let place = format!("{name}, line {}: {}", step.number, step.line);
+        for step in steps(&file.lines()) {
+            let place = format!("{}, line {}: {}", file.name, step.number, step.line);
             world.run(&step, &place);
             cases += 1;
         }

@@ -1,12 +1,8 @@
 //! `corpus/acl`: what ACL users may do.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "acl_of_servers/corpus.rs"]
-mod corpus;
-
 use keyward_commands::resolve;
 use keyward_policy::{AclDenial, AclUser, Dialect, detect};
+use keyward_test_cases::acl_cases;
 
 /// The word for an answer in the corpus.
 fn word(answer: Result<(), AclDenial>) -> &'static str {
@@ -21,7 +17,7 @@ fn word(answer: Result<(), AclDenial>) -> &'static str {
 
 #[test]
 fn every_case_is_decided_as_the_server_does() {
-    for case in corpus::cases() {
+    for case in acl_cases() {
         let user = AclUser::parse(&case.user);
         if case.expected == "refused" {
             assert!(user.is_err(), "{}: {}", case.place, case.user);

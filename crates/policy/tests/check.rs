@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use keyward_policy::check::{Options, Report, Severity, check, rules};
 use keyward_policy::{Dialect, PolicyKind};
+use keyward_test_cases::{CorpusFile, Random, corpus, setting};
 
 /// 2026-06-01T00:00:00Z, in milliseconds.
 const NOW: i64 = 1_780_272_000_000;
@@ -87,21 +88,9 @@ impl Case {
     }
 }
 
-fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus/check");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|end| end == "txt"))
-        .collect();
-    files.sort();
-    files
-}
-
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for file in files() {
-        let text = std::fs::read_to_string(&file).unwrap();
+    for CorpusFile { path, text, .. } in corpus("check") {
         for block in text.split("\n=== ").skip(1) {
             let (head, rest) = block.split_once("\n---\n").unwrap();
             let (document, expected) = rest.split_once("\n---").unwrap();
@@ -112,7 +101,7 @@ fn cases() -> Vec<Case> {
                 (name.to_owned(), value.to_owned())
             });
             cases.push(Case {
-                file: file.clone(),
+                file: path.clone(),
                 name,
                 head: head.collect(),
                 document: document.to_owned(),
@@ -128,10 +117,9 @@ fn what_is_found() {
     let write = std::env::var_os("KEYWARD_WRITE_CORPUS").is_some();
     let cases = cases();
     if write {
-        for file in files() {
-            let text = std::fs::read_to_string(&file).unwrap();
+        for CorpusFile { path, text, .. } in corpus("check") {
             let mut out = text.split("\n=== ").next().unwrap().to_owned();
-            for case in cases.iter().filter(|case| case.file == file) {
+            for case in cases.iter().filter(|case| case.file == path) {
                 write!(out, "\n=== {}\n", case.name).unwrap();
                 for (name, value) in &case.head {
                     writeln!(out, "{name}: {value}").unwrap();
@@ -139,7 +127,7 @@ fn what_is_found() {
                 let found = case.found();
                 write!(out, "---\n{}\n---\n{found}", case.document).unwrap();
             }
-            std::fs::write(&file, out).unwrap();
+            std::fs::write(&path, out).unwrap();
         }
         return;
     }
@@ -243,15 +231,8 @@ fn fixes_fix() {
 /// Documents that were cut off, or have a byte changed, are findings and no panics.
 #[test]
 fn damaged_documents() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let rounds: usize =
-        std::env::var("KEYWARD_CHECK_ROUNDS").map_or(6, |count| count.parse().unwrap());
+    let mut random = Random::new(9);
+    let rounds = setting("KEYWARD_CHECK_ROUNDS", 6);
     for case in cases() {
         let text = case.text();
         if text.len() > 4096 {
@@ -259,13 +240,11 @@ fn damaged_documents() {
         }
         for _ in 0..rounds {
             let mut bytes = text.clone().into_bytes();
-            let at = usize::try_from(next()).unwrap_or(0) % (bytes.len() + 1);
-            match next() % 3 {
+            let at = random.below(bytes.len() + 1);
+            match random.below(3) {
                 0 => bytes.truncate(at),
-                1 if at < bytes.len() => {
-                    bytes[at] = b" \"[]{},:*$\\a0\xc3"[usize::try_from(next() % 14).unwrap()];
-                }
-                _ => bytes.insert(at, b"\"[]{},:*$"[usize::try_from(next() % 9).unwrap()]),
+                1 if at < bytes.len() => bytes[at] = random.pick(b" \"[]{},:*$\\a0\xc3"),
+                _ => bytes.insert(at, random.pick(b"\"[]{},:*$")),
             }
             let document = String::from_utf8_lossy(&bytes).into_owned();
             let damaged = Case {

@@ -52,26 +52,14 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus/diff");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "txt"))
-        .collect();
-    files.sort();
     let mut cases = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    for file in keyward_test_cases::corpus("diff") {
         let mut which = None;
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in file.lines() {
             let line = line.trim_end();
-            if line.starts_with('#') || line.is_empty() {
-                continue;
-            }
             if let Some(shows) = line.strip_prefix("case: ") {
                 cases.push(Case {
-                    place: format!("{name}:{}: {shows}", number + 1),
+                    place: format!("{}:{number}: {shows}", file.name),
                     kind: PolicyKind::Identity,
                     documents: Default::default(),
                     expected: Vec::new(),

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use keyward_policy::Glob;
+use keyward_test_cases::Random;
 use keyward_test_servers::{ServerKind, ServerProcess};
 
 const ROUNDS: usize = 40;
@@ -26,11 +27,11 @@ fn valkey_9_agrees() {
 
 fn compare(kind: ServerKind, seed: u64) {
     let mut server = Server::start(kind);
-    let mut random = Random(seed);
+    let mut maker = Maker(Random::new(seed));
     let mut matched = 0;
     for _ in 0..ROUNDS {
-        let keys: Vec<Vec<u8>> = (0..KEYS).map(|_| random.key()).collect();
-        let patterns: Vec<Vec<u8>> = (0..PATTERNS).map(|_| random.pattern(&keys)).collect();
+        let keys: Vec<Vec<u8>> = (0..KEYS).map(|_| maker.key()).collect();
+        let patterns: Vec<Vec<u8>> = (0..PATTERNS).map(|_| maker.pattern(&keys)).collect();
         server.send(&[b"FLUSHALL"]);
         let mset: Vec<&[u8]> = std::iter::once(&b"MSET"[..])
             .chain(keys.iter().flat_map(|key| [&key[..], b""]))
@@ -66,23 +67,16 @@ fn shown(keys: &[Vec<u8>]) -> Vec<String> {
         .collect()
 }
 
-/// xorshift64: the same cases in every run.
-struct Random(u64);
+/// Makes keys and patterns.
+struct Maker(Random);
 
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % n
-    }
-
+impl Maker {
     fn of(&mut self, bytes: &[u8]) -> u8 {
-        bytes[self.below(bytes.len())]
+        self.0.pick(bytes)
     }
 
     fn key(&mut self) -> Vec<u8> {
-        let len = self.below(9);
+        let len = self.0.below(9);
         (0..len)
             .map(|_| self.of(b"aaabbcd:]^-\\*\0\x7f\x80\xe9\xff"))
             .collect()
@@ -90,15 +84,15 @@ impl Random {
 
     /// Half of them anything, half of them a key with parts of it made wild.
     fn pattern(&mut self, keys: &[Vec<u8>]) -> Vec<u8> {
-        if self.below(2) == 0 {
-            let len = self.below(11);
+        if self.0.below(2) == 0 {
+            let len = self.0.below(11);
             return (0..len)
                 .map(|_| self.of(b"**??[[]]^^--\\\\aabcd:\0\x80\xff"))
                 .collect();
         }
         let mut pattern = Vec::new();
-        for &byte in &keys[self.below(keys.len())] {
-            match self.below(9) {
+        for &byte in &keys[self.0.below(keys.len())] {
+            match self.0.below(9) {
                 0 => pattern.push(b'?'),
                 1 => pattern.push(b'*'),
                 2 => pattern.extend([byte, b'*']),

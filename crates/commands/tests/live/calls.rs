@@ -1,6 +1,7 @@
 //! Calls at random, from the argument trees of the servers.
 
 use crate::server::ServerKind;
+use keyward_test_cases::{Random, setting};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -217,7 +218,7 @@ const FORMS: [&str; 119] = [
 pub(crate) struct Calls {
     rows: BTreeMap<String, Value>,
     seed: u64,
-    state: u64,
+    random: Random,
 }
 
 /// A call as a person reads it.
@@ -239,16 +240,13 @@ impl Calls {
             let row: Value = serde_json::from_str(line).expect("a line of the data file");
             (row["name"].as_str().expect("a name").to_owned(), row)
         });
-        let seed = match std::env::var("KEYWARD_SEED") {
-            Ok(text) => text.parse().expect("KEYWARD_SEED"),
-            // The same each time: a failure belongs to the change that is tested.
-            Err(_) => 9,
-        };
+        // The same each time: a failure belongs to the change that is tested.
+        let seed = setting("KEYWARD_SEED", 9);
         eprintln!("{kind}: KEYWARD_SEED={seed}"); // shown when the test fails
         Self {
             rows: rows.collect(),
             seed,
-            state: seed,
+            random: Random::new(seed),
         }
     }
 
@@ -266,22 +264,6 @@ impl Calls {
             .filter(runs)
             .map(|row| row["name"].as_str().unwrap().to_owned())
             .collect()
-    }
-
-    /// A number below `limit` (xorshift64*).
-    fn below(&mut self, limit: usize) -> usize {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
     }
 
     /// One call.
@@ -317,7 +299,7 @@ impl Calls {
         }
         let mut words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         if mode == Mode::Malformed {
-            for _ in 0..1 + self.below(3) {
+            for _ in 0..1 + self.random.below(3) {
                 self.spoil(&mut words, name.split('|').count());
             }
         }
@@ -335,7 +317,7 @@ impl Calls {
         if forms.is_empty() {
             return None;
         }
-        let form = self.pick(&forms);
+        let form = self.random.pick(&forms);
         let options: Vec<&str> = form
             .split(' ')
             .skip(1)
@@ -349,14 +331,14 @@ impl Calls {
                 word if at < fixed => (word, 1),
                 "*" | "?" => (word, 1),
                 word => match word.as_bytes().last() {
-                    Some(b'?') => (&word[..word.len() - 1], self.below(2)),
-                    Some(b'*') => (&word[..word.len() - 1], self.below(4)),
+                    Some(b'?') => (&word[..word.len() - 1], self.random.below(2)),
+                    Some(b'*') => (&word[..word.len() - 1], self.random.below(4)),
                     _ => (word, 1),
                 },
             };
             for _ in 0..times {
                 let mut next = self.of_form(word, &options);
-                if self.chance(40) {
+                if self.random.percent(40) {
                     next.make_ascii_lowercase();
                 }
                 words.push(next);
@@ -367,7 +349,7 @@ impl Calls {
         while words.len() < least {
             words.push(b"K".to_vec());
         }
-        if self.chance(25) {
+        if self.random.percent(25) {
             self.spoil(&mut words, fixed);
         }
         Some(words)
@@ -376,20 +358,23 @@ impl Calls {
     fn of_form(&mut self, word: &str, options: &[&str]) -> Vec<u8> {
         match word {
             "\"\"" => Vec::new(),
-            "K" => match self.below(8) {
-                0 if !options.is_empty() => self.pick(options).into(),
-                1 => self.pick(&OPTIONS).into(),
-                2 => BINARY[self.below(BINARY.len())].to_vec(),
-                _ => self.pick(&KEYS).into(),
+            "K" => match self.random.below(8) {
+                0 if !options.is_empty() => self.random.pick(options).into(),
+                1 => self.random.pick(&OPTIONS).into(),
+                2 => BINARY[self.random.below(BINARY.len())].to_vec(),
+                _ => self.random.pick(&KEYS).into(),
             },
-            "N" if self.chance(60) => self.pick(&["1", "2", "3"]).into(),
-            "N" => self.pick(&NUMBERS).into(),
+            "N" if self.random.percent(60) => self.random.pick(&["1", "2", "3"]).into(),
+            "N" => self.random.pick(&NUMBERS).into(),
             "P" => self
+                .random
                 .pick(&["*", "w_*", "nosort", "#", "h*->f", "store", "get"])
                 .into(),
-            "W" if !options.is_empty() && self.chance(50) => self.pick(options).into(),
-            "W" if self.chance(40) => self.pick(&NUMBERS).into(),
-            "W" => self.pick(&OPTIONS).into(),
+            "W" if !options.is_empty() && self.random.percent(50) => {
+                self.random.pick(options).into()
+            }
+            "W" if self.random.percent(40) => self.random.pick(&NUMBERS).into(),
+            "W" => self.random.pick(&OPTIONS).into(),
             word => word.into(),
         }
     }
@@ -406,17 +391,19 @@ impl Calls {
         let least = row["arity"].as_i64().expect("an arity").unsigned_abs() as usize;
         let mut words: Vec<Vec<u8>> = name.split('|').map(|word| word.into()).collect();
         let more = if row["arity"].as_i64() < Some(0) {
-            self.below(8)
+            self.random.below(8)
         } else {
             0
         };
         while words.len() < least + more {
-            let word = match self.below(4) {
-                0 if !tokens.is_empty() => self.pick(&tokens),
-                1 if self.chance(30) => self.pick(&NUMBERS),
-                1 => self.pick(&["", "0", "1", "2", "3", "-1", "01", "+1", "1.5", "*", "x"]),
-                2 => self.pick(&OPTIONS),
-                _ => self.pick(&KEYS),
+            let word = match self.random.below(4) {
+                0 if !tokens.is_empty() => self.random.pick(&tokens),
+                1 if self.random.percent(30) => self.random.pick(&NUMBERS),
+                1 => self
+                    .random
+                    .pick(&["", "0", "1", "2", "3", "-1", "01", "+1", "1.5", "*", "x"]),
+                2 => self.random.pick(&OPTIONS),
+                _ => self.random.pick(&KEYS),
             };
             words.push(word.into());
         }
@@ -427,17 +414,18 @@ impl Calls {
         if words.len() <= fixed {
             return;
         }
-        let at = fixed + self.below(words.len() - fixed);
-        let other = fixed + self.below(words.len() - fixed);
-        match self.below(7) {
-            5 => words[at] = self.pick(&NUMBERS).into(),
-            6 => words[at] = BINARY[self.below(BINARY.len())].to_vec(),
+        let at = fixed + self.random.below(words.len() - fixed);
+        let other = fixed + self.random.below(words.len() - fixed);
+        match self.random.below(7) {
+            5 => words[at] = self.random.pick(&NUMBERS).into(),
+            6 => words[at] = BINARY[self.random.below(BINARY.len())].to_vec(),
             0 => drop(words.remove(at)),
             1 => words.insert(at, words[other].clone()),
             2 => words.swap(at, other),
-            3 => words[at] = self.pick(&OPTIONS).into(),
+            3 => words[at] = self.random.pick(&OPTIONS).into(),
             _ => {
                 words[at] = self
+                    .random
                     .pick(&["", "0", "1", "-1", "3", "01", "99999999999", "x"])
                     .into()
             }
@@ -459,14 +447,14 @@ impl Calls {
                 .is_some_and(|all| all.contains(&flag))
         };
         let flag = |name: &str| flag(Value::from(name));
-        if flag("optional") && self.chance(55) {
+        if flag("optional") && self.random.percent(55) {
             return;
         }
         // An option may come twice where nobody wrote the grammar for it.
-        let twice = mode != Mode::Plain && flag("optional") && self.chance(15);
+        let twice = mode != Mode::Plain && flag("optional") && self.random.percent(15);
         for _ in 0..1 + usize::from(twice) {
             let times = match flag("multiple") {
-                true => 1 + self.below(3),
+                true => 1 + self.random.below(3),
                 false => 1,
             };
             if flag("multiple")
@@ -480,7 +468,7 @@ impl Calls {
                 if let Some(token) = token
                     && (pure || time == 0 || flag("multiple_token"))
                 {
-                    words.push(match self.chance(50) {
+                    words.push(match self.random.percent(50) {
                         true => token.to_owned(),
                         false => token.to_ascii_lowercase(),
                     });
@@ -505,13 +493,13 @@ impl Calls {
         let odd = mode != Mode::Plain;
         match argument["type"].as_str().expect("a type") {
             "block" if name == "streams" => {
-                let times = 1 + self.below(3);
+                let times = 1 + self.random.below(3);
                 for _ in 0..times {
                     let key = self.key(odd);
                     words.push(key);
                 }
                 for _ in 0..times {
-                    words.push(self.pick(&["0", "0-0", ">", "$"]).to_owned());
+                    words.push(self.random.pick(&["0", "0-0", ">", "$"]).to_owned());
                 }
             }
             "block" => {
@@ -520,7 +508,7 @@ impl Calls {
                 }
             }
             "oneof" => {
-                let at = self.below(below.len());
+                let at = self.random.below(below.len());
                 self.argument(&below[at], mode, words, number);
             }
             "key" => {
@@ -533,24 +521,30 @@ impl Calls {
             }
             "integer" | "double" => {
                 // Databases, counts, offsets, times: small, and mostly valid.
-                words.push(self.pick(&["0", "1", "1", "2", "5", "1"]).to_owned());
+                words.push(self.random.pick(&["0", "1", "1", "2", "5", "1"]).to_owned());
             }
-            "unix-time" => words.push(self.pick(&["1", "9999999999"]).to_owned()),
-            "pattern" => words.push(self.pick(&["*", "w_*", "nosort", "#", "x"]).to_owned()),
+            "unix-time" => words.push(self.random.pick(&["1", "9999999999"]).to_owned()),
+            "pattern" => words.push(
+                self.random
+                    .pick(&["*", "w_*", "nosort", "#", "x"])
+                    .to_owned(),
+            ),
             _ if name == "encoding" => words.push("u8".to_owned()),
-            _ if odd && self.chance(30) => words.push(self.pick(&OPTIONS).to_owned()),
+            _ if odd && self.random.percent(30) => {
+                words.push(self.random.pick(&OPTIONS).to_owned())
+            }
             _ => {
                 let plain = ["a", "b", "f", "m1", "1", "0", "-", "+", "[a", "(b", "g"];
-                words.push(self.pick(&plain).to_owned());
+                words.push(self.random.pick(&plain).to_owned());
             }
         }
     }
 
     fn key(&mut self, odd: bool) -> String {
-        if odd && self.chance(40) {
-            return self.pick(&OPTIONS).to_owned();
+        if odd && self.random.percent(40) {
+            return self.random.pick(&OPTIONS).to_owned();
         }
-        self.pick(&KEYS).to_owned()
+        self.random.pick(&KEYS).to_owned()
     }
 
     /// Calls that fill the keys so that some calls of this command succeed: those named after a
@@ -567,7 +561,7 @@ impl Calls {
         let mut calls: Vec<String> = KEYS.iter().flat_map(|key| fill(key, key)).collect();
         for key in OPTIONS {
             // Half of them: some destinations exist, some do not.
-            if self.chance(50) {
+            if self.random.percent(50) {
                 calls.extend(fill(key, group));
             }
         }
@@ -587,7 +581,7 @@ impl Calls {
 
     /// Calls that make every key a stream with two groups, one of them named after an option.
     pub(crate) fn streams(&mut self) -> Vec<Vec<Vec<u8>>> {
-        let group = self.pick(&OPTIONS);
+        let group = self.random.pick(&OPTIONS);
         let keys = KEYS.iter().chain(&OPTIONS);
         let calls = keys.flat_map(|key| {
             [

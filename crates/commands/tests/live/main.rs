@@ -18,13 +18,12 @@ use keyward_commands::{
     CommandClass, CommandScope, Flags, KeyFlags, Scope, Touched, action, action_pattern, by_name,
     resolve, touched,
 };
+use keyward_test_cases::setting;
 use server::{Reply, Server, ServerKind};
 
 /// Calls of each command in each mode.
 fn rounds() -> usize {
-    std::env::var("KEYWARD_ROUNDS")
-        .ok()
-        .map_or(40, |text| text.parse().expect("KEYWARD_ROUNDS"))
+    setting("KEYWARD_ROUNDS", 40)
 }
 
 /// A key of a call and what happens to it.

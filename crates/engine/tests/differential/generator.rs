@@ -1,44 +1,12 @@
 //! Random commands: every command of the engine, few keys and values, all options, many faults.
 
-/// Small random numbers (xorshift64*).
-pub(crate) struct Random(u64);
+use keyward_test_cases::Random;
 
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.draw() % bound as u64) as usize
-    }
-
-    pub(crate) fn percent(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(crate) fn text<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-
-    /// One of the first `usual` texts with this percentage, else one of all.
-    pub(crate) fn mostly<'a>(&mut self, percent: usize, usual: usize, from: &[&'a str]) -> &'a str {
-        let bound = if self.percent(percent) {
-            usual
-        } else {
-            from.len()
-        };
-        from[self.below(bound)]
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
+/// One of the first `usual` texts with this percentage, else one of all.
+fn mostly<'a>(random: &mut Random, percent: usize, usual: usize, from: &[&'a str]) -> &'a str {
+    match random.percent(percent) {
+        true => random.pick(&from[..usual]),
+        false => random.pick(from),
     }
 }
 
@@ -534,8 +502,8 @@ pub(crate) fn command(random: &mut Random, now: i64) -> Words {
         .split(' ')
         .for_each(|word| expand(word, random, now, &mut words));
     if !form.options.is_empty() {
-        for _ in 0..*random.pick(&[0, 0, 1, 1, 1, 2, 2, 3]) {
-            let option = random.text(form.options);
+        for _ in 0..random.pick(&[0, 0, 1, 1, 1, 2, 2, 3]) {
+            let option = random.pick(form.options);
             option
                 .split(' ')
                 .for_each(|word| expand(word, random, now, &mut words));
@@ -545,7 +513,7 @@ pub(crate) fn command(random: &mut Random, now: i64) -> Words {
         words.pop();
     }
     if random.percent(1) {
-        words.push(random.text(TEXTS).as_bytes().to_vec());
+        words.push(random.pick(TEXTS).as_bytes().to_vec());
     }
     if random.percent(5) {
         words[0].make_ascii_lowercase();
@@ -555,7 +523,7 @@ pub(crate) fn command(random: &mut Random, now: i64) -> Words {
 
 fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
     if let Some(word) = word.strip_suffix('+') {
-        for _ in 0..*random.pick(&[1, 1, 2, 2, 3, 5]) {
+        for _ in 0..random.pick(&[1, 1, 2, 2, 3, 5]) {
             expand(word, random, now, out);
         }
         return;
@@ -564,41 +532,41 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
     match word {
         "s" | "h" | "l" | "t" | "z" => push(&key_of(word, random)),
         "zt" => {
-            let kind = random.text(&["z", "z", "t"]);
+            let kind = random.pick(&["z", "z", "t"]);
             push(&key_of(kind, random));
         }
-        "key" => push(random.text(KEYS)),
-        "value" => push(random.text(TEXTS)),
-        "member" => push(random.text(MEMBERS)),
-        "int" => push(random.mostly(75, 11, INTEGERS)),
-        "few" => push(random.mostly(85, 10, FEW)),
-        "double" => push(random.mostly(70, 12, DOUBLES)),
-        "bound" => push(random.mostly(90, 14, BOUNDS)),
-        "text" => push(random.text(TEXT_BOUNDS)),
-        "glob" => push(random.text(GLOBS)),
-        "zopt" => push(random.text(ZADD_OPTIONS)),
-        "cursor" => push(random.mostly(60, 1, CURSORS)),
-        "db" => push(random.text(&["0", "0", "1", "1", "2", "15", "16", "-1", "abc"])),
+        "key" => push(random.pick(KEYS)),
+        "value" => push(random.pick(TEXTS)),
+        "member" => push(random.pick(MEMBERS)),
+        "int" => push(mostly(random, 75, 11, INTEGERS)),
+        "few" => push(mostly(random, 85, 10, FEW)),
+        "double" => push(mostly(random, 70, 12, DOUBLES)),
+        "bound" => push(mostly(random, 90, 14, BOUNDS)),
+        "text" => push(random.pick(TEXT_BOUNDS)),
+        "glob" => push(random.pick(GLOBS)),
+        "zopt" => push(random.pick(ZADD_OPTIONS)),
+        "cursor" => push(mostly(random, 60, 1, CURSORS)),
+        "db" => push(random.pick(&["0", "0", "1", "1", "2", "15", "16", "-1", "abc"])),
         "ttl" => push(&(1000 + random.below(1000)).to_string()),
-        "nottl" => push(random.text(NO_TIMES)),
+        "nottl" => push(random.pick(NO_TIMES)),
         "pttl" => push(&(1_000_000 + random.below(1_000_000)).to_string()),
         "at" => {
-            let offset = *random.pick(&[-5, 2000, 3000]);
+            let offset = random.pick(&[-5, 2000, 3000]);
             push(&(now / 1000 + offset).to_string());
         }
         "untilttl" => match random.below(5) {
-            0 => push(random.text(NO_TIMES)),
+            0 => push(random.pick(NO_TIMES)),
             1 => push(&(1_000_000 + random.below(1_000_000)).to_string()),
             2 => push(&(now + 2_000_000).to_string()),
             _ => push("0"),
         },
         "payload" => {
-            let hex = random.mostly(90, PAYLOADS.len() - 1, PAYLOADS);
+            let hex = mostly(random, 90, PAYLOADS.len() - 1, PAYLOADS);
             let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
             out.push((0..hex.len()).step_by(2).map(byte).collect());
         }
         "pat" => {
-            let offset = *random.pick(&[-5000, 2_000_000, 3_000_000]);
+            let offset = random.pick(&[-5000, 2_000_000, 3_000_000]);
             push(&(now + offset).to_string());
         }
         "sv" => ["s", "value"]
@@ -616,9 +584,9 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
             push(&random.below(400).to_string());
         }),
         "nsv" | "nl" | "nt" | "nz" | "nzt" => {
-            let count = *random.pick(&[1, 1, 2, 2, 3]);
+            let count = random.pick(&[1, 1, 2, 2, 3]);
             match random.below(25) {
-                0 => push(random.text(INTEGERS)),
+                0 => push(random.pick(INTEGERS)),
                 1 => push(&(count + 1).to_string()),
                 _ => push(&count.to_string()),
             }
@@ -631,12 +599,12 @@ fn expand(word: &str, random: &mut Random, now: i64, out: &mut Words) {
 /// A key that mostly holds a value of the type, or none.
 fn key_of(kind: &str, random: &mut Random) -> String {
     if random.percent(6) {
-        return random.text(KEYS).to_owned();
+        return random.pick(KEYS).to_owned();
     }
     let keys: Vec<&str> = KEYS
         .iter()
         .copied()
         .filter(|key| key.starts_with(kind))
         .collect();
-    random.text(&keys).to_owned()
+    random.pick(&keys).to_owned()
 }

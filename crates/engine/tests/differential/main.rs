@@ -9,9 +9,10 @@ mod generator;
 mod server;
 
 use compare::{Comparison, leaves};
-use generator::{Random, Words};
+use generator::Words;
 use keyward_engine::{Engine, EngineSession, Settings, UnixMillis, supports};
 use keyward_resp::{Protocol, Value};
+use keyward_test_cases::{Random, setting};
 use server::{Client, Server, ServerKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,10 +32,6 @@ const MAX_DIFFERENCES: usize = 20;
 fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 /// One session at both sides.

@@ -10,6 +10,7 @@ mod server;
 
 use keyward_engine::{Engine, EngineSession, Settings, UnixMillis};
 use keyward_resp::Value;
+use keyward_test_cases::setting;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use server::{Client, Server, ServerKind};
@@ -194,7 +195,7 @@ fn both_ways(client: &mut Client, own: &mut Own, command: &Words) -> Result<(), 
 
 #[test]
 fn values_are_the_same_on_both_sides() {
-    let cases = std::env::var("KEYWARD_DUMP_CASES").map_or(60, |text| text.parse().unwrap());
+    let cases = setting("KEYWARD_DUMP_CASES", 60);
     for server in ServerKind::ALL.map(Server::start) {
         for setting in [
             &["CONFIG", "SET", "list-max-listpack-size", "-2"],

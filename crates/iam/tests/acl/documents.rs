@@ -2,7 +2,7 @@
 
 use keyward_commands::CommandId;
 
-use crate::users::Random;
+use keyward_test_cases::Random;
 
 /// Patterns that match some of the keys, channels and option words that calls are made of.
 const PATTERNS: [&str; 16] = [
@@ -28,7 +28,7 @@ const PATTERNS: [&str; 16] = [
 pub(crate) fn document(random: &mut Random) -> String {
     let statements: Vec<String> = (0..1 + random.below(4))
         .map(|number| {
-            let effect = if number > 0 && random.chance(35) {
+            let effect = if number > 0 && random.percent(35) {
                 "Deny"
             } else {
                 "Allow"
@@ -46,9 +46,9 @@ fn statement(random: &mut Random, effect: &str) -> String {
     }
     let resource = random.pick(&["kvdb/main", "kvdb/main", "kvdb/*", "**", "kvdb/other"]);
     let mut fields = String::new();
-    if random.chance(60) {
+    if random.percent(60) {
         for name in ["Keys", "ReadKeys", "WriteKeys", "Channels"] {
-            if random.chance(45) {
+            if random.percent(45) {
                 let count = 1 + random.below(3);
                 let patterns: Vec<String> = (0..count)
                     .map(|_| format!("\"{}\"", random.pick(&PATTERNS)))
@@ -80,7 +80,7 @@ fn action(random: &mut Random, effect: &str) -> String {
             ];
             random.pick(&sets).to_owned()
         }
-        7 if effect == "Deny" && random.chance(20) => "kvdb:ExecutePing".into(),
+        7 if effect == "Deny" && random.percent(20) => "kvdb:ExecutePing".into(),
         _ => {
             let all: Vec<&str> = CommandId::all().map(|id| id.command().action).collect();
             random.pick(&all).to_owned()

@@ -19,8 +19,6 @@ mod acme;
 )]
 #[path = "../../../commands/tests/live/calls.rs"]
 mod calls;
-#[path = "../../../policy/tests/acl_of_servers/corpus.rs"]
-mod corpus;
 mod documents;
 #[expect(
     dead_code,
@@ -41,14 +39,8 @@ use keyward_iam::{
     Call, Case, CaseDocument, CaseRequest, Change, PolicyInput, Request, Session, UnixMillis,
 };
 use keyward_policy::{AclUser, Policy, PolicyKind, read};
+use keyward_test_cases::{Random, acl_cases, setting};
 use server::{Reply, Server, ServerKind};
-use users::Random;
-
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name)
-        .ok()
-        .map_or(usual, |text| text.parse().expect(name))
-}
 
 /// A command in a world with these documents on the one trust.
 fn case(dialect: &str, texts: &[&str], call: &[Vec<u8>], db_index: u32) -> Case {
@@ -91,7 +83,7 @@ fn filters(texts: &[&str], call: &[Vec<u8>]) -> bool {
 /// Documents of the dialect `acl` are decided as the server decides.
 #[test]
 fn the_corpus_is_simulated_as_the_server_decides() {
-    for expected in corpus::cases() {
+    for expected in acl_cases() {
         let texts = [&*expected.user];
         let decision = case("acl", &texts, &expected.call, expected.db_index);
         let allowed = match decision.decide() {

@@ -7,12 +7,12 @@ use keyward_iam::{
     TrustKind, UnixMillis, UsedFactor,
 };
 
-use crate::support::Random;
 use crate::world::{
     ABROAD, ANN, BOT, CLERK, DISABLED_KEY, MALLORY, NOW, OLD_KEY, P, Q, STRONG, THINGS, TRUSTS,
     authority, conditions, harmless, invitation, key, limit, login, powerful, provider,
     resource_policy, trust,
 };
+use keyward_test_cases::Random;
 
 /// How many kinds of change there are. A new one is an error in [`kind`], and then in the test
 /// that counts which were drawn.

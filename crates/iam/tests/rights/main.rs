@@ -15,9 +15,6 @@
 
 mod changes;
 mod model;
-#[expect(dead_code, reason = "the properties use the rest of it")]
-#[path = "../support/mod.rs"]
-mod support;
 mod world;
 
 use std::collections::HashSet;
@@ -28,8 +25,8 @@ use keyward_iam::{
     TrustKind,
 };
 use keyward_policy::{KeyUse, Touch};
+use keyward_test_cases::{Random, setting};
 use model::{ADMINISTER, Model};
-use support::Random;
 use world::{
     ANN, BOT, CLERK, DISABLED_KEY, MALLORY, NOW, OLD_KEY, P, Q, STRONG, THINGS, TOKEN, with_roles,
 };
@@ -387,11 +384,6 @@ fn ceiling(world: &Directory, actor: Actor) -> Option<Held> {
     Some(all)
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    let text = std::env::var(name).ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[derive(Default)]
 struct Tally {
     tried: Vec<usize>,
@@ -489,8 +481,8 @@ fn walk(seed: u64, tally: &mut Tally) {
 
 #[test]
 fn who_administers_nothing_gains_nothing() {
-    let rounds = number("KEYWARD_ROUNDS", 5);
-    let first = number("KEYWARD_SEED", 1);
+    let rounds = setting("KEYWARD_ROUNDS", 5);
+    let first = setting("KEYWARD_SEED", 1);
     println!("seeds {first} to {}", first + rounds - 1);
     let mut tally = Tally {
         tried: vec![0; changes::KINDS + 1],

@@ -7,7 +7,7 @@ use keyward_iam::{
 use serde_json::{Value, json};
 
 use crate::model::{WHEN_RED, WITH_MFA};
-use crate::support::Random;
+use keyward_test_cases::Random;
 
 pub(crate) const NOW: UnixMillis = UnixMillis(10_000_000);
 const LONG_AGO: UnixMillis = UnixMillis(1_000);

@@ -6,31 +6,7 @@ use keyward_iam::{
     Change, ChangeContext, Directory, PolicyInput, Session, SessionPolicy, TemporarySession,
     UnixMillis,
 };
-
-/// xorshift64*: enough to draw worlds, and the same everywhere.
-#[derive(Clone)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    pub(crate) fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
+use keyward_test_cases::Random;
 
 /// One statement, before it becomes JSON. `to` are resources, or identities in a resource policy.
 #[derive(Clone, Debug)]

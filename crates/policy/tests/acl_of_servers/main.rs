@@ -14,7 +14,6 @@
 )]
 #[path = "../../../commands/tests/live/calls.rs"]
 mod calls;
-mod corpus;
 #[expect(
     dead_code,
     reason = "shared with the tests of `commands`, which use the rest"
@@ -26,14 +25,8 @@ mod users;
 use calls::{Calls, Mode, as_text};
 use keyward_commands::{Touched, resolve, touched};
 use keyward_policy::{AclDenial, AclUser};
+use keyward_test_cases::{Random, acl_cases, setting};
 use server::{Reply, Server, ServerKind};
-use users::Random;
-
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name)
-        .ok()
-        .map_or(usual, |text| text.parse().expect(name))
-}
 
 /// What a server answers to `ACL DRYRUN`, in our terms; `None` if it does not decide.
 fn verdict(reply: &Reply, call: &[Vec<u8>]) -> Option<Result<(), AclDenial>> {
@@ -112,7 +105,7 @@ fn compare(kind: ServerKind) {
                 let modes = [Mode::Plain, Mode::Tricky, Mode::Malformed, Mode::Formed];
                 let mode = modes[if valkey { random.below(4) } else { 0 }];
                 let mut call = calls.call(command, mode);
-                if random.chance(5) {
+                if random.percent(5) {
                     call[0].make_ascii_uppercase();
                 }
                 call
@@ -164,7 +157,7 @@ fn differs(kind: ServerKind, call: &[Vec<u8>]) -> bool {
 #[test]
 fn the_corpus_is_true() {
     let mut server = Server::start(ServerKind::Valkey);
-    for case in corpus::cases() {
+    for case in acl_cases() {
         let rules: Vec<String> = case
             .user
             .split_ascii_whitespace()

@@ -1,31 +1,7 @@
 //! Users at random.
 
 use keyward_commands::CommandId;
-
-/// Numbers at random (xorshift64*), from a seed that is printed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-}
+use keyward_test_cases::Random;
 
 /// Patterns that match some of the keys, channels and option words that calls are made of.
 const PATTERNS: [&str; 22] = [
@@ -205,7 +181,7 @@ fn jumble(random: &mut Random, databases: bool) -> Vec<String> {
             2 => random
                 .pick(&["~*", "allkeys", "&*", "allchannels"])
                 .to_owned(),
-            3 if random.chance(25) => odd(random, databases),
+            3 if random.percent(25) => odd(random, databases),
             4 => format!("&{}", random.pick(&PATTERNS)),
             5 => format!("{}{}", random.pick(&ACCESS), wild(random)),
             6 => format!("&{}", wild(random)),
@@ -214,7 +190,7 @@ fn jumble(random: &mut Random, databases: bool) -> Vec<String> {
         });
     }
     // Some twice.
-    if random.chance(20) {
+    if random.percent(20) {
         let again = rules[random.below(rules.len())].clone();
         rules.push(again);
     }
@@ -239,16 +215,16 @@ fn in_parentheses(random: &mut Random, rules: &[String]) -> String {
         0 => format!("( {joined})"),
         1 => format!("({joined} )"),
         2 => format!("( {joined} )"),
-        3 if random.chance(30) => format!("({joined}"),
-        4 if random.chance(30) => format!("(({joined}))"),
-        5 if random.chance(30) => "()".to_owned(),
+        3 if random.percent(30) => format!("({joined}"),
+        4 if random.percent(30) => format!("(({joined}))"),
+        5 if random.percent(30) => "()".to_owned(),
         _ => format!("({joined})"),
     }
 }
 
 /// The rules of a selector.
 fn selector(random: &mut Random, databases: bool) -> Vec<String> {
-    if random.chance(30) {
+    if random.percent(30) {
         return jumble(random, databases);
     }
     let mut rules = Vec::new();
@@ -277,7 +253,7 @@ fn selector(random: &mut Random, databases: bool) -> Vec<String> {
             }
         }
     }
-    if databases && random.chance(35) {
+    if databases && random.percent(35) {
         rules.push(
             random
                 .pick(&["db=0", "db=1,2", "db=0,5", "DB=2,0,2", "resetdbs", "alldbs"])
@@ -286,17 +262,17 @@ fn selector(random: &mut Random, databases: bool) -> Vec<String> {
     }
     // Order matters: where a rule has to come before another, most shuffles are refused, by the
     // server and by us.
-    if random.chance(30) {
+    if random.percent(30) {
         for at in (1..rules.len()).rev() {
             let other = random.below(at + 1);
             rules.swap(at, other);
         }
     }
-    if random.chance(12) {
+    if random.percent(12) {
         let at = random.below(rules.len() + 1);
         rules.insert(at, odd(random, databases));
     }
-    if random.chance(10) {
+    if random.percent(10) {
         let resets = ["resetkeys", "resetchannels", "-@all", "+@all", "allkeys"];
         let at = random.below(rules.len() + 1);
         rules.insert(at, random.pick(&resets).to_owned());
@@ -339,7 +315,7 @@ fn command(random: &mut Random) -> String {
         _ => {
             let all: Vec<&str> = CommandId::all().map(|id| id.command().name).collect();
             let name = random.pick(&all);
-            if random.chance(20) {
+            if random.percent(20) {
                 format!("{sign}{}", name.to_uppercase())
             } else {
                 format!("{sign}{name}")
@@ -351,7 +327,7 @@ fn command(random: &mut Random) -> String {
 /// The rules of a user. `databases`: with those that only Valkey 9.1 knows.
 pub(crate) fn user(random: &mut Random, databases: bool) -> Vec<String> {
     let mut rules = Vec::new();
-    if random.chance(20) {
+    if random.percent(20) {
         let words = [
             "on",
             "off",
@@ -370,7 +346,7 @@ pub(crate) fn user(random: &mut Random, databases: bool) -> Vec<String> {
         let inner = selector(random, databases);
         rules.push(in_parentheses(random, &inner));
     }
-    if random.chance(3) {
+    if random.percent(3) {
         rules.push(
             random
                 .pick(&["clearselectors", "ClearSelectors"])
@@ -414,7 +390,7 @@ pub(crate) fn file(random: &mut Random, databases: bool) -> String {
         text.push_str(&line);
         text.push_str(random.pick(&["\n", "\n", "\n", "\r\n", "\n\n", "\n  \n", "\n\r\n\t\n"]));
     }
-    if random.chance(10) {
+    if random.percent(10) {
         text.truncate(text.trim_end().len());
     }
     text

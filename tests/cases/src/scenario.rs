@@ -1,6 +1,6 @@
 //! The cases of `corpus/decisions/`: small worlds as text, and what is decided in them.
 
-use std::path::PathBuf;
+use crate::corpus::{CorpusFile, corpus, steps};
 
 /// One line of a scenario, with the lines that belong to it.
 #[derive(Clone, Debug)]
@@ -91,64 +91,24 @@ pub enum Request {
 }
 
 /// The references that stand in the place of a document, one a line: `policy/system/kvdb-read-only`.
-#[must_use]
 pub fn references(document: &str) -> Option<Vec<&str>> {
     let lines: Vec<&str> = document.lines().map(str::trim).collect();
     let all = lines.iter().all(|line| line.starts_with("policy/"));
     (all && !lines.is_empty()).then_some(lines)
 }
 
-/// Folder of the corpus.
-#[must_use]
-pub fn corpus() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus/decisions")
-}
-
 /// Every scenario: its file name and its steps with their lines.
 ///
 /// # Panics
 /// If a file cannot be read or is malformed.
-#[must_use]
 pub fn scenarios() -> Vec<(String, Vec<(usize, Step)>)> {
-    let entries = std::fs::read_dir(corpus()).expect("the corpus is part of the repository");
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("the corpus can be listed").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "the corpus has scenarios");
-    let name = |file: &PathBuf| file.file_name().map(|n| n.to_string_lossy().into_owned());
-    files
-        .iter()
-        .map(|file| {
-            let text = std::fs::read_to_string(file).expect("a scenario is text");
-            (name(file).unwrap_or_default(), parse(&text))
-        })
-        .collect()
-}
-
-/// Reads a scenario.
-///
-/// # Panics
-/// Where it is malformed, with the line.
-#[must_use]
-pub fn parse(text: &str) -> Vec<(usize, Step)> {
-    let lines: Vec<(usize, &str)> = (1..)
-        .zip(text.lines())
-        .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-        .collect();
-    let mut steps = Vec::new();
-    let mut at = 0;
-    while at < lines.len() {
-        let (number, head) = lines[at];
-        let below = lines[at + 1..]
-            .iter()
-            .take_while(|(_, line)| line.starts_with(' '))
-            .count();
-        steps.push((number, step(number, head, &lines[at + 1..=at + below])));
-        at += 1 + below;
-    }
-    steps
+    let read = |file: CorpusFile| {
+        let steps = steps(&file.lines()).into_iter();
+        let steps = steps.map(|lines| (lines.number, step(lines.number, lines.line, &lines.below)));
+        let steps = steps.collect();
+        (file.name, steps)
+    };
+    corpus("decisions").into_iter().map(read).collect()
 }
 
 fn step(number: usize, head: &str, below: &[(usize, &str)]) -> Step {

@@ -1,40 +1,34 @@
 //! The cases of `corpus/acl`.
 
-use std::path::{Path, PathBuf};
+use crate::corpus::corpus;
 
 /// One call and the answer to it, or no call where the rules themselves are refused.
-pub(crate) struct Case {
+#[derive(Clone, Debug)]
+pub struct AclCase {
     /// `refused.txt:12`
-    pub(crate) place: String,
+    pub place: String,
     /// The rules.
-    pub(crate) user: String,
+    pub user: String,
     /// What is expected: `ok`, the reason of a refusal, or `refused`.
-    pub(crate) expected: String,
+    pub expected: String,
     /// The words.
-    pub(crate) call: Vec<Vec<u8>>,
+    pub call: Vec<Vec<u8>>,
     /// The database of the connection.
-    pub(crate) db_index: u32,
+    pub db_index: u32,
 }
 
 /// All cases of all files.
-pub(crate) fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus/acl");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    paths.sort();
+///
+/// # Panics
+/// Where one is malformed, with its place.
+pub fn acl_cases() -> Vec<AclCase> {
     let mut cases = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+    for file in corpus("acl") {
         let (mut user, mut db_index) = (String::new(), 0);
-        for (number, line) in text.lines().enumerate() {
-            let place = format!("{file}:{}", number + 1);
+        for (number, line) in file.lines() {
+            let place = format!("{}:{number}", file.name);
             let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
             match first {
-                "" | "#" => {}
                 "user" => (user, db_index) = (rest.to_owned(), 0),
                 "in" => db_index = rest.parse().unwrap_or_else(|_| panic!("{place}")),
                 "refused" | "ok" | "database" | "command" | "key" | "channel" => {
@@ -42,7 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
                         "\"\"" => Vec::new(),
                         word => word.as_bytes().to_vec(),
                     };
-                    cases.push(Case {
+                    cases.push(AclCase {
                         place,
                         user: user.clone(),
                         expected: first.to_owned(),
