@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::entity::{self, Entity, PasswordFrom};
+use super::kind::ACCEPTANCE;
 use super::plan::{Action, FieldChange, Plan, Step};
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
@@ -34,8 +35,9 @@ pub(super) enum Phase {
     DeleteDatabases,
 }
 
-/// What a provider is, besides what every identity has.
-const PROVIDER_FIELDS: [&str; 10] = [
+/// Fields of a provider that stand in the call that makes it as they stand in files.
+const PROVIDER_FIELDS: [&str; 11] = [
+    "name",
     "type",
     "issuer",
     "audiences",
@@ -207,11 +209,11 @@ fn policies(list: Option<&Value>) -> Value {
 }
 
 /// The call that makes a thing, and the fields that it sets.
-fn creation(entity: &Entity) -> Result<(Call, &'static [&'static str]), Failure> {
-    if entity.kind.word == entity::ACCEPTANCE {
+fn creation(entity: &Entity) -> Result<(Call, Vec<&'static str>), Failure> {
+    if entity.kind.word == ACCEPTANCE {
         let url = format!("/v1/{}/accept", entity.path);
         let accept = call(Phase::Trusts, "POST", url, None, "accept");
-        return Ok((accept, &["trustor", "trustee"]));
+        return Ok((accept, vec!["trustor", "trustee"]));
     }
     let collection = entity
         .path
@@ -220,70 +222,41 @@ fn creation(entity: &Entity) -> Result<(Call, &'static [&'static str]), Failure>
     let url = format!("/v1/{collection}");
     let of = |name: &str| entity.fields.get(name);
     let mut body = json!({ "id": entity.id });
-    let mut set = |name: &str, value: Option<Value>| {
-        if let (Some(value), Some(body)) = (value, body.as_object_mut()) {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    let (phase, covered): (_, &[&str]) = match entity.kind.word {
+    let (phase, plain): (_, &[&str]) = match entity.kind.word {
         "org" => (Phase::Organisation, &["name"]),
-        "kvdb" => {
-            set("backend", backend(entity)?);
-            set("description", of("description").cloned());
-            (Phase::Databases, &["name", "backend", "description"])
-        }
-        "trust" => {
-            for name in ["trustor", "trustee", "expires_at", "conditions"] {
-                set(name, of(name).cloned());
-            }
-            set("kind", of("trust_kind").cloned());
-            set("policies", Some(policies(of("policies"))));
-            (
-                Phase::Trusts,
-                &[
-                    "trustor",
-                    "trustee",
-                    "trust_kind",
-                    "expires_at",
-                    "conditions",
-                    "policies",
-                ],
-            )
-        }
-        "role" => {
-            for name in ["description", "max_session_seconds"] {
-                set(name, of(name).cloned());
-            }
-            (
-                Phase::Identities,
-                &["name", "description", "max_session_seconds"],
-            )
-        }
-        "identity_provider" => {
-            for field in PROVIDER_FIELDS {
-                set(field, of(field).cloned());
-            }
-            (
-                Phase::Providers,
-                &[
-                    "name",
-                    "type",
-                    "issuer",
-                    "audiences",
-                    "algorithms",
-                    "jwks",
-                    "shared",
-                    "max_token_age_seconds",
-                    "sign_in",
-                    "pem",
-                    "mappings",
-                ],
-            )
-        }
+        "kvdb" => (Phase::Databases, &["name", "description"]),
+        "trust" => (
+            Phase::Trusts,
+            &["trustor", "trustee", "expires_at", "conditions"],
+        ),
+        "role" => (
+            Phase::Identities,
+            &["name", "description", "max_session_seconds"],
+        ),
+        "identity_provider" => (Phase::Providers, &PROVIDER_FIELDS),
         _ => (Phase::Identities, &["name"]),
     };
-    if covered.contains(&"name") {
-        set("name", of("name").cloned());
+    let mut covered = plain.to_vec();
+    for field in plain {
+        if let Some(value) = of(field) {
+            body[*field] = value.clone();
+        }
+    }
+    match entity.kind.word {
+        "kvdb" => {
+            if let Some(backend) = backend(entity)? {
+                body["backend"] = backend;
+            }
+            covered.push("backend");
+        }
+        "trust" => {
+            if let Some(kind) = of("trust_kind") {
+                body["kind"] = kind.clone();
+            }
+            body["policies"] = policies(of("policies"));
+            covered.extend(["trust_kind", "policies"]);
+        }
+        _ => {}
     }
     Ok((call(phase, "POST", url, Some(body), "create"), covered))
 }
@@ -397,7 +370,7 @@ fn password(from: &PasswordFrom) -> Result<Zeroizing<String>, String> {
 }
 
 fn deletion(entity: &Entity) -> Call {
-    if entity.kind.word == entity::ACCEPTANCE {
+    if entity.kind.word == ACCEPTANCE {
         let url = format!("/v1/{}/decline", entity.path);
         return call(Phase::DeleteTrusts, "POST", url, None, "leave");
     }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use keyward_policy::{Dialect, Finding, PolicyKind};
 use serde_json::{Value, json};
 
-use super::entity::{self, Entity, Form};
+use super::entity::{self, Entity};
+use super::kind::Form;
+use super::written;
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::yaml::{self, Node, Place};
@@ -130,7 +132,7 @@ impl Desired {
         }
         let mut organisation: Option<(String, &str)> = None;
         for (file, node) in &documents {
-            let Some(id) = entity::organisation_of(node) else {
+            let Some(id) = written::organisation_of(node) else {
                 continue;
             };
             match &organisation {
@@ -163,7 +165,7 @@ impl Desired {
         let mut entities: BTreeMap<String, Entity> = BTreeMap::new();
         let (mut problems, mut findings) = (Vec::new(), Vec::new());
         for (file, node) in &self.documents {
-            match entity::from_file(node, file, organisation) {
+            match written::from_file(node, file, organisation) {
                 Err(found) => {
                     problems.extend(found.iter().map(|error| format!("{file}:{error}")));
                 }

@@ -3,8 +3,10 @@
 mod calls;
 mod entity;
 mod files;
+mod kind;
 mod plan;
 mod text;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -637,7 +639,7 @@ pub(crate) fn export(arguments: &Export, client: &Client, output: &Output) -> Re
         }
         let entity = shown(entity, arguments.keys);
         let as_text = format == FileFormat::Yaml;
-        let document = entity::to_file(&entity, &organisation, as_text);
+        let document = written::to_file(&entity, &organisation, as_text);
         files.insert(file_of(&entity, format), document);
     }
     if !unseen.is_empty() {
@@ -740,7 +742,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
 /// Files where an export writes things, and that this one did not write.
 fn stale(place: &Path, written: &BTreeMap<PathBuf, Value>) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
-    let folders = entity::KINDS.iter().filter(|kind| kind.word != "org");
+    let folders = kind::KINDS.iter().filter(|kind| kind.word != "org");
     for folder in folders.map(|kind| kind.word) {
         let entries = match fs::read_dir(place.join(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::entity::{self, Entity, Field, Form, KINDS, Rule};
+use super::entity::{self, Entity};
+use super::kind::{ACCEPTANCE, Field, Form, KINDS, Rule};
 use super::text::{self, Line};
 use crate::output::{cell, printable};
 
@@ -143,7 +144,7 @@ pub(super) fn plan(
             None => Action::Create,
         };
         let offer = match entity.kind.word {
-            entity::ACCEPTANCE if found.is_none() => match current.offers.get(&entity.path) {
+            ACCEPTANCE if found.is_none() => match current.offers.get(&entity.path) {
                 None => {
                     plan.notes.push(not_offered(entity));
                     continue;
@@ -328,7 +329,7 @@ fn changes(
         let after = entity.fields.get(field.name);
         let before = found.and_then(|found| found.fields.get(field.name));
         let unseen = found.is_some_and(|found| found.unseen.contains(&field.name));
-        let may_be_left_out = field.rule == Rule::Stays || entity.kind.word == entity::ACCEPTANCE;
+        let may_be_left_out = field.rule == Rule::Stays || entity.kind.word == ACCEPTANCE;
         let stays = after.is_none() && (may_be_left_out || unseen);
         let same = match field.form {
             Form::Backend => entity::same_backend(before, after),
@@ -361,7 +362,7 @@ fn changes(
 
 /// What a thing refers to in its organisation and that will not be there.
 fn missing(entity: &Entity, desired: &BTreeMap<String, Entity>, current: &Current) -> Vec<String> {
-    if entity.kind.word == entity::ACCEPTANCE {
+    if entity.kind.word == ACCEPTANCE {
         return Vec::new(); // what is offered is there
     }
     let organisation = entity.path.split('/').nth(1).unwrap_or_default();
