@@ -13,8 +13,10 @@ mod from_policies;
 mod keys;
 mod policy;
 mod print;
+mod quotes;
 mod rules;
 mod selector;
+mod selector_rules;
 mod to_native;
 
 use keyward_commands::{ActionBits, CommandId, Words};
