@@ -178,9 +178,12 @@ impl Templates {
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Template> {
-        self.resources
-            .iter()
-            .chain(self.lists().into_iter().flatten())
+        self.resources.iter().chain(self.fields())
+    }
+
+    /// Those of keys and channels.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Template> {
+        self.lists().into_iter().flatten()
     }
 
     /// Whether a resource with its variables put in covers a path; `None` if that is not known

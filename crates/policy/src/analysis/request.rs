@@ -316,13 +316,8 @@ fn verdict(policy: &[&Statement], request: &Request, action: ActionId, touch: &T
             Some(stated) => stated,
             None => {
                 let connects = verdict(policy, request, CONNECT, &Touch::None);
-                let touches_keys = match touch {
-                    Touch::None | Touch::Keyless => false,
-                    Touch::EveryKey { .. } => true,
-                    Touch::Named { keys, .. } => !keys.is_empty(),
-                };
                 connects
-                    && (!touches_keys
+                    && (!touches_keys(touch)
                         || possible(policy, request)
                             .filter(|id| id.command().scope == CommandScope::Keyed)
                             .any(|id| stated(policy, request, id.action(), touch) == Some(true)))
@@ -337,6 +332,15 @@ fn verdict(policy: &[&Statement], request: &Request, action: ActionId, touch: &T
             stated(policy, request, action, touch) == Some(true)
                 && (!whole || holds_whole_database(policy, request))
         }
+    }
+}
+
+/// Whether a call is about keys, some or all.
+fn touches_keys(touch: &Touch<'_>) -> bool {
+    match touch {
+        Touch::None | Touch::Keyless => false,
+        Touch::EveryKey { .. } => true,
+        Touch::Named { keys, .. } => !keys.is_empty(),
     }
 }
 

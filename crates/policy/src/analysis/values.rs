@@ -31,12 +31,24 @@ pub(crate) struct Domain {
 /// A clause as it is used: in statements of that effect.
 pub(crate) type Use<'a> = (&'a Clause, Effect);
 
+/// Whether a variable is put into patterns or values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Templated {
+    /// Into none.
+    No,
+    /// Into patterns of keys, where only their number is asked: all that matters is whether it is
+    /// there.
+    Counted,
+    /// Every text could make a difference.
+    Read,
+}
+
 impl Domain {
-    /// `templated`: its value is put into patterns, so that others could make a difference.
+    /// What a condition key can be, in these clauses and patterns.
     pub(crate) fn new(
         key: &ConditionKey,
         uses: &[Use<'_>],
-        templated: bool,
+        templated: Templated,
         can_be_there: bool,
         work: &mut Work,
     ) -> Result<Self, Exhausted> {
@@ -50,8 +62,8 @@ impl Domain {
             domain.values.push(FactValue::Absent);
             return Ok(domain);
         }
-        if templated {
-            domain.complete = false;
+        if templated != Templated::No {
+            domain.complete = templated == Templated::Counted;
             domain
                 .values
                 .push(FactValue::Texts(vec![b"alice".to_vec()]));
@@ -60,14 +72,14 @@ impl Domain {
         // A connection always has an address, a moment and its encryption; tags may be missing.
         let usual = match key.fact() {
             Fact::SourceIp | Fact::CurrentTime | Fact::EpochTime | Fact::SecureTransport => false,
-            fact => fact.kind() == FactKind::Text && !templated,
+            fact => fact.kind() == FactKind::Text && templated == Templated::No,
         };
         if usual {
             domain.values.insert(0, FactValue::Absent);
         } else {
             domain.values.push(FactValue::Absent);
         }
-        domain.keep_telling_ones(uses, work)?;
+        domain.keep_telling_ones(uses, templated, work)?;
         Ok(domain)
     }
 
@@ -303,12 +315,18 @@ impl Domain {
     }
 
     /// Drops values that no clause tells from an earlier one.
-    fn keep_telling_ones(&mut self, uses: &[Use<'_>], work: &mut Work) -> Result<(), Exhausted> {
+    fn keep_telling_ones(
+        &mut self,
+        uses: &[Use<'_>],
+        templated: Templated,
+        work: &mut Work,
+    ) -> Result<(), Exhausted> {
         let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
         let mut kept = Vec::new();
         for value in std::mem::take(&mut self.values) {
             work.spend(64 * (1 + uses.len()))?;
             let mut assignment = Assignment::default();
+            let counts = templated != Templated::No && value != FactValue::Absent;
             let entry = (self.variable.clone(), self.key.clone(), value);
             assignment.0.push(entry);
             let facts = RequestFacts::new(&assignment, &Touch::None);
@@ -317,8 +335,9 @@ impl Domain {
                     true => u8::from(clause.holds(*effect, &facts) == Some(true)),
                     false => 2,
                 };
-            let truths: Vec<u8> = uses.iter().map(truth).collect();
+            let mut truths: Vec<u8> = uses.iter().map(truth).collect();
             let open = truths.contains(&2) || !self.complete;
+            truths.push(u8::from(counts));
             if (seen.insert(truths) || open)
                 && let Some((.., value)) = assignment.0.pop()
             {

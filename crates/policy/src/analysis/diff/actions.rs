@@ -6,6 +6,7 @@ use keyward_commands::{
     ActionBits, ActionId, Argument, CONNECT, CommandClass, CommandId, CommandScope,
 };
 
+use crate::analysis::call::FormScope;
 use crate::analysis::solve::known_families;
 use crate::condition::Fact;
 
@@ -30,6 +31,14 @@ pub(super) fn can_have(action: ActionId, fact: &Fact) -> bool {
         _ => return true,
     };
     action.command().is_some_and(|id| id.can_have(argument))
+}
+
+/// Whether no request for an action names keys or channels: it is about none, or about all.
+pub(super) fn names_nothing(action: ActionId) -> bool {
+    action.command().is_none_or(|command| {
+        let mut families = known_families(command).iter();
+        families.all(|family| family.least.scope != FormScope::Named)
+    })
 }
 
 fn of_class(wanted: &[CommandClass]) -> ActionBits {

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use keyward_commands::ActionId;
 
-use super::actions::can_have;
+use super::actions::{can_have, names_nothing};
 use super::direction::{Direction, Focus};
 use crate::analysis::product::Exhausted;
 use crate::analysis::request::{Assignment, FactValue, RequestFacts, Variable};
-use crate::analysis::values::{Domain, Use};
+use crate::analysis::values::{Domain, Templated, Use};
 use crate::condition::Fact;
 use crate::{ConditionKey, Touch};
 
@@ -26,8 +26,13 @@ impl<'d, 'a> Direction<'d, 'a> {
         action: ActionId,
         own_holds: bool,
     ) -> Result<Vec<Domain>, Exhausted> {
-        let mut keys: Vec<(Variable, &'a ConditionKey, Vec<Use<'a>>, bool)> = Vec::new();
+        let mut keys: Vec<(Variable, &'a ConditionKey, Vec<Use<'a>>, Templated)> = Vec::new();
         let mut places: HashMap<Variable, usize> = HashMap::new();
+        // No text with a variable is `*`: where no key is named, patterns are there or not.
+        let of_fields = match names_nothing(action) {
+            true => Templated::Counted,
+            false => Templated::Read,
+        };
         for grain in here.all() {
             if keys.len() > MAX_DOMAINS {
                 return Err(Exhausted);
@@ -35,15 +40,15 @@ impl<'d, 'a> Direction<'d, 'a> {
             let statement = grain.statement;
             let conditions = statement.conditions.as_ref();
             let clauses = conditions.map_or(&[][..], |conditions| conditions.clauses());
-            let mut add = |key: &'a ConditionKey, used: Option<Use<'a>>| {
+            let mut add = |key: &'a ConditionKey, used: Option<Use<'a>>, templated: Templated| {
                 if key.fact().is_of_touch() || *key.fact() == Fact::KeyCount {
                     return;
                 }
                 let variable = Variable::of(key);
-                let templated = used.is_none();
                 match places.get(&variable) {
                     Some(place) => {
-                        keys[*place].3 |= templated;
+                        let known = &mut keys[*place].3;
+                        *known = templated.max(*known);
                         keys[*place].2.extend(used);
                     }
                     None => {
@@ -54,14 +59,19 @@ impl<'d, 'a> Direction<'d, 'a> {
             };
             self.work.spend(50 + 200 * clauses.len())?;
             for clause in clauses {
-                add(&clause.key, Some((clause, grain.effect)));
+                add(&clause.key, Some((clause, grain.effect)), Templated::No);
                 for variable in clause.values().iter().flat_map(|value| value.variables()) {
-                    add(variable, None);
+                    add(variable, None, Templated::Read);
                 }
             }
             if let Some(templates) = &statement.templates {
-                for variable in templates.all().flat_map(|template| template.variables()) {
-                    add(variable, None);
+                let resources = templates.resources.iter();
+                for variable in resources.flat_map(|template| template.variables()) {
+                    add(variable, None, Templated::Read);
+                }
+                let fields = templates.fields();
+                for variable in fields.flat_map(|template| template.variables()) {
+                    add(variable, None, of_fields);
                 }
             }
         }

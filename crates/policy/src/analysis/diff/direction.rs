@@ -344,7 +344,8 @@ impl<'d, 'a> Focus<'d, 'a> {
             grains.flat_map(Grain::statements).collect()
         };
         let to = statements([&self.allows, &self.denies], Effect::Allow);
-        let from = statements([&self.others, &[]], Effect::Deny);
+        // Of a Deny the question is whether it meets what the other document allows.
+        let from = statements([&self.others, &self.allows], Effect::Deny);
         allowed_by(&to, request) && !allowed_by(&from, request)
     }
 

@@ -377,6 +377,7 @@ impl<'d, 'a> Direction<'d, 'a> {
         if !allows(of.policy, &request) {
             return Some(sides.clone());
         }
+        // Some of its calls do.
         let touches_keys = action.command().is_some_and(|id| {
             id.command().scope == CommandScope::Keyed || id.command().name == "client|tracking"
         });
@@ -384,13 +385,14 @@ impl<'d, 'a> Direction<'d, 'a> {
             return None;
         }
         let mut with = sides.clone();
+        // Whatever it is that lets one connect: it lets run what touches no key.
+        let connected = Part {
+            effect: Effect::Allow,
+            fields: touches_keys.then(Cow::default),
+            clauses: Vec::new(),
+        };
         if !touches_keys {
-            // Whatever it is that lets one connect.
-            with.allows.push(Part {
-                effect: Effect::Allow,
-                fields: None,
-                clauses: Vec::new(),
-            });
+            with.allows.push(connected);
             return Some(with);
         }
         let there = here.implying.iter().filter(|grain| {
@@ -399,6 +401,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                 && self.is_at(grain, at, &assigned(assignment)) == Some(true)
         });
         let parts = there.filter_map(|grain| part(grain, assignment, None));
+        let parts = parts.chain([connected]);
         match sides.grain.effect {
             Effect::Allow => with.others.extend(parts),
             Effect::Deny => with.allows.extend(parts),
