@@ -54,6 +54,28 @@ const RESOURCE_TAGS: [&str; 3] = [
     "acs:ResourceTag/",
 ];
 
+/// Whether a session began with a second factor: native, AWS, Alibaba. Who comes with a permanent key has none of the
+/// vendors' keys, and natively a `false`.
+const SECOND_FACTOR: [&str; 3] = [
+    "keyward:MultiFactorAuthPresent",
+    "aws:MultiFactorAuthPresent",
+    "acs:MFAPresent",
+];
+
+/// Whether a clause on the second factor means the same whether a missing key is missing or `false`.
+fn says_of_missing_factor_as_of_false(
+    operator: Operator,
+    set: Option<SetOperator>,
+    if_exists: bool,
+    values: &[String],
+) -> bool {
+    let wanted = if if_exists { "false" } else { "true" };
+    let mut values = values.iter();
+    operator == Operator::Bool
+        && set.is_none()
+        && values.all(|value| value.eq_ignore_ascii_case(wanted))
+}
+
 fn column(row: &KeyRow, dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::Tencent => row.2,
@@ -81,6 +103,13 @@ fn key_of(dialect: Dialect, native: &str) -> Option<String> {
         };
         return is_plain_tag(tag).then(|| format!("{prefix}{tag}"));
     }
+    if native == SECOND_FACTOR[0] {
+        return match dialect {
+            Dialect::Aws => Some(SECOND_FACTOR[1].to_owned()),
+            Dialect::Alibaba => Some(SECOND_FACTOR[2].to_owned()),
+            _ => None,
+        };
+    }
     let row = KEYS.iter().find(|row| row.0 == native)?;
     column(row, dialect).map(str::to_owned)
 }
@@ -98,6 +127,9 @@ fn native_key(key: &ConditionKey) -> Option<String> {
     if let Fact::ResourceTag(tag) = key.fact() {
         let known = dialect != Dialect::Tencent && is_plain_tag(tag);
         return known.then(|| format!("{}{tag}", RESOURCE_TAGS[0]));
+    }
+    if *key.fact() == Fact::MultiFactorAuthPresent {
+        return (dialect != Dialect::Tencent).then(|| SECOND_FACTOR[0].to_owned());
     }
     let same = |name: &str| *ConditionKey::new(dialect, name).fact() == *key.fact();
     let known = *key.fact() != Fact::Other;
@@ -163,6 +195,16 @@ pub(super) fn import(
             wrong(format!("`{name}` has no counterpart in the native dialect"));
             continue;
         };
+        let (operator, set, if_exists) = (clause.operator, clause.set, clause.if_exists);
+        if key == SECOND_FACTOR[0]
+            && !says_of_missing_factor_as_of_false(operator, set, if_exists, &values)
+        {
+            wrong(format!(
+                "`{name}` is missing for permanent keys, and is `false` natively: only `Bool` with `true` and \
+                 `BoolIfExists` with `false` mean the same"
+            ));
+            continue;
+        }
         if key == "keyward:TagKeys" && clause.set.is_none() && clause.operator != Operator::Null {
             wrong(format!(
                 "`{name}` without a set operator means something else there"
@@ -305,6 +347,27 @@ fn export_one(
             "`{native}` without a set operator means something else there"
         ));
     }
+    let mut if_exists = condition.if_exists;
+    if native == SECOND_FACTOR[0] {
+        // Natively it is never missing: a Deny of `false` is of permanent keys, too.
+        let of_false = condition
+            .values
+            .iter()
+            .all(|value| value.eq_ignore_ascii_case("false"));
+        if_exists |= of_false && rule.effect == Effect::Deny;
+        let (operator, set) = (condition.operator, condition.set);
+        if !says_of_missing_factor_as_of_false(operator, set, if_exists, &condition.values) {
+            return Err(format!(
+                "`{}` on `{native}` with these values means something else there, where permanent keys have no \
+                 `{key}`",
+                condition.name()
+            ));
+        }
+    }
+    let condition = &Condition {
+        if_exists,
+        ..condition.clone()
+    };
     let operator = match condition.operator {
         Operator::GlobLike | Operator::GlobNotLike => {
             if !condition.values.iter().all(|value| is_plain_glob(value)) {

@@ -308,6 +308,10 @@ fn actions(
             }
             Kind::Nothing => report.lose(at, format!("`{text}` is nothing of Keyward's")),
             Kind::Exact => {}
+            Kind::Wildcard if !deny && is_of_all_commands(dialect, text) => {
+                patterns.push("kvdb:Execute*".into());
+                covered = covered.union(execute_actions());
+            }
             Kind::Wildcard if !deny => {}
             Kind::Wildcard => {
                 report.lose(
@@ -445,6 +449,13 @@ fn kind_of(dialect: Dialect, text: &str) -> Kind {
         };
     }
     Kind::Wildcard
+}
+
+/// Whether a wildcard has all commands in it, and more: `kvdb:*`.
+fn is_of_all_commands(dialect: Dialect, text: &str) -> bool {
+    let folded = fold_action(dialect, text);
+    let prefix = folded.strip_suffix('*').filter(|p| !p.contains(['*', '?']));
+    prefix.is_some_and(|prefix| fold_action(dialect, "kvdb:Execute").starts_with(prefix))
 }
 
 /// A native pattern that has all actions of a vendor's wildcard in it, later ones too.

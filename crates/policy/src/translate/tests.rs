@@ -5,7 +5,7 @@ use super::*;
 use crate::condition::{ConditionKey, Fact};
 use crate::facts::{Facts, Found, ListedFacts, touched};
 use crate::vendor::render;
-use crate::{ChannelUse, Effect, KeyUse, Match, Touch, read_as};
+use crate::{ChannelUse, Effect, KeyUse, Match, Touch, Value, read_as};
 
 const DIALECTS: [Dialect; 4] = [
     Dialect::Native,
@@ -33,6 +33,13 @@ impl Facts for Known<'_> {
             fact if fact.is_of_touch() => touched(fact, &self.touch),
             Fact::ResourceTagPairs if self.pairs.is_empty() => Found::Absent,
             Fact::ResourceTagPairs => Found::Texts(&self.pairs),
+            // Natively a permanent key has no second factor; for vendors it has not even that.
+            Fact::MultiFactorAuthPresent if key.dialect() == Dialect::Native => {
+                match self.listed.find(key) {
+                    Found::Absent => Found::One(Value::Boolean(false)),
+                    found => found,
+                }
+            }
             _ => self.listed.find(key),
         }
     }
@@ -174,6 +181,7 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
             fact("keyward:CurrentTime", "2026-06-01T00:00:00Z"),
             fact("keyward:ResourceTag/env", "prod"),
             fact("kvdb:Count", "10"),
+            fact("keyward:MultiFactorAuthPresent", "true"),
         ],
         vec![
             fact("keyward:SourceIp", "192.0.2.1"),
@@ -182,6 +190,7 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
             fact("keyward:ResourceTag/env", "test"),
             fact("keyward:PrincipalTag/team", "a"),
             fact("kvdb:Count", "1000"),
+            fact("keyward:MultiFactorAuthPresent", "false"),
         ],
     ];
     let mut cases: Vec<(&str, String, Touch<'_>)> = Vec::new();
@@ -291,6 +300,8 @@ const NATIVE_CONDITIONS: &[&str] = &[
     r#","Conditions":{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
     r#","Conditions":{"NotIpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
     r#","Conditions":{"Bool":{"keyward:SecureTransport":"true"}}"#,
+    r#","Conditions":{"Bool":{"keyward:MultiFactorAuthPresent":"true"}}"#,
+    r#","Conditions":{"Bool":{"keyward:MultiFactorAuthPresent":"false"}}"#,
     r#","Conditions":{"DateLessThan":{"keyward:CurrentTime":"2030-01-01T00:00:00Z"}}"#,
     r#","Conditions":{"NumericLessThanIfExists":{"kvdb:Count":"100"}}"#,
     r#","Conditions":{"StringNotEquals":{"keyward:ResourceTag/env":["prod","dev"]}}"#,
@@ -437,6 +448,9 @@ const VENDOR_CONDITIONS: [&[&str]; 3] = [
         r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"BoolIfExists":{"aws:SecureTransport":"false"}}"#,
+        r#","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}"#,
+        r#","Condition":{"Bool":{"aws:MultiFactorAuthPresent":["true","false"]}}"#,
+        r#","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}"#,
         r#","Condition":{"StringNotEquals":{"aws:ResourceTag/env":"prod"}}"#,
         r#","Condition":{"StringEquals":{"aws:PrincipalTag/team":"a"}}"#,
         r#","Condition":{"StringLike":{"KVDB:key":"a:*"}}"#,
@@ -464,6 +478,8 @@ const VENDOR_CONDITIONS: [&[&str]; 3] = [
         r#","Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"NotIpAddress":{"acs:SourceIp":"10.0.0.0/8"}}"#,
         r#","Condition":{"Bool":{"acs:SecureTransport":"true"}}"#,
+        r#","Condition":{"Bool":{"acs:MFAPresent":"true"}}"#,
+        r#","Condition":{"Bool":{"acs:MFAPresent":"false"}}"#,
         r#","Condition":{"StringNotEquals":{"acs:ResourceTag/env":"prod"}}"#,
         r#","Condition":{"StringLike":{"kvdb:Key":"a:*"}}"#,
         r#","Condition":{"StringNotLike":{"kvdb:Key":["a:*","c:*"]}}"#,
