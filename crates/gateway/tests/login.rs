@@ -180,6 +180,39 @@ fn a_deleted_key_is_refused_at_the_next_command_and_may_log_in_again() {
     assert_eq!(client.call(&["GET", "k"]), "$1 v");
 }
 
+/// The data is gone, and what comes after it is no answer of it: the connection may go elsewhere.
+#[test]
+fn a_deleted_database_is_told_at_the_next_command() {
+    let world = world();
+    world.database("acme", "other", Backend::Embedded);
+    let key = world.identity("acme", "app", Some(FULL));
+    let gateway = world.gateway(None, |settings, _| {
+        settings.limits.login = Duration::from_millis(300);
+    });
+    let address = gateway.local_addr();
+    let user = format!("{}.other", key.id);
+    let on_other = || {
+        let mut client = Client::connect(address);
+        assert_eq!(client.call(&["AUTH", &user, key.secret.expose()]), "+OK");
+        client
+    };
+    let (mut client, mut idle) = (on_other(), on_other());
+    assert_eq!(client.call(&["SET", "k", "v"]), "+OK");
+    world.change(Change::DeleteDatabase {
+        path: "org/acme/kvdb/other".into(),
+    });
+    let ended = "-NOAUTH Authentication required: database deleted";
+    assert_eq!(client.call(&["GET", "k"]), ended);
+    assert!(
+        client
+            .call(&["AUTH", &user, key.secret.expose()])
+            .starts_with("-ERR")
+    );
+    assert_eq!(client.auth(&key), "+OK");
+    assert_eq!(client.call(&["GET", "k"]), "$-1");
+    assert_eq!(idle.reply(), "closed", "as after any end");
+}
+
 #[test]
 fn a_second_login() {
     let world = world();

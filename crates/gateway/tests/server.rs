@@ -389,6 +389,21 @@ fn what_waits_is_closed_when_its_key_is_deleted() {
 }
 
 #[test]
+fn what_waits_is_closed_when_its_database_is_deleted() {
+    let setup = setup(FULL);
+    let mut subscribed = setup.client();
+    subscribed.call(&["PSUBSCRIBE", "*"]);
+    let mut waiting = setup.client();
+    waiting.request(&["BLPOP", "queue", "0"]);
+    assert!(waiting.is_silent());
+    setup.world.change(Change::DeleteDatabase {
+        path: "org/acme/kvdb/main".into(),
+    });
+    assert_eq!(waiting.reply(), "closed");
+    assert_eq!(subscribed.reply(), "closed");
+}
+
+#[test]
 fn waiting_holds_up_nobody_else() {
     let setup = setup(FULL);
     let mut waiting = setup.client();

@@ -226,8 +226,9 @@ impl Grounds {
             }
         }
         let mut implied = self.decision(question, Outcome::Allow);
-        implied.message = format!("needs only kvdb:Connect: {}", connect.message);
-        implied.public_message.clone_from(&implied.message);
+        let only = |why: &str| format!("needs only kvdb:Connect: {why}");
+        implied.message = only(&connect.message);
+        implied.public_message = only(&connect.public_message);
         implied.statements = connect.statements;
         implied.chain = connect.chain;
         implied

@@ -39,20 +39,27 @@ pub struct StatementRef {
     pub statement: usize,
     /// Its `Sid`.
     pub sid: Option<Box<str>>,
+    /// Path of the named policy that its document is; none of one that is written in place.
+    pub policy: Option<Box<str>>,
 }
 
 impl StatementRef {
-    /// For people: `statement 1 (ReadSessions) of trust org/acme/trust/t`.
+    /// For people: `statement 1 (ReadSessions) of trust org/acme/trust/t`, or of
+    /// `policy/system/kvdb-read-only of trust org/acme/trust/t`.
     #[must_use]
     pub fn describe(&self) -> String {
+        // These are made of no document that anybody wrote: a number would lead nowhere.
+        if let PolicySource::Conditions(_) | PolicySource::Acceptance(_) = self.source {
+            return self.source.describe();
+        }
         let statement = match &self.sid {
             Some(sid) => format!("statement {} ({sid})", self.statement + 1),
             None => format!("statement {}", self.statement + 1),
         };
-        let document = if self.document == 0 {
-            String::new()
-        } else {
-            format!(" of policy {}", self.document + 1)
+        let document = match &self.policy {
+            Some(path) => format!(" of {path}"),
+            None if self.document == 0 => String::new(),
+            None => format!(" of policy {}", self.document + 1),
         };
         format!("{statement}{document} of {}", self.source.describe())
     }
@@ -68,6 +75,7 @@ impl PolicySource {
             Self::Boundary(path) => format!("the boundary of {path}"),
             Self::Guardrails(path) => format!("the guardrails of {path}"),
             Self::Conditions(path) => format!("the conditions of trust {path}"),
+            Self::Acceptance(path) => format!("assumable trust {path}"),
             Self::SessionPolicy(path) => format!("the session policy of {path}"),
             Self::Layer(layer) => format!("boundary layer {}", layer + 1),
         }
@@ -82,6 +90,7 @@ impl PolicySource {
             | Self::Boundary(p)
             | Self::Guardrails(p)
             | Self::Conditions(p)
+            | Self::Acceptance(p)
             | Self::SessionPolicy(p) => Some(p),
             Self::Layer(_) => None,
         }

@@ -39,6 +39,17 @@ pub(crate) fn read(
     keyward_policy::read_as(dialect, text, kind, organisation).map(Arc::new)
 }
 
+/// Reads a version of a named policy, or a policy of the system.
+pub(crate) fn read_at(
+    path: &str,
+    dialect: Option<Dialect>,
+    text: &str,
+    organisation: &str,
+) -> Result<Arc<Policy>, Findings> {
+    let read = keyward_policy::read_as(dialect, text, PolicyKind::Identity, organisation)?;
+    Ok(Arc::new(read.at_path(path)))
+}
+
 /// A document in a row: its text alone if it is native.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]

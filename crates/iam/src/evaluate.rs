@@ -70,6 +70,7 @@ impl At<'_> {
             document: self.document,
             statement: self.index,
             sid: self.statement.sid.clone(),
+            policy: self.policy.path().map(Into::into),
         }
     }
 }
@@ -215,7 +216,7 @@ impl Grounds {
         {
             Some(trust) => StatementRef {
                 document: 0,
-                ..at.reference(&PolicySource::Conditions(Arc::clone(trust)))
+                ..at.reference(&PolicySource::Acceptance(Arc::clone(trust)))
             },
             None => at.reference(&PolicySource::ResourcePolicy(self.resource.clone())),
         }
@@ -416,7 +417,13 @@ impl Grounds {
             at = step.from;
         }
         let mut statements = Vec::new();
-        let mut add = |by: By<'_>| statements.push(by.reference(self));
+        let mut add = |by: By<'_>| {
+            // Guardrails bind an organisation's every identity on the chain, and its resources.
+            let statement = by.reference(self);
+            if !statements.contains(&statement) {
+                statements.push(statement);
+            }
+        };
         let allowing = |at: &usize| self.ask_layer(*at, &layers[*at]).ok();
         for (node, by) in nodes.iter().rev() {
             by.iter().copied().for_each(&mut add);
@@ -428,14 +435,18 @@ impl Grounds {
         limits.filter_map(allowing).for_each(&mut add);
         let chain = nodes.iter().rev();
         let chain = chain.map(|(node, _)| self.nodes[*node].path.clone());
-        let message = match statements.first() {
-            Some(statement) => format!("allowed by {}", statement.describe()),
-            None => "allowed: the owner".to_owned(),
+        let chain: Vec<_> = chain.collect();
+        let message = told(&statements, &chain);
+        let public = statements.iter().all(|by| self.may_be_told(&by.source));
+        let public_message = if public {
+            message.clone()
+        } else {
+            "allowed by policies, some of them of the resource's organisation".to_owned()
         };
         Decision {
-            chain: chain.collect(),
+            chain,
             statements,
-            public_message: message.clone(),
+            public_message,
             message,
             ..self.decision(question, Outcome::Allow)
         }
@@ -492,6 +503,41 @@ impl Grounds {
         };
         organisation(path) == Some(own)
     }
+}
+
+/// The evidence of an allow, for people: what grants, what limits and lets it, and through whom.
+fn told(statements: &[StatementRef], chain: &[Arc<str>]) -> String {
+    let limits = |statement: &&StatementRef| {
+        matches!(
+            statement.source,
+            PolicySource::Boundary(_)
+                | PolicySource::Guardrails(_)
+                | PolicySource::SessionPolicy(_)
+                | PolicySource::Conditions(_)
+                | PolicySource::Layer(_)
+        )
+    };
+    let list = |limiting: bool| {
+        let of_kind = statements.iter().filter(|found| limits(found) == limiting);
+        let all: Vec<String> = of_kind.map(StatementRef::describe).collect();
+        all.join(" and ")
+    };
+    let mut text = match list(false) {
+        none if none.is_empty() => "allowed: the owner".to_owned(),
+        grants => format!("allowed by {grants}"),
+    };
+    let within = list(true);
+    if !within.is_empty() {
+        text.push_str(", within ");
+        text.push_str(&within);
+    }
+    if let [_, through @ .., _] = chain
+        && !through.is_empty()
+    {
+        text.push_str(", through ");
+        text.push_str(&through.join(", "));
+    }
+    text
 }
 
 fn is_resource_policy_action(action: ActionId) -> bool {

@@ -30,6 +30,8 @@ pub enum PolicySource {
     Guardrails(Arc<str>),
     /// The conditions of a trust, by its path.
     Conditions(Arc<str>),
+    /// What an assumable trust accepts, which stands beside the role's policy, by the trust's path.
+    Acceptance(Arc<str>),
     /// The policies of a session of temporary credentials, by the path of its principal.
     SessionPolicy(Arc<str>),
     /// A bounding layer of a simulated request, by number.

@@ -112,6 +112,13 @@ fn explain_silent(
             Subject::Command,
             format!("{described} allows {action}, but not on {resource}"),
         ),
+        Match::Conditions if matches!(source, PolicySource::Conditions(_)) => (
+            Subject::Command,
+            format!(
+                "{described} are not met: {}",
+                failed_clause(at.statement, question)
+            ),
+        ),
         Match::Conditions => (
             Subject::Command,
             format!(
@@ -195,6 +202,22 @@ fn explain_acl(
     (subject, text)
 }
 
+/// The first variable in the key fields of a statement that the request has no value for.
+fn valueless(statement: &Statement, question: &Question<'_>) -> Option<String> {
+    let templates = statement.templates.as_ref()?;
+    let lists = [
+        &templates.keys,
+        &templates.read_keys,
+        &templates.write_keys,
+        &templates.channels,
+    ];
+    let mut variables = lists
+        .into_iter()
+        .flatten()
+        .filter_map(|template| template.missing(question));
+    variables.next().map(|key| format!("${{{}}}", key.name()))
+}
+
 /// Why an `Allow` that fits otherwise does not cover the keys or channels.
 fn explain_keys(
     statement: &Statement,
@@ -235,8 +258,15 @@ fn explain_keys(
                     (false, true) => "written",
                     _ => "read",
                 };
+                let hint = match valueless(statement, question) {
+                    Some(variable) => format!("; `{variable}` has no value, and matches nothing"),
+                    None if keys.len() > 1 => {
+                        "; keys granted by two statements do not add up".to_owned()
+                    }
+                    None => String::new(),
+                };
                 let text = format!(
-                    "{described} allows {action}, but not on key `{shown}`, which is {access}; keys granted by two statements do not add up"
+                    "{described} allows {action}, but not on key `{shown}`, which is {access}{hint}"
                 );
                 return (Subject::Key, text);
             }
@@ -245,7 +275,12 @@ fn explain_keys(
                 .find(|c| !alone(&[], std::slice::from_ref(c)))
             {
                 let shown = String::from_utf8_lossy(channel.channel);
-                let text = format!("{described} allows {action}, but not on channel `{shown}`");
+                let hint = match valueless(statement, question) {
+                    Some(variable) => format!("; `{variable}` has no value, and matches nothing"),
+                    None => String::new(),
+                };
+                let text =
+                    format!("{described} allows {action}, but not on channel `{shown}`{hint}");
                 return (Subject::Channel, text);
             }
             (

@@ -660,6 +660,13 @@ impl Loader {
             .map_err(|findings| bad(path, findings))
     }
 
+    fn version(path: &str, stored: &StoredDocument) -> Loaded<Arc<Policy>> {
+        let unknown = || bad(path, "is in a dialect that this version does not know");
+        let (text, dialect) = stored.parts().ok_or_else(unknown)?;
+        documents::read_at(path, Some(dialect), text, organisation_id(path))
+            .map_err(|findings| bad(path, findings))
+    }
+
     fn attachments(
         &mut self,
         path: &str,
@@ -749,7 +756,7 @@ impl Loader {
             if versions.last().is_some_and(|last| last.number >= number) {
                 return Err(bad(path, "has versions out of order"));
             }
-            let policy = Self::document(path, &document, PolicyKind::Identity)?;
+            let policy = Self::version(path, &document)?;
             versions.push(PolicyVersion {
                 number,
                 policy,

@@ -90,6 +90,9 @@ pub enum SessionEnded {
     /// One of its session policies can no longer be read.
     #[error("a session policy is gone")]
     PolicyGone,
+    /// The database that the connection was on was deleted.
+    #[error("database deleted")]
+    DatabaseDeleted,
 }
 
 impl Session {

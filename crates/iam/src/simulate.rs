@@ -381,6 +381,10 @@ impl Case {
     /// # Errors
     /// A document that validation refuses, an action outside the catalogue, a malformed path.
     pub fn decide(&self) -> Result<Decision, CaseError> {
+        // First: what is asked about is read in the dialect of the documents.
+        for document in self.documents().filter(|found| found.dialect.is_some()) {
+            document.dialect(&|why| CaseError(why))?;
+        }
         match &self.request {
             CaseRequest::Command {
                 words,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use keyward_policy::{Dialect, Findings, Policy, PolicyKind};
+use keyward_policy::{Dialect, Findings, Policy};
 
 use crate::documents;
 
@@ -121,12 +121,8 @@ impl SystemPolicy {
     /// # Errors
     /// None for the policies as they are; a program that was tampered with.
     pub(crate) fn read(self, organisation: &str) -> Result<Arc<Policy>, Findings> {
-        documents::read(
-            Some(Dialect::Native),
-            self.text(),
-            PolicyKind::Identity,
-            organisation,
-        )
+        let dialect = Some(Dialect::Native);
+        documents::read_at(&self.path(), dialect, self.text(), organisation)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use keyward_iam::SystemPolicy;
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure};
@@ -11,26 +12,31 @@ use crate::failure::{Exit, Failure};
 /// Longest document that is read, in bytes: more than the server takes.
 const MAX_LEN: u64 = 16 * 1024 * 1024;
 
-/// Text of a document: a file, `-` for standard input, or the JSON itself.
+/// Text of a document: a file, `-` for standard input, the JSON itself, or a policy of the system by
+/// its name or path.
 pub(crate) fn document(argument: &str) -> Result<String, Failure> {
     if argument.trim_start().starts_with(['[', '{']) {
         return Ok(argument.to_owned());
+    }
+    if argument != "-" && !Path::new(argument).exists() {
+        let system = SystemPolicy::at(argument).or_else(|| SystemPolicy::named(argument));
+        return match system {
+            Some(policy) => Ok(policy.text().to_owned()),
+            None => text(argument).map_err(|failure| {
+                failure.with_hint(
+                    "a policy is a file, `-`, JSON that begins with `[` or `{`, the name of a \
+                     system policy such as KvdbReadOnly, or, where it is attached, policy/ID",
+                )
+            }),
+        };
     }
     text(argument)
 }
 
 /// Text of a file, or of standard input for `-`.
 pub(crate) fn text(argument: &str) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                " (a policy is a file, `-`, JSON that begins with `[`, policy/ID, or the name of a \
-                 system policy such as KvdbReadOnly)"
-            }
-            _ => "",
-        };
-        Failure::new(Exit::Failed, format!("policy `{argument}`: {error}{hint}"))
-    };
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Failed, format!("`{argument}`: {error}"));
     let mut text = String::new();
     let read = if argument == "-" {
         std::io::stdin()
@@ -43,7 +49,7 @@ pub(crate) fn text(argument: &str) -> Result<String, Failure> {
     };
     let read = read.map_err(failed)?;
     if read as u64 == MAX_LEN {
-        let text = format!("policy `{argument}` is longer than {MAX_LEN} bytes");
+        let text = format!("`{argument}` is longer than {MAX_LEN} bytes");
         return Err(Failure::new(Exit::Failed, text));
     }
     Ok(text)

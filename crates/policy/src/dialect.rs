@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::finding::{Code, Collector, Findings, quoted};
 use crate::json::{self, Member, Node, Value};
+use crate::nearest::suggestion;
 
 /// The version of the native object form.
 pub(crate) const NATIVE_VERSION: &str = "keyward-1";
@@ -108,15 +109,19 @@ pub(crate) fn of_document(node: &Node<'_>, findings: &mut Collector) -> Option<D
         "2.0" => Some(Dialect::Tencent),
         "1" => Some(Dialect::Alibaba),
         unknown => {
-            let message = format!(
-                "unknown version {}: write `{NATIVE_VERSION}`",
-                quoted(unknown)
-            );
+            let near = match suggestion(unknown, &[NATIVE_VERSION, "2012-10-17", "2008-10-17"]) {
+                none if none.is_empty() => format!(": {VERSIONS}"),
+                near => near,
+            };
+            let message = format!("unknown version {}{near}", quoted(unknown));
             findings.add(version.node.at, Code::Version, &*version.name, message);
             None
         }
     }
 }
+
+/// What `Version` may be, for people.
+const VERSIONS: &str = "`keyward-1`, of AWS `2012-10-17`, of Tencent `2.0`, of Alibaba `1`";
 
 fn without_version(members: &[Member<'_>]) -> (Code, String) {
     let has = |name: &str| members.iter().any(|member| member.name == name);
@@ -131,8 +136,7 @@ fn without_version(members: &[Member<'_>]) -> (Code, String) {
         return (Code::WrongType, message.into());
     }
     let message = format!(
-        "`Version` is missing: write an array of statements, or an object with \
-         `\"Version\": \"{NATIVE_VERSION}\"` and `Statement`"
+        "`Version` is missing, which tells the dialect: {VERSIONS}; or write an array of statements"
     );
     (Code::Version, message)
 }
@@ -202,7 +206,9 @@ mod tests {
             ("%R~a*", Ok(Dialect::Acl)),
             (
                 r#"{"Version": "2"}"#,
-                error("1:13: Version: unknown version `2`: write `keyward-1` (E005)"),
+                error(
+                    "1:13: Version: unknown version `2`: `keyward-1`, of AWS `2012-10-17`, of Tencent `2.0`, of Alibaba `1` (E005)",
+                ),
             ),
             (
                 r#"{"Version": 1}"#,
@@ -211,7 +217,7 @@ mod tests {
             (
                 r#"{"Statement": []}"#,
                 error(
-                    "1:1: `Version` is missing: write an array of statements, or an object with `\"Version\": \"keyward-1\"` and `Statement` (E005)",
+                    "1:1: `Version` is missing, which tells the dialect: `keyward-1`, of AWS `2012-10-17`, of Tencent `2.0`, of Alibaba `1`; or write an array of statements (E005)",
                 ),
             ),
             (

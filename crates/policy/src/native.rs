@@ -83,6 +83,7 @@ pub fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<Policy, 
             .into_iter()
             .map(|(_, statement)| statement)
             .collect(),
+        path: None,
     })
 }
 

@@ -40,12 +40,25 @@ pub struct Policy {
     pub(crate) organisation: Box<str>,
     pub(crate) text: Box<str>,
     pub(crate) statements: Box<[Statement]>,
+    pub(crate) path: Option<Box<str>>,
 }
 
 impl Policy {
     /// Its statements in the order of the document. Their order means nothing.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// The same, as what is kept under a path: explanations say it, decisions do not know it.
+    #[must_use]
+    pub fn at_path(mut self, path: &str) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The path that it is kept under; none of what is written in place.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// The document as it was written.

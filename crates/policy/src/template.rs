@@ -173,6 +173,20 @@ impl Template {
         }
         Expanded::Pieces(pieces)
     }
+
+    /// What it asks for that the request has no value of, if it cannot be filled in.
+    pub fn missing(&self, facts: &dyn Facts) -> Option<&ConditionKey> {
+        let alone = |part: &Part| Self {
+            text: self.text.clone(),
+            parts: [part.clone()].into(),
+        };
+        self.parts.iter().find_map(|part| match part {
+            Part::Variable { key, .. } => {
+                matches!(alone(part).expand(facts), Expanded::Missing).then_some(key)
+            }
+            _ => None,
+        })
+    }
 }
 
 /// The one value that was found, as text.

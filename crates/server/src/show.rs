@@ -138,12 +138,14 @@ pub(crate) fn statement(statement: &StatementRef) -> Value {
         PolicySource::Boundary(_) => "boundary",
         PolicySource::Guardrails(_) => "guardrails",
         PolicySource::Conditions(_) => "conditions",
+        PolicySource::Acceptance(_) => "assumable_trust",
         PolicySource::SessionPolicy(_) => "session_policy",
         PolicySource::Layer(_) => "layer",
     };
     json!({
         "list": list, "of": statement.source.path(), "document": statement.document,
-        "statement": statement.statement, "sid": statement.sid, "text": statement.describe(),
+        "statement": statement.statement, "sid": statement.sid, "policy": statement.policy,
+        "text": statement.describe(),
     })
 }
 

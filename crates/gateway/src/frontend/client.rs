@@ -67,6 +67,18 @@ pub(crate) struct Open {
     pub(crate) in_use: Option<InUse>,
 }
 
+impl Open {
+    /// Whether the session may go on: everything that it came from is in force, and its database is
+    /// still there.
+    fn check(&self, directory: &Directory, now: UnixMillis) -> Result<(), SessionEnded> {
+        directory.check_session(&self.session, now)?;
+        match directory.database(self.database) {
+            Some(_) => Ok(()),
+            None => Err(SessionEnded::DatabaseDeleted),
+        }
+    }
+}
+
 /// Who the client is.
 #[derive(Debug)]
 pub(crate) enum Access {
@@ -637,7 +649,7 @@ impl Client {
         }
         self.looked = revision;
         let directory = turn.shared.directory.load_full();
-        match directory.check_session(&open.session, turn.now) {
+        match open.check(&directory, turn.now) {
             Ok(()) => {
                 open.ends = directory.session_end(&open.session, turn.now);
                 false
@@ -676,7 +688,7 @@ impl Client {
             }
             return;
         };
-        if let Err(ended) = directory.check_session(&open.session, turn.now) {
+        if let Err(ended) = open.check(&directory, turn.now) {
             self.ending = Some(ended);
             self.broken |= attentive;
             return;
@@ -695,8 +707,9 @@ impl Client {
             return;
         }
         if !self.backend.is_current(&directory, open.database) {
-            // Data and state are somewhere else now.
+            // Data and state are somewhere else now; what waits there is waited for no longer.
             self.closing = true;
+            self.broken |= attentive;
             return;
         }
         if attentive && !self.still_holds(turn) {

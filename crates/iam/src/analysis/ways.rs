@@ -53,6 +53,7 @@ impl Place<'_> {
             document: self.document,
             statement: self.index,
             sid: self.statement.sid.clone(),
+            policy: self.policy.path().map(Into::into),
         }
     }
 
@@ -625,7 +626,7 @@ impl<'a> Ways<'a> {
         let trust = place.document.checked_sub(own).filter(|_| of_resource);
         match trust.and_then(|number| grounds.assumable.get(number)) {
             Some(trust) => StatementRef {
-                source: PolicySource::Conditions(Arc::clone(trust)),
+                source: PolicySource::Acceptance(Arc::clone(trust)),
                 document: 0,
                 ..found
             },
@@ -658,7 +659,14 @@ impl<'a> Ways<'a> {
             (keys, conditions)
         };
         let (mut keys, mut conditions) = (Vec::new(), Vec::new());
+        let mut statements: Vec<StatementRef> = Vec::new();
         for place in &way.allows {
+            // Guardrails bind an organisation's every identity on the chain, and its resources.
+            let statement = self.reference(place);
+            if statements.contains(&statement) {
+                continue;
+            }
+            statements.push(statement);
             if always_by_acl && place.statement.acl.is_some() {
                 continue;
             }
@@ -686,7 +694,7 @@ impl<'a> Ways<'a> {
         left_out += denies.count();
         Way {
             chain: way.nodes.iter().map(path).collect(),
-            statements: way.allows.iter().map(|p| self.reference(p)).collect(),
+            statements,
             keys,
             conditions,
             exceptions,

@@ -17,6 +17,7 @@ use crate::bits::Bits;
 use crate::decision::Outcome;
 use crate::directory::Directory;
 use crate::evaluate::Question;
+use crate::facts::RequestFacts;
 use crate::grounds::{Grounds, PolicySource};
 use crate::ids::{IdentityIx, Kind, UnixMillis};
 use crate::session::{Principal, Session};
@@ -528,7 +529,7 @@ impl Directory {
         let mut best = None;
         for way in &by.ways {
             let mut trusts = way.statements.iter().filter_map(|said| match &said.source {
-                PolicySource::Conditions(trust) => Some(trust),
+                PolicySource::Acceptance(trust) => Some(trust),
                 _ => None,
             });
             // Whoever the role itself or its owner lets in is limited by no trust.
@@ -631,7 +632,24 @@ impl Directory {
         }
         answer.holders = holders.into_values().collect();
         answer.holders.sort_by(|a, b| a.identity.cmp(&b.identity));
+        if answer.holders.is_empty() && !answer.everyone {
+            answer.nobody_because = self.denied_to_owner(asked, at);
+        }
         answer
+    }
+
+    /// What denies even the owner, if something does.
+    fn denied_to_owner(&self, asked: &Asked, at: UnixMillis) -> Option<String> {
+        let owner = Session::of_identity(self.owner_of(&asked.resource)?);
+        let session = of_known(owner, &asked.known);
+        let grounds = self.grounds(&session, &asked.resource, false, at);
+        let facts = RequestFacts::plain(&grounds.facts, at);
+        let decision = grounds.evaluate(&Question {
+            action: asked.action,
+            touch: Touch::None,
+            request: &facts,
+        });
+        (decision.outcome == Outcome::ExplicitDeny).then_some(decision.message)
     }
 
     /// What of an identity of another organisation is this one's to know: the identity that it

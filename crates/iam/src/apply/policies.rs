@@ -168,17 +168,12 @@ impl Editor<'_> {
         Ok(())
     }
 
-    fn read_named(
-        &self,
-        organisation: &str,
-        document: &PolicyText,
-    ) -> Result<Arc<Policy>, ChangeError> {
+    fn read_named(&self, path: &str, document: &PolicyText) -> Result<Arc<Policy>, ChangeError> {
         let PolicyText { text, dialect } = document;
-        documents::read(*dialect, text, PolicyKind::Identity, organisation).map_err(|findings| {
-            ChangeError::Policy {
-                number: 0,
-                findings,
-            }
+        let read = documents::read_at(path, *dialect, text, organisation_of(path));
+        read.map_err(|findings| ChangeError::Policy {
+            number: 0,
+            findings,
         })
     }
 
@@ -194,7 +189,7 @@ impl Editor<'_> {
         self.claim(&path)?;
         let version = PolicyVersion {
             number: 1,
-            policy: self.read_named(organisation, document)?,
+            policy: self.read_named(&path, document)?,
             created: self.context.stamp(),
             catalogue: CATALOGUE_VERSION,
         };
@@ -217,7 +212,7 @@ impl Editor<'_> {
         make_default: bool,
     ) -> Outcome {
         let ix = self.policy_at(path)?;
-        let read = self.read_named(organisation_of(path), document)?;
+        let read = self.read_named(path, document)?;
         let created = self.context.stamp();
         let policy = self.policy_mut(ix);
         if policy.versions.len() >= MAX_VERSIONS {

@@ -76,11 +76,17 @@ pub(crate) fn can(arguments: &Can, own: &Context<'_>) -> Result<ExitCode, Failur
     let decision = client.post("/v1/decide", &body)?;
     let field = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or("");
     let outcome = field("decision").to_owned();
-    let text = format!(
+    let mut text = format!(
         "{}: {}",
         outcome.replace('_', " "),
         printable(field("message"))
     );
+    if field("message").ends_with("the request does not have it") {
+        text.push_str(
+            "\nhint: what `--context KEY=VALUE` does not give is absent here: the clock and the \
+             address, too",
+        );
+    }
     own.output.document(&decision, |_| text)?;
     Ok(outcome_code(&outcome))
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::entity::{Deletion, Renaming};
 use super::{Context, DryRun};
 use crate::failure::{Exit, Failure};
-use crate::output::printable;
+use crate::output::{note, printable};
 use crate::secret_input::secret_line;
 
 const KIND: &str = "org_user";
@@ -157,6 +157,9 @@ pub(crate) fn run(command: Command, context: &Context<'_>) -> Result<(), Failure
         } => {
             let body = json!({ "id": id, "name": name, "user": user });
             let made = client.post(&dry_run.url(&client.collection(KIND)?), &body)?;
+            if made["state"].as_str() == Some("offered") {
+                note("the person accepts with `keyward trust pending` and `keyward trust accept`");
+            }
             dry_run.done(output, &made, "created")
         }
         Command::Accept { token } => {

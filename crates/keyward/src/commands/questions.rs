@@ -249,19 +249,33 @@ fn extent(way: &Value) -> String {
 
 /// By which statements, and through whom.
 fn evidence(way: &Value) -> String {
-    let statements: Vec<&str> = list(way, "statements")
-        .iter()
-        .map(|statement| text(statement, "text"))
-        .collect();
+    let limiting = [
+        "boundary",
+        "guardrails",
+        "session_policy",
+        "conditions",
+        "layer",
+    ];
+    let of = |limits: bool| -> Vec<&str> {
+        let statements = list(way, "statements").iter();
+        statements
+            .filter(|statement| limiting.contains(&text(statement, "list")) == limits)
+            .map(|statement| text(statement, "text"))
+            .collect()
+    };
     let chain: Vec<&str> = list(way, "chain")
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    let by = if statements.is_empty() {
-        "as the owner".to_owned()
-    } else {
-        statements.join(", ")
+    let mut by = match of(false) {
+        none if none.is_empty() => "as the owner".to_owned(),
+        grants => grants.join(", "),
     };
+    let limits = of(true);
+    if !limits.is_empty() {
+        by.push_str(", within ");
+        by.push_str(&limits.join(", "));
+    }
     match chain.len() {
         0..=2 => by,
         end => format!("{by}, through {}", chain[1..end - 1].join(", ")),
@@ -318,9 +332,12 @@ fn who_can_text(answer: &Value) -> String {
         for by in list(holder, "assumed_by") {
             let way = list(by, "ways").first().cloned().unwrap_or_default();
             let identity = format!("  assumed by {}", text(by, "identity"));
-            let only_if = match flag(by, "always") {
-                true => "always".to_owned(),
-                false => conditions(&way).trim_start().to_owned(),
+            let only_if = match (flag(by, "always"), conditions(&way)) {
+                (true, _) => "always".to_owned(),
+                (false, found) if !found.is_empty() => found.trim_start().to_owned(),
+                // The limits are those of the role, told above, or of the trust that lets in.
+                (false, _) if flag(holder, "always") => "within what the trust lets".to_owned(),
+                (false, _) => "within that".to_owned(),
             };
             rows.push(vec![identity, only_if, evidence(&way)]);
         }

@@ -70,7 +70,10 @@ pub(crate) struct Arguments {
 
 /// One case as it is written. A field that is misspelt would decide something else than was meant.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a case as `{\"principal\": …, \"policies\": […], \"request\": …}`"
+)]
 struct Case<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
@@ -79,13 +82,44 @@ struct Case<'a> {
     #[serde(borrow, default)]
     resource_policies: Vec<Document<'a>>,
     #[serde(borrow, default)]
-    boundaries: Vec<Vec<Document<'a>>>,
+    boundaries: Vec<Layer<'a>>,
     principal: Option<String>,
     request: Asked,
 }
 
+/// The documents of one bounding layer, of which one must allow.
+struct Layer<'a>(Vec<Document<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Layer<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Documents<'a>(std::marker::PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> serde::de::Visitor<'de> for Documents<'a> {
+            type Value = Layer<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a layer, which is a list of documents: `[[{\"document\": …}]]`")
+            }
+
+            fn visit_seq<S: serde::de::SeqAccess<'de>>(
+                self,
+                mut list: S,
+            ) -> Result<Layer<'a>, S::Error> {
+                let mut documents = Vec::new();
+                while let Some(document) = list.next_element()? {
+                    documents.push(document);
+                }
+                Ok(Layer(documents))
+            }
+        }
+        deserializer.deserialize_seq(Documents(std::marker::PhantomData))
+    }
+}
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a document as `{\"document\": …, \"dialect\": …}`"
+)]
 struct Document<'a> {
     #[serde(default)]
     dialect: Option<String>,
@@ -94,7 +128,10 @@ struct Document<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a request as `{\"action\": …, \"resource\": …}`, or with `command` and `database`"
+)]
 struct Asked {
     action: Option<String>,
     resource: Option<String>,
@@ -239,7 +276,10 @@ fn decide(mut case: Case<'_>) -> Result<Decision, String> {
             .database
             .get_or_insert_with(|| "kvdb/main".to_owned());
     }
-    let boundaries = case.boundaries.into_iter().map(documents);
+    let boundaries = case
+        .boundaries
+        .into_iter()
+        .map(|Layer(list)| documents(list));
     let case = keyward_iam::Case {
         policies,
         resource_policies: documents(case.resource_policies)?,
@@ -252,7 +292,27 @@ fn decide(mut case: Case<'_>) -> Result<Decision, String> {
         aliases: keyward_iam::VendorAliases::default(),
         request: case.request.read()?,
     };
-    case.decide().map_err(|error| error.to_string())
+    let mut decision = case.decide().map_err(|error| error.to_string())?;
+    decision.message = of_the_case(&decision.message);
+    Ok(decision)
+}
+
+/// A message with what the case calls the one trust there is: its policies.
+fn of_the_case(message: &str) -> String {
+    let is_the_trust = |path: &str| path.trim_end_matches(',').ends_with("/trust/test");
+    let mut text = String::with_capacity(message.len());
+    let mut words = message.split(' ').peekable();
+    while let Some(word) = words.next() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        match words.next_if(|path| word == "trust" && is_the_trust(path)) {
+            Some(path) if path.ends_with(',') => text.push_str("the policies,"),
+            Some(_) => text.push_str("the policies"),
+            None => text.push_str(word),
+        }
+    }
+    text
 }
 
 fn statement(statement: &StatementRef) -> Value {
@@ -396,6 +456,41 @@ mod tests {
         decide_line(1, line.as_bytes(), &mut out);
         assert!(!out.contains(&b'\n'));
         serde_json::from_slice(&out).unwrap()
+    }
+
+    /// What is told of a case speaks of the case, and not of types or of the one trust.
+    #[test]
+    fn messages() {
+        let policy = r#"{"document":[{"Sid":"G","Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/x"]}]}"#;
+        let rest = r#""principal":"programmatic_identity/app","request":{"command":["GET","k"],"database":"kvdb/x"}"#;
+        let cases = [
+            (
+                format!(r#"{{"policies":[{policy}],{rest}}}"#),
+                "allowed by statement 1 (G) of the policies",
+            ),
+            (
+                format!(r#"{{"policies":[{policy}],"boundaries":[[{policy}]],{rest}}}"#),
+                "allowed by statement 1 (G) of the policies, within statement 1 (G) of boundary layer 1",
+            ),
+            (
+                format!(r#"{{"policies":[{policy}],"boundaries":[{policy}],{rest}}}"#),
+                "expected a layer, which is a list of documents",
+            ),
+            (
+                format!(r#"{{"policies":["[]"],{rest}}}"#),
+                "expected a document as `{\"document\": …, \"dialect\": …}`",
+            ),
+            (
+                r#"{"policies":[{"dialect":"awss","document":{}}],"principal":"x","request":{"action":"s3:Get","resource":"*"}}"#
+                    .to_owned(),
+                "unknown dialect `awss`",
+            ),
+        ];
+        for (line, expected) in cases {
+            let found = answer_to(&line);
+            let message = found["message"].as_str().unwrap();
+            assert!(message.contains(expected), "{line}: {message}");
+        }
     }
 
     #[test]

@@ -148,10 +148,6 @@ fn shown(file: &file::TestFile, test: &file::Test, verdict: &Verdict) -> Value {
         Ok(decision) => suite::outcome(decision.outcome),
         Err(_) => "error",
     };
-    let statements = verdict
-        .decided
-        .iter()
-        .flat_map(|decision| &decision.statements);
     json!({
         "type": "test",
         "ok": verdict.failure.is_none(),
@@ -165,7 +161,7 @@ fn shown(file: &file::TestFile, test: &file::Test, verdict: &Verdict) -> Value {
         "decision": decided,
         "failure": verdict.failure,
         "message": verdict.message,
-        "statements": statements.map(|s| s.describe()).collect::<Vec<_>>(),
+        "statements": verdict.statements,
     })
 }
 
@@ -319,7 +315,7 @@ tests:
             .collect();
         let starts = [
             Some("expected deny, got allow"),
-            Some("expected because of NoSecrets, it was statement 1 (ReadUsers)"),
+            Some("allow as expected, but by statement 1 (ReadUsers) of "),
             None,
             Some("expected explicit_deny, got implicit_deny"),
             None,

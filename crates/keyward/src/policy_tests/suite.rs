@@ -32,6 +32,8 @@ pub(crate) struct Verdict {
     pub(crate) decided: Result<Decision, String>,
     /// The statements that made the decision, as documents and places in them.
     pub(crate) took_part: Vec<(usize, usize)>,
+    /// Those that speak for it, with documents as the tests call them.
+    pub(crate) statements: Vec<String>,
     /// Why it was decided so, with documents as the tests call them.
     pub(crate) message: String,
 }
@@ -205,16 +207,22 @@ impl Suite {
             };
             Some((*list.get(statement.document)?, statement.statement))
         };
-        let mut message = match &decided {
+        // Statements are told by the files that they stand in.
+        let named = |mut text: String| {
+            for statement in decided.iter().flat_map(|decision| &decision.statements) {
+                if let Some(place) = place(statement) {
+                    text = text.replace(&statement.describe(), &self.statement_name(place));
+                }
+            }
+            text.replace("trust org/test/trust/test", "its policies")
+        };
+        let message = named(match &decided {
             Ok(decision) => decision.message.clone(),
             Err(error) => error.clone(),
-        };
-        for statement in decided.iter().flat_map(|decision| &decision.statements) {
-            if let Some(place) = place(statement) {
-                message = message.replace(&statement.describe(), &self.statement_name(place));
-            }
-        }
-        let message = message.replace("trust org/test/trust/test", "its policies");
+        });
+        let failure = failure.map(named);
+        let statements = decided.iter().flat_map(|decision| &decision.statements);
+        let statements = statements.map(|found| named(found.describe())).collect();
         let took_part = match &decided {
             // What came nearest to an allow decided nothing.
             Ok(decision) if decision.outcome != Outcome::ImplicitDeny => {
@@ -226,6 +234,7 @@ impl Suite {
             failure,
             decided,
             took_part,
+            statements,
             message,
         }
     }
@@ -345,7 +354,11 @@ fn judge(test: &Test, decided: &Result<Decision, String>) -> Option<String> {
         true => "no statement".to_owned(),
         false => found.join(", "),
     };
-    Some(format!("expected because of {missing}, it was {found}"))
+    Some(format!(
+        "{} as expected, but by {found}, not by `{missing}` (`because` is the `Sid` of a statement, \
+         or its number)",
+        outcome(decision.outcome)
+    ))
 }
 
 pub(crate) fn outcome(outcome: Outcome) -> &'static str {

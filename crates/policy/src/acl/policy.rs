@@ -40,6 +40,7 @@ pub(crate) fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<P
         organisation: organisation.into(),
         text: AclUser::without_passwords(text).into(),
         statements: Box::new([statement]),
+        path: None,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::condition::{ConditionKey, Fact};
 use crate::finding::quoted;
 use crate::json::{Node, Value};
 use crate::nearest::suggestion;
+use crate::template::Template;
 use crate::vendor::{actions_of_name, fold_action, is_without_resource, unknown_vendor_action};
 use crate::{Dialect, Effect, PolicyKind};
 
@@ -45,7 +46,9 @@ pub(crate) fn check(document: &Document<'_>, node: &Node<'_>, out: &mut Reporter
         power(document, at, out);
         principals::check(document, draft, out);
         keys(document, draft, out);
-        if !has_variables {
+        if has_variables {
+            unknown_variables(document, draft, out);
+        } else {
             plain_variables(document, draft, out);
         }
     }
@@ -483,6 +486,42 @@ fn keys(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
         let message = format!("no request here has {}{near}", quoted(wanted.key));
         let path = wanted.path(&draft.path, draft.condition_name());
         out.add(Kind::UnknownConditionKey, wanted.key_at, path, message);
+    }
+}
+
+/// Variables of keys that no request here has: they have no value, and the pattern matches nothing.
+fn unknown_variables(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
+    if document.dialect != Dialect::Aws {
+        return;
+    }
+    let unknown = |text: &str| -> Option<String> {
+        let template = Template::parse(document.dialect, text).ok()?;
+        let mut keys = template.variables().filter(|key| {
+            *key.fact() == Fact::Other && key.name().to_ascii_lowercase().starts_with("aws:")
+        });
+        keys.next().map(|key| {
+            format!(
+                "no request here has {}: the variable has no value",
+                quoted(key.name())
+            )
+        })
+    };
+    for item in &draft.resources.items {
+        if let Some(message) = unknown(item.text) {
+            let path = draft.resources.path(&draft.path, item);
+            out.add(Kind::UnknownConditionKey, item.at, path, message);
+        }
+    }
+    for wanted in &draft.wanted {
+        if !takes_variables(document.dialect, wanted.operator) {
+            continue;
+        }
+        for (index, value) in wanted.values.iter().enumerate() {
+            if let Some(message) = unknown(&value.text) {
+                let path = wanted.value_path(&draft.path, draft.condition_name(), index);
+                out.add(Kind::UnknownConditionKey, value.at, path, message);
+            }
+        }
     }
 }
 

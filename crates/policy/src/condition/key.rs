@@ -120,6 +120,11 @@ pub enum FactKind {
 }
 
 impl Fact {
+    /// Whether its values are ARNs, so that the operators of ARNs compare it.
+    pub fn is_arn(&self) -> bool {
+        matches!(self, Self::PrincipalArn)
+    }
+
     /// What its values are.
     pub fn kind(&self) -> FactKind {
         match self {

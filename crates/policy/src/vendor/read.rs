@@ -152,6 +152,7 @@ pub(crate) fn read(
             .into_iter()
             .map(|(_, statement)| statement)
             .collect(),
+        path: None,
     })
 }
 

@@ -21,14 +21,17 @@ pub(super) fn restricts_nothing(effect: Effect, term: &Term<'_, '_>, out: &mut R
     if effect != Effect::Allow || term.operator.is_negated() {
         return;
     }
-    if term.operator == O::Bool {
+    if term.is(&[O::Bool, O::Null]) {
         let is = |truth: &'static str| {
             let mut values = term.wanted.values.iter();
             values.any(move |value| value.text.eq_ignore_ascii_case(truth))
         };
         if is("true") && is("false") {
             let name = term.name();
-            let message = format!("`true` and `false`: every value of {name} passes");
+            let message = match term.operator {
+                O::Null => format!("`true` and `false`: it passes whether there is {name} or not"),
+                _ => format!("`true` and `false`: every value of {name} passes"),
+            };
             out.add(Kind::PassesCondition, term.wanted.at, &*term.path, message);
         }
         return;
@@ -282,6 +285,16 @@ pub(super) fn types(document: &Document<'_>, term: &Term<'_, '_>, out: &mut Repo
     } else {
         FactKind::Text
     };
+    if name.starts_with("Arn") && fact.kind() == FactKind::Text && !fact.is_arn() {
+        let message = format!(
+            "`{}` compares ARNs, and {} is none",
+            term.wanted.operator,
+            term.name()
+        );
+        let at = term.wanted.operator_at;
+        out.add(Kind::TypeMismatch, at, &*term.path, message);
+        return;
+    }
     let fits = compared == fact.kind() || (*fact == Fact::EpochTime && compared == FactKind::Time);
     if !fits {
         let describe = |kind| match kind {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::check::Document;
-use crate::check::draft::{Draft, Item};
+use crate::check::draft::{Draft, Item, Principal};
 use crate::check::report::Reporter;
 use crate::check::rules::Kind;
 use crate::finding::quoted;
@@ -12,6 +12,7 @@ use crate::{Dialect, Effect, PolicyKind};
 
 /// Principals that are too many, that no request here has, or that the vendor refuses.
 pub(super) fn check(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
+    redundant_principals(draft, out);
     principals(document, draft, out);
     foreign_principals(document, draft, out);
     trust(document, draft, out);
@@ -89,6 +90,53 @@ fn trust(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
     }
 }
 
+/// A principal as it is compared: an account has two spellings.
+fn spelled(principal: &Principal<'_>) -> (String, String) {
+    let kind = match principal.kind.to_ascii_lowercase() {
+        none if none.is_empty() => "aws".to_owned(),
+        kind => kind,
+    };
+    let account = principal
+        .text
+        .strip_prefix("arn:aws:iam::")
+        .and_then(|rest| rest.strip_suffix(":root"));
+    (kind, account.unwrap_or(principal.text).to_owned())
+}
+
+/// Principals that are named twice, or beside everybody.
+fn redundant_principals(draft: &Draft<'_>, out: &mut Reporter<'_>) {
+    let Some(member) = draft.principal else {
+        return;
+    };
+    let path = format!("{}.{}", draft.path, member.name);
+    let everyone: Vec<String> = draft
+        .principals
+        .iter()
+        .filter(|one| one.text == "*")
+        .map(|one| spelled(one).0)
+        .collect();
+    let mut seen: HashMap<(String, String), &str> = HashMap::new();
+    for principal in &draft.principals {
+        if out.is_full(Kind::DuplicateValue) {
+            return;
+        }
+        let spelled = spelled(principal);
+        let shown = quoted(principal.text);
+        let message = match seen.get(&spelled).copied() {
+            Some(known) if known == principal.text => format!("{shown} stands twice"),
+            Some(known) => format!("{shown} is the same as {}", quoted(known)),
+            None if principal.text != "*" && everyone.contains(&spelled.0) => {
+                format!("{shown} is covered by `*` of the same list")
+            }
+            None => {
+                seen.insert(spelled, principal.text);
+                continue;
+            }
+        };
+        out.add(Kind::DuplicateValue, principal.at, &*path, message);
+    }
+}
+
 fn principals(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>) {
     if !draft.is(Effect::Allow) || draft.not_principals || document.kind != PolicyKind::Resource {
         return;
@@ -101,12 +149,7 @@ fn principals(document: &Document<'_>, draft: &Draft<'_>, out: &mut Reporter<'_>
         let folded = fold_action(document.dialect, item.text);
         folded.to_ascii_lowercase().starts_with("sts:") || folded == "*"
     });
-    let mut seen: HashMap<(&str, &str), ()> = HashMap::new();
     for principal in &draft.principals {
-        if seen.insert((principal.kind, principal.text), ()).is_some() {
-            let message = format!("{} stands twice", quoted(principal.text));
-            out.add(Kind::DuplicateValue, principal.at, &*path, message);
-        }
         let everyone = principal.text == "*";
         let account = is_account(principal.text);
         let free = draft.wanted.is_empty();

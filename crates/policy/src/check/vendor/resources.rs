@@ -3,7 +3,7 @@
 use super::{redundant, services};
 use crate::Dialect;
 use crate::check::Document;
-use crate::check::draft::Draft;
+use crate::check::draft::{Draft, token_end};
 use crate::check::report::Reporter;
 use crate::check::rules::Kind;
 use crate::finding::quoted;
@@ -49,9 +49,18 @@ pub(super) fn check(document: &Document<'_>, draft: &Draft<'_>, out: &mut Report
     };
     redundant(document, draft, list, &texts, colons, out);
     for item in &list.items {
+        let path = || list.path(&draft.path, item);
+        let trimmed = item.text.trim();
+        if trimmed != item.text {
+            let message = format!("{} begins or ends with white space", quoted(item.text));
+            let added = out.add(Kind::OuterSpace, item.at, path(), message);
+            if !trimmed.contains(['"', '\\']) && !trimmed.chars().any(char::is_control) {
+                let end = token_end(document.text, item.at);
+                added.fix("trim it", item.at, end, format!("\"{trimmed}\""));
+            }
+        }
         if let Some(message) = foreign_resource(document.dialect, item.text) {
-            let path = list.path(&draft.path, item);
-            out.add(Kind::ForeignResource, item.at, path, message);
+            out.add(Kind::ForeignResource, item.at, path(), message);
         }
     }
 }
@@ -71,6 +80,10 @@ fn foreign_resource(dialect: Dialect, text: &str) -> Option<String> {
     };
     let rest = parts[count - 1];
     let shown = quoted(text);
+    if parts[0] != parts[0].to_ascii_lowercase() {
+        let lower = parts[0].to_ascii_lowercase();
+        return Some(format!("{shown} begins with `{lower}`, in lower case"));
+    }
     if wild(service) || service.is_empty() {
         return None;
     }
