@@ -1,7 +1,7 @@
 //! How the catalogue grew: what a policy that was written earlier could not know.
 
 use crate::actions::{ActionBits, action};
-use crate::patterns::{action_pattern, action_sets};
+use crate::patterns::action_pattern;
 
 /// The version of the catalogue. Grows by one with every release that adds an action, or adds one
 /// to an action set.
@@ -59,33 +59,33 @@ pub fn grown(text: &str, since: u32) -> ActionBits {
     more
 }
 
-/// A number that changes with the names of actions and the contents of action sets.
-#[must_use]
-pub fn catalogue_fingerprint() -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |text: &str| {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    let sorted = |bits: &ActionBits| {
-        let mut names: Vec<&str> = bits.iter().map(|action| action.name()).collect();
-        names.sort_unstable();
-        names
-    };
-    sorted(&crate::ActionId::all().collect())
-        .into_iter()
-        .for_each(&mut add);
-    for (set, bits) in action_sets() {
-        add(set);
-        sorted(&bits).into_iter().for_each(&mut add);
-    }
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patterns::action_sets;
+
+    /// A number that changes with the names of actions and the contents of action sets.
+    fn catalogue_fingerprint() -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |text: &str| {
+            for byte in text.bytes().chain([0]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        let sorted = |bits: &ActionBits| {
+            let mut names: Vec<&str> = bits.iter().map(|action| action.name()).collect();
+            names.sort_unstable();
+            names
+        };
+        sorted(&crate::ActionId::all().collect())
+            .into_iter()
+            .for_each(&mut add);
+        for (set, bits) in action_sets() {
+            add(set);
+            sorted(&bits).into_iter().for_each(&mut add);
+        }
+        hash
+    }
 
     /// A catalogue that changed needs a version: else nobody is told that a policy has grown.
     #[test]

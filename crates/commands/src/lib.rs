@@ -34,7 +34,7 @@ pub use catalogue::{COMMAND_COUNT, CommandId, by_name};
 pub use command::{
     Categories, ChannelRule, Command, CommandClass, CommandScope, Flags, KeyRule, Servers,
 };
-pub use history::{CATALOGUE_VERSION, catalogue_fingerprint, grown};
+pub use history::{CATALOGUE_VERSION, grown};
 pub use keyspec::{BeginSearch, FindKeys, KeyFlags, KeySpec};
 pub use lookup::{ResolveError, resolve};
 pub use patterns::{ActionPatternError, action_pattern, action_sets};

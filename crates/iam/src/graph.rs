@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::directory::Directory;
 use crate::entities::{Attachment, Trust, TrustKind};
-use crate::ids::{IdentityIx, Kind, TrustIx};
+use crate::ids::{IdentityIx, Kind};
 use crate::system::SystemPolicy;
 
 /// What carries a policy by reference.
@@ -137,18 +137,6 @@ impl Directory {
             (of_it && trust.accepted)
                 || (trust.kind == TrustKind::Ownership && trust.trustor == organisation)
         })
-    }
-
-    /// The trusts that wait until somebody accepts them for an identity, or for one of an
-    /// organisation's.
-    pub fn awaiting(&self, of: IdentityIx) -> impl Iterator<Item = TrustIx> {
-        let waiting = self.trusts().filter(move |(_, trust)| {
-            let trustee = self.identity(trust.trustee);
-            !trust.accepted
-                && (trust.trustee == of
-                    || trustee.is_some_and(|identity| identity.organisation == Some(of)))
-        });
-        waiting.map(|(ix, _)| ix)
     }
 
     /// Paths of the trusts at either end of which an identity stands.

@@ -121,11 +121,6 @@ impl AclUser {
             .sum()
     }
 
-    /// Whether a selector gives all commands, those that a later catalogue or a module brings too.
-    pub fn allows_future_commands(&self) -> bool {
-        self.selectors.iter().any(|selector| selector.future)
-    }
-
     /// What `ACL DRYRUN` of Valkey 9 answers on a connection to the database `db_index` of a
     /// server with [`DEFAULT_DATABASES`], for words that [`keyward_commands::resolve`] says are
     /// `command` and that are as many as it takes.

@@ -39,9 +39,8 @@ pub use acl::{
     Translation,
 };
 pub use analysis::{
-    Change, Covers, Difference, FactValue, Inclusion, KeyWitness, MAX_DIFFERENCES, Overlap,
-    PolicyDiff, Request, Undecided, UndecidedReason, allows, covers, diff, diff_of_any_dialect,
-    glob_included, glob_overlap, meets_all,
+    Change, Difference, FactValue, MAX_DIFFERENCES, PolicyDiff, Request, Undecided,
+    UndecidedReason, allows, diff, diff_of_any_dialect,
 };
 pub use condition::{
     Clause, ClauseError, ConditionKey, Conditions, Fact, FactKind, MAX_VALUES, Operator,

@@ -131,12 +131,6 @@ struct Header {
     enc: Option<Value>,
 }
 
-/// Whether a password has the form of a token: three parts, of which the first is a JSON object.
-#[must_use]
-pub fn looks_like_token(password: &[u8]) -> bool {
-    password.starts_with(b"eyJ") && password.iter().filter(|byte| **byte == b'.').count() == 2
-}
-
 impl UnverifiedToken {
     /// Takes a token apart. Keys that it brings along (`jwk`, `jku`, `x5c`, `x5u`) are never looked
     /// at.

@@ -26,7 +26,7 @@ pub use fetch::{AddressRule, Fetch, FetchError, HttpFetch, IpRange, IpRangeError
 pub use jwks::{Jwks, JwksError, MAX_JWKS_KEYS, MAX_JWKS_LEN};
 pub use jwt::{
     Expected, LEEWAY_SECONDS, MAX_TOKEN_AGE_SECONDS, MAX_TOKEN_LEN, TokenError, UnverifiedToken,
-    VerifiedToken, looks_like_token,
+    VerifiedToken,
 };
 pub use keys::{Asker, Discovery, IssuerKeys, KeysError, KnownKeys};
 pub use login::{ANY_ROLE_USER, ProviderTokens, VerifyError, providers_for};

@@ -154,7 +154,6 @@ fn every_algorithm_and_only_those_of_the_provider() {
             _ => "rsa",
         };
         let token = signers.token(&json!({ "alg": algorithm.as_str(), "kid": kid }), &claims());
-        assert!(looks_like_token(token.as_bytes()));
         let found = verify(&token, &[algorithm], &keys).unwrap();
         assert_eq!(found.subject, "repo:acme/app:ref:refs/heads/main");
         assert_eq!(found.audiences, [AUDIENCE]);

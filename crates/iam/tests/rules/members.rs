@@ -113,9 +113,10 @@ fn a_known_user_is_made_a_member_only_with_its_consent() {
     world.ok(&trust("bob", "org/acme", MEMBER, EVERYTHING));
     assert!(!world.may(BOB, &super::database("acme", "x")));
     let bob = world.0.identity_at(BOB).expect("made");
-    let trusts: Vec<_> = world.0.awaiting(bob).collect();
-    assert_eq!(trusts.len(), 1);
-    let path = world.0.trust(trusts[0]).expect("it waits").path.to_string();
+    let waits = world.0.trusts().find(|(_, trust)| !trust.accepted);
+    let (_, waits) = waits.expect("it waits");
+    assert_eq!(waits.trustee, bob);
+    let path = waits.path.to_string();
     let accept = Change::AcceptTrust { path };
     assert!(!world.may(ADMIN, &accept) && world.may(BOB, &accept));
     // To whom a refusal says why: who belongs to the organisation.

@@ -259,3 +259,6 @@ impl Language {
         self.steps.iter().map(byte).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

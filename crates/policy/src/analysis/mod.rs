@@ -4,7 +4,6 @@
 //! which it can be seen, which was tried before it is told.
 
 mod call;
-mod covers;
 mod diff;
 mod formula;
 mod grain;
@@ -16,9 +15,6 @@ mod request;
 mod solve;
 mod values;
 
-pub use covers::{
-    Covers, Inclusion, KeyWitness, Overlap, covers, glob_included, glob_overlap, meets_all,
-};
 pub use diff::{
     Change, Difference, MAX_DIFFERENCES, PolicyDiff, Undecided, UndecidedReason, diff,
     diff_of_any_dialect,

@@ -96,25 +96,6 @@ pub fn check(text: &str, options: &Options<'_>) -> Report {
     out.finish(statements)
 }
 
-/// What action patterns of a policy mean today and did not mean in an earlier version of the
-/// catalogue: (statement, pattern, the actions that came).
-#[must_use]
-pub fn grown_actions(policy: &Policy, since: u32) -> Vec<(usize, String, ActionBits)> {
-    let mut findings = Collector::default();
-    let Some(node) = json::parse(policy.text(), &mut findings) else {
-        return Vec::new();
-    };
-    let drafts = draft::statements(policy.text(), policy.dialect(), &node);
-    let of = |(at, draft): (usize, &Draft<'_>)| {
-        let grown = draft.actions.items.iter().filter_map(move |item| {
-            let more = keyward_commands::grown(item.text, since);
-            (!more.is_empty()).then(|| (at, item.text.to_owned(), more))
-        });
-        grown.collect::<Vec<_>>()
-    };
-    drafts.iter().enumerate().flat_map(of).collect()
-}
-
 /// Patterns that mean more than when they were written.
 fn growth(document: &Document<'_>, since: u32, out: &mut Reporter<'_>) {
     for draft in &document.drafts {

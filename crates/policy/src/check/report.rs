@@ -79,12 +79,6 @@ impl Report {
         let severities = self.findings.iter().map(|finding| finding.rule.severity);
         severities.max()
     }
-
-    /// Whether the document is refused.
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.worst() == Some(Severity::Error)
-    }
 }
 
 /// A finding by offsets.

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{KeyUse, Touch};
+
+const WORK: u64 = 5_000_000;
 
 fn globs(texts: &[&str]) -> Vec<Glob> {
     texts
@@ -9,12 +12,20 @@ fn globs(texts: &[&str]) -> Vec<Glob> {
         .collect()
 }
 
-fn included(glob: &str, others: &[&str]) -> Inclusion {
-    let others = globs(others);
-    glob_included(
-        &Glob::new(glob.as_bytes()),
-        &others.iter().collect::<Vec<_>>(),
-    )
+/// A string that matches `glob` and none of `others`.
+fn outside(glob: &Glob, others: &[Glob]) -> Option<Vec<u8>> {
+    let mut languages = Languages::default();
+    let inside = languages.globs([glob]);
+    let outside = languages.globs(others).negated();
+    let both = Formula::All([inside, outside].into());
+    languages.find(&both, &mut Work::new(WORK)).unwrap()
+}
+
+/// A string that matches both.
+fn common(a: &Glob, b: &Glob) -> Option<Vec<u8>> {
+    let mut languages = Languages::default();
+    let both = Formula::All([languages.globs([a]), languages.globs([b])].into());
+    languages.find(&both, &mut Work::new(WORK)).unwrap()
 }
 
 #[test]
@@ -48,8 +59,9 @@ fn inclusion() {
         ("*b", &["*ab", "*[^a]b", "b"], None),
     ];
     for (glob, others, expected) in cases {
-        let expected = expected.map_or(Inclusion::Included, |key| Inclusion::Outside(key.into()));
-        assert_eq!(included(glob, others), expected, "{glob} in {others:?}");
+        let found = outside(&Glob::new(glob.as_bytes()), &globs(others));
+        let expected = expected.map(|key| key.as_bytes().to_vec());
+        assert_eq!(found, expected, "{glob} in {others:?}");
     }
 }
 
@@ -65,8 +77,8 @@ fn overlap() {
         ("user:*:cart", "user:7:*", Some("user:7:cart")),
     ];
     for (a, b, expected) in cases {
-        let found = glob_overlap(&Glob::new(a.as_bytes()), &Glob::new(b.as_bytes()));
-        let expected = expected.map_or(Overlap::Disjoint, |key| Overlap::Common(key.into()));
+        let found = common(&Glob::new(a.as_bytes()), &Glob::new(b.as_bytes()));
+        let expected = expected.map(|key: &str| key.as_bytes().to_vec());
         assert_eq!(found, expected, "{a} and {b}");
     }
 }
@@ -84,13 +96,21 @@ fn patterns_made_to_hurt_have_an_answer() {
         (&classes, vec![&classes]),
         ("*", vec![&places, &stars, &classes]),
     ] {
+        let mut languages = Languages::default();
+        let (glob, others) = (Glob::new(glob.as_bytes()), globs(&others));
+        let inside = languages.globs([&glob]);
+        let without = languages.globs(&others).negated();
+        let both = Formula::All([inside, without].into());
         let start = std::time::Instant::now();
-        let found = included(glob, &others);
-        if let Inclusion::Outside(key) = &found {
-            assert!(Glob::new(glob.as_bytes()).matches(key));
-            assert!(!globs(&others).iter().any(|other| other.matches(key)));
+        let found = languages.find(&both, &mut Work::new(WORK));
+        if let Ok(Some(key)) = &found {
+            assert!(glob.matches(key));
+            assert!(!others.iter().any(|other| other.matches(key)));
         }
-        assert!(start.elapsed().as_secs() < 5, "{glob} {others:?} {found:?}");
+        assert!(
+            start.elapsed().as_secs() < 5,
+            "{glob:?} {others:?} {found:?}"
+        );
     }
 }
 
@@ -144,55 +164,39 @@ proptest! {
     ) {
         let glob = Glob::new(glob.as_bytes());
         let others: Vec<Glob> = others.iter().map(|text| Glob::new(text.as_bytes())).collect();
-        let outside = |key: &[u8]| glob.matches(key) && !others.iter().any(|o| o.matches(key));
-        match glob_included(&glob, &others.iter().collect::<Vec<_>>()) {
-            Inclusion::Included => {
-                let missed = strings().into_iter().find(|key| outside(key));
-                prop_assert_eq!(missed, None);
-            }
-            Inclusion::Outside(key) => prop_assert!(outside(&key)),
-            Inclusion::Undecided => prop_assert!(false),
+        let is_outside = |key: &[u8]| glob.matches(key) && !others.iter().any(|o| o.matches(key));
+        match outside(&glob, &others) {
+            None => prop_assert_eq!(strings().into_iter().find(|key| is_outside(key)), None),
+            Some(key) => prop_assert!(is_outside(&key)),
         }
     }
 
     #[test]
     fn overlap_agrees_with_the_quick_answer(a in pattern(), b in pattern()) {
         let (a, b) = (Glob::new(a.as_bytes()), Glob::new(b.as_bytes()));
-        match glob_overlap(&a, &b) {
-            Overlap::Disjoint => {
+        match common(&a, &b) {
+            None => {
                 // The quick answer knows nothing of the empty key, nor of empty classes.
                 let quick = a.may_overlap(&b);
                 prop_assert!(!quick || a.matches(b"") || b.matches(b""), "{a:?} {b:?}");
             }
-            Overlap::Common(key) => prop_assert!(a.matches(&key) && b.matches(&key)),
-            Overlap::Undecided => prop_assert!(false),
+            Some(key) => prop_assert!(a.matches(&key) && b.matches(&key)),
         }
     }
 
     #[test]
-    fn coverage_is_what_single_touches_show(fields in fields(), allow in fields(), deny: bool) {
-        let matches = |touch: &Touch<'_>| if deny { fields.denies(touch) } else { fields.allows(touch) };
-        let differs = |witness: &KeyWitness| witness.ask(|t| allow.allows(t) && !matches(t));
-        let found = if deny { meets_all(&fields, &allow) } else { covers(&fields, &allow) };
-        match found {
-            Covers::No(witness) => prop_assert!(differs(&witness), "{witness:?}"),
-            Covers::Undecided => prop_assert!(false),
-            Covers::Yes => {
-                for (reads, writes) in [(true, false), (false, true), (true, true)] {
-                    let every = KeyWitness::EveryKey { reads, writes };
-                    prop_assert!(!differs(&every));
-                    for key in strings() {
-                        let witness = KeyWitness::Key { key, reads, writes };
-                        prop_assert!(!differs(&witness), "{witness:?}");
-                    }
-                }
-                for channel in strings() {
-                    for pattern in [false, true] {
-                        let witness = KeyWitness::Channel { channel: channel.clone(), pattern };
-                        prop_assert!(!differs(&witness), "{witness:?}");
-                    }
-                }
-            }
+    fn key_fields_mean_what_the_matcher_says(fields in fields(), reads: bool, writes: bool, deny: bool) {
+        let writes = writes || !reads;
+        let effect = if deny { Effect::Deny } else { Effect::Allow };
+        let mut languages = Languages::default();
+        let formula = languages.key(&fields, effect, reads, writes);
+        for key in strings() {
+            let touch = Touch::Named {
+                keys: &[KeyUse { key: &key, reads, writes }],
+                channels: &[],
+            };
+            let matches = if deny { fields.denies(&touch) } else { fields.allows(&touch) };
+            prop_assert_eq!(languages.holds(&formula, &key), matches, "{:?}", key);
         }
     }
 }
