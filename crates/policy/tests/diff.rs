@@ -185,17 +185,19 @@ fn requests() -> Vec<Request> {
     let address = |text: &str| FactValue::Address(text.parse().unwrap());
     let team = |text: &str| FactValue::Texts(vec![text.as_bytes().to_vec()]);
     let mut facts = vec![Vec::new()];
-    for (ip, tag) in [
-        (Some("10.0.0.1"), None),
-        (Some("10.200.0.1"), Some("blue")),
-        (Some("10.0.0.1"), Some("blue")),
-        (Some("192.168.1.1"), Some("red")),
-        (Some("10.200.0.1"), Some("")),
-        (None, Some("red")),
+    for (ip, tag, of_resource) in [
+        (Some("10.0.0.1"), None, Some("red")),
+        (Some("10.200.0.1"), Some("blue"), Some("red")),
+        (Some("10.0.0.1"), Some("blue"), Some("blue")),
+        (Some("192.168.1.1"), Some("red"), None),
+        (Some("10.200.0.1"), Some(""), Some("")),
+        (None, Some("red"), Some("red")),
+        (None, Some("a"), Some("a")),
     ] {
         let ip = ip.map(|ip| (key("keyward:SourceIp"), address(ip)));
         let tag = tag.map(|tag| (key("keyward:PrincipalTag/team"), team(tag)));
-        facts.push(ip.into_iter().chain(tag).collect());
+        let of_resource = of_resource.map(|tag| (key("keyward:ResourceTag/team"), team(tag)));
+        facts.push(ip.into_iter().chain(tag).chain(of_resource).collect());
     }
     let mut all = Vec::new();
     for facts in &facts {
@@ -258,7 +260,19 @@ fn statement() -> impl Strategy<Value = String> {
         "org/acme/kvdb/a",
     ];
     const PATTERNS: &[&str] = &[
-        "*", "a*", "b", "a", "?", "[ab]*", "*a", "a?", "[^a]", "", "*b*", "ab",
+        "*",
+        "a*",
+        "b",
+        "a",
+        "?",
+        "[ab]*",
+        "*a",
+        "a?",
+        "[^a]",
+        "",
+        "*b*",
+        "ab",
+        "${keyward:PrincipalTag/team}*",
     ];
     const CONDITIONS: &[&str] = &[
         r#"{"IpAddress":{"keyward:SourceIp":"10.0.0.0/8"}}"#,
@@ -274,6 +288,9 @@ fn statement() -> impl Strategy<Value = String> {
         r#"{"StringNotEquals":{"kvdb:Key":["b","ab"]}}"#,
         r#"{"GlobLike":{"kvdb:ReadKey":"[ab]*"}}"#,
         r#"{"NumericLessThan":{"kvdb:KeyCount":"2"}}"#,
+        r#"{"StringEquals":{"keyward:ResourceTag/team":"${keyward:PrincipalTag/team}"}}"#,
+        r#"{"StringNotEqualsIfExists":{"keyward:ResourceTag/team":"${keyward:PrincipalTag/team}"}}"#,
+        r#"{"StringEquals":{"keyward:ResourceTag/team":["red","blue"]}}"#,
         r#"{"NumericLessThanEquals":{"kvdb:TtlSeconds":"100"}}"#,
         r#"{"NumericLessThan":{"kvdb:Count":"50"}}"#,
         r#"{"Null":{"kvdb:Key":"true"}}"#,
@@ -409,8 +426,15 @@ fn few_questions_stay_open() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut pairs, mut open) = (0, 0);
-    for _ in 0..60 {
+    while pairs < 60 {
         let [old, new] = [(); 2].map(|()| document().new_tree(&mut runner).unwrap().current());
+        // What a variable in a pattern could be has no end.
+        if [&old, &new]
+            .iter()
+            .any(|texts| texts.join("").contains("team}*"))
+        {
+            continue;
+        }
         open += usize::from(agrees(&old, &new).unwrap() > 0);
         pairs += 1;
     }

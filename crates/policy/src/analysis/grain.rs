@@ -86,7 +86,7 @@ impl<'a> Grain<'a> {
     }
 
     /// Its patterns without variables.
-    fn globs(&self) -> impl Iterator<Item = &Glob> {
+    pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
         self.lists().into_iter().flatten()
     }
 

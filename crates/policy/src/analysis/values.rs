@@ -9,7 +9,8 @@ use super::language::{Bytes, Language, Step};
 use super::product::{Exhausted, Work};
 use super::request::{Assignment, FactValue, RequestFacts, Variable};
 use crate::condition::{Fact, FactKind, Wanted};
-use crate::{Clause, ConditionKey, Effect, Glob, Number, Operator, SetOperator, Touch};
+use crate::template::Part;
+use crate::{Clause, ConditionKey, Effect, Glob, Number, Operator, SetOperator, Template, Touch};
 
 /// Most values of one variable.
 const MAX_VALUES: usize = 4096;
@@ -39,16 +40,20 @@ pub(crate) enum Templated {
     /// Into patterns of keys, where only their number is asked: all that matters is whether it is
     /// there.
     Counted,
+    /// Whole into a value that one other variable must be equal to.
+    Compared,
     /// Every text could make a difference.
     Read,
 }
 
 impl Domain {
-    /// What a condition key can be, in these clauses and patterns.
+    /// What a condition key can be, in these clauses and patterns. `likely`: texts that other patterns
+    /// make worth a try.
     pub(crate) fn new(
         key: &ConditionKey,
         uses: &[Use<'_>],
         templated: Templated,
+        likely: &[Vec<u8>],
         can_be_there: bool,
         work: &mut Work,
     ) -> Result<Self, Exhausted> {
@@ -63,12 +68,11 @@ impl Domain {
             return Ok(domain);
         }
         if templated != Templated::No {
-            domain.complete = templated == Templated::Counted;
-            domain
-                .values
-                .push(FactValue::Texts(vec![b"alice".to_vec()]));
+            domain.complete = templated != Templated::Read;
+            domain.put_in(b"alice");
         }
-        domain.collect(uses, work)?;
+        likely.iter().for_each(|text| domain.put_in(text));
+        domain.collect(uses, templated, work)?;
         // A connection always has an address, a moment and its encryption; tags may be missing.
         let usual = match key.fact() {
             Fact::SourceIp | Fact::CurrentTime | Fact::EpochTime | Fact::SecureTransport => false,
@@ -83,7 +87,31 @@ impl Domain {
         Ok(domain)
     }
 
-    fn collect(&mut self, uses: &[Use<'_>], work: &mut Work) -> Result<(), Exhausted> {
+    /// A text more.
+    fn put_in(&mut self, text: &[u8]) {
+        let value = FactValue::Texts(vec![text.to_vec()]);
+        if !self.values.contains(&value) {
+            self.values.push(value);
+        }
+    }
+
+    /// The texts of another variable, which this one is compared with.
+    pub(crate) fn share(&mut self, other: &[FactValue]) {
+        for value in other {
+            if let FactValue::Texts(texts) = value
+                && let [text] = &texts[..]
+            {
+                self.put_in(text);
+            }
+        }
+    }
+
+    fn collect(
+        &mut self,
+        uses: &[Use<'_>],
+        templated: Templated,
+        work: &mut Work,
+    ) -> Result<(), Exhausted> {
         let mut numbers = BTreeSet::new();
         let mut times = BTreeSet::new();
         let mut networks = BTreeSet::new();
@@ -98,7 +126,12 @@ impl Domain {
             let number = texts.add(language);
             used.push(number);
         };
+        let mut compared = templated == Templated::Compared;
         for (clause, _) in uses {
+            if compared_with(clause).is_some() {
+                compared = true;
+                continue;
+            }
             several |= clause.set == Some(SetOperator::ForAllValues)
                 || clause.set == Some(SetOperator::ForAnyValue);
             for wanted in clause.wanted() {
@@ -139,6 +172,13 @@ impl Domain {
         if kinds.iter().filter(|has| **has).count() > 1 {
             self.complete = false; // read as text and as something else
         }
+        let is_text = self.key.fact().kind() == FactKind::Text;
+        if compared {
+            // Two texts that nothing else is about: equal ones, and different ones.
+            self.put_in(b"alice");
+            self.put_in(b"bob");
+            self.complete &= is_text && !several && !kinds.contains(&true);
+        }
         let limits = [numbers.len(), times.len(), networks.len()];
         if limits.iter().any(|len| 6 * len > MAX_VALUES) {
             return Err(Exhausted);
@@ -150,7 +190,6 @@ impl Domain {
             self.values.push(FactValue::Boolean(true));
             self.values.push(FactValue::Boolean(false));
         }
-        let is_text = self.key.fact().kind() == FactKind::Text;
         let nothing_else = !kinds.contains(&true);
         if !used.is_empty() || is_text || nothing_else {
             self.texts(&texts, &used, several, work)?;
@@ -336,7 +375,7 @@ impl Domain {
                     false => 2,
                 };
             let mut truths: Vec<u8> = uses.iter().map(truth).collect();
-            let open = truths.contains(&2) || !self.complete;
+            let open = truths.contains(&2) || !self.complete || templated == Templated::Compared;
             truths.push(u8::from(counts));
             if (seen.insert(truths) || open)
                 && let Some((.., value)) = assignment.0.pop()
@@ -347,6 +386,54 @@ impl Domain {
         self.values = kept;
         Ok(())
     }
+}
+
+/// The variable that the key of a clause must be equal to, or must not, whatever it is.
+pub(crate) fn compared_with(clause: &Clause) -> Option<&ConditionKey> {
+    use Operator::{StringEquals, StringLike, StringNotEquals, StringNotLike};
+    let texts = [StringEquals, StringNotEquals, StringLike, StringNotLike];
+    let [value] = clause.values() else {
+        return None;
+    };
+    match value.parts() {
+        [Part::Variable { key, default: None }]
+            if clause.set.is_none() && texts.contains(&clause.operator) =>
+        {
+            Some(key)
+        }
+        _ => None,
+    }
+}
+
+/// A text for the first variable of a pattern, so that the pattern meets another one.
+pub(crate) fn filling<'t>(
+    template: &'t Template,
+    other: &Glob,
+) -> Option<(&'t ConditionKey, Vec<u8>)> {
+    let literal = |text: &str| text.find(['*', '?', '[', '\\']).unwrap_or(text.len());
+    let (before, key, after) = match template.parts() {
+        [Part::Variable { key, .. }] => ("", key, ""),
+        [Part::Variable { key, .. }, Part::Text(after), ..] => ("", key, &**after),
+        [Part::Text(before), Part::Variable { key, .. }] => (&**before, key, ""),
+        [
+            Part::Text(before),
+            Part::Variable { key, .. },
+            Part::Text(after),
+            ..,
+        ] => (&**before, key, &**after),
+        _ => return None,
+    };
+    let after = &after.as_bytes()[..literal(after)];
+    let prefix = other.literal_prefix();
+    let rest = match literal(before) == before.len() {
+        true => prefix.strip_prefix(before.as_bytes())?,
+        false => return None,
+    };
+    let found = rest
+        .windows(after.len().max(1))
+        .position(|own| own == after);
+    let text = &rest[..found.unwrap_or(rest.len())];
+    (!text.is_empty() && std::str::from_utf8(text).is_ok()).then(|| (key, text.to_vec()))
 }
 
 /// ASCII text in any letter case; other characters as they are.

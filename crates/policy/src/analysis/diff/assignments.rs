@@ -1,6 +1,6 @@
 //! The values of condition keys that are tried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keyward_commands::ActionId;
 
@@ -8,12 +8,21 @@ use super::actions::{can_have, names_nothing};
 use super::direction::{Direction, Focus};
 use crate::analysis::product::Exhausted;
 use crate::analysis::request::{Assignment, FactValue, RequestFacts, Variable};
-use crate::analysis::values::{Domain, Templated, Use};
+use crate::analysis::values::{Domain, Templated, Use, compared_with, filling};
 use crate::condition::Fact;
 use crate::{ConditionKey, Touch};
 
 /// Most combinations of values of condition keys that are tried for one group of requests.
 const MAX_ASSIGNMENTS: usize = 4_096;
+
+/// Most variables in patterns for which more than one text is tried.
+const MAX_FILLED: usize = 2;
+
+/// Most texts that are tried for one of them.
+const MAX_FILLINGS: usize = 8;
+
+/// Most patterns that are looked at for that.
+const MAX_PATTERNS: usize = 64;
 
 /// Most condition keys that the statements with a say in one group of requests may speak of.
 const MAX_DOMAINS: usize = 256;
@@ -28,6 +37,8 @@ impl<'d, 'a> Direction<'d, 'a> {
     ) -> Result<Vec<Domain>, Exhausted> {
         let mut keys: Vec<(Variable, &'a ConditionKey, Vec<Use<'a>>, Templated)> = Vec::new();
         let mut places: HashMap<Variable, usize> = HashMap::new();
+        // Variables that conditions compare.
+        let mut pairs: HashSet<(Variable, Variable)> = HashSet::new();
         // No text with a variable is `*`: where no key is named, patterns are there or not.
         let of_fields = match names_nothing(action) {
             true => Templated::Counted,
@@ -60,8 +71,15 @@ impl<'d, 'a> Direction<'d, 'a> {
             self.work.spend(50 + 200 * clauses.len())?;
             for clause in clauses {
                 add(&clause.key, Some((clause, grain.effect)), Templated::No);
+                let how = match compared_with(clause) {
+                    Some(other) => {
+                        pairs.insert((Variable::of(&clause.key), Variable::of(other)));
+                        Templated::Compared
+                    }
+                    None => Templated::Read,
+                };
                 for variable in clause.values().iter().flat_map(|value| value.variables()) {
-                    add(variable, None, Templated::Read);
+                    add(variable, None, how);
                 }
             }
             if let Some(templates) = &statement.templates {
@@ -78,11 +96,23 @@ impl<'d, 'a> Direction<'d, 'a> {
         if keys.len() > MAX_DOMAINS {
             return Err(Exhausted);
         }
+        let likely = match keys
+            .iter()
+            .filter(|(.., how)| *how == Templated::Read)
+            .count()
+        {
+            1..=MAX_FILLED => self.likely(here)?,
+            _ => HashMap::new(),
+        };
         let mut domains = Vec::new();
-        for (_, key, uses, templated) in &keys {
+        for (variable, key, uses, templated) in &keys {
             self.work.spend(100 * uses.len())?;
             let there = can_have(action, key.fact());
-            let mut domain = Domain::new(key, uses, *templated, there, self.work)?;
+            let likely = likely.get(variable).map_or(&[][..], Vec::as_slice);
+            let mut domain = Domain::new(key, uses, *templated, likely, there, self.work)?;
+            // Of three that are compared all could be different.
+            let own = pairs.iter().filter(|(a, b)| [a, b].contains(&variable));
+            domain.complete &= own.count() < 2;
             // Of the grain itself every clause must hold.
             let own = here
                 .grain
@@ -110,7 +140,49 @@ impl<'d, 'a> Direction<'d, 'a> {
             }
             domains.push(domain);
         }
+        for (a, b) in &pairs {
+            let place = |variable: &Variable| {
+                domains
+                    .iter()
+                    .position(|domain| domain.variable == *variable && domain.values.len() > 1)
+            };
+            if let (Some(a), Some(b)) = (place(a), place(b)) {
+                let of_a = domains[a].values.clone();
+                domains[b].share(&of_a);
+                let of_b = domains[b].values.clone();
+                domains[a].share(&of_b);
+            }
+        }
         Ok(domains)
+    }
+
+    /// Texts for variables in patterns of keys and channels, with which they meet other patterns.
+    fn likely(
+        &mut self,
+        here: &Focus<'d, 'a>,
+    ) -> Result<HashMap<Variable, Vec<Vec<u8>>>, Exhausted> {
+        let mut likely: HashMap<Variable, Vec<Vec<u8>>> = HashMap::new();
+        let templates = here
+            .all()
+            .filter_map(|grain| grain.statement.templates.as_deref());
+        let templates = templates.flat_map(|templates| templates.fields());
+        for template in templates.take(MAX_PATTERNS) {
+            for glob in here
+                .all()
+                .flat_map(|grain| grain.globs())
+                .take(MAX_PATTERNS)
+            {
+                self.work.spend(50)?;
+                let Some((key, text)) = filling(template, glob) else {
+                    continue;
+                };
+                let texts = likely.entry(Variable::of(key)).or_default();
+                if texts.len() < MAX_FILLINGS && !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
+        }
+        Ok(likely)
     }
 }
 

@@ -162,12 +162,18 @@ impl<'d, 'a> Direction<'d, 'a> {
                     .filter_map(|grain| part(grain, &assignment, open(wide)))
                     .collect()
             };
-            let sides = Sides {
+            let mut sides = Sides {
                 grain,
                 allows: list(&here.allows, true),
                 denies: list(&here.denies, false),
                 others: list(&here.others, false),
             };
+            if is_implied(action) {
+                match self.implied(&sides, here, action, at, &assignment, Some(domains)) {
+                    Some(with) => sides = with,
+                    None => continue,
+                }
+            }
             let (calls, _) = self.candidates(&sides, action, &assignment, None)?;
             if !calls.is_empty() {
                 return Ok(true);
@@ -194,7 +200,7 @@ impl<'d, 'a> Direction<'d, 'a> {
         let action = group[0];
         let mut sides = Cow::Borrowed(sides);
         if is_implied(action) {
-            match self.implied(&sides, here, action, at, assignment) {
+            match self.implied(&sides, here, action, at, assignment, None) {
                 Some(with) => sides = Cow::Owned(with),
                 None => return Ok(1),
             }
@@ -368,7 +374,11 @@ impl<'d, 'a> Direction<'d, 'a> {
         action: ActionId,
         at: &Where,
         assignment: &Assignment,
+        open: Option<&[Domain]>,
     ) -> Option<Sides<'a>> {
+        // As wide as it can be where it allows, as narrow where it takes away.
+        let wide = sides.grain.effect == Effect::Deny;
+        let open = open.map(|domains| (domains, wide));
         let of = match sides.grain.effect {
             Effect::Allow => self.from,
             Effect::Deny => self.to,
@@ -400,7 +410,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                 && grain.actions.intersects(ordinary_keyed())
                 && self.is_at(grain, at, &assigned(assignment)) == Some(true)
         });
-        let parts = there.filter_map(|grain| part(grain, assignment, None));
+        let parts = there.filter_map(|grain| part(grain, assignment, open));
         let parts = parts.chain([connected]);
         match sides.grain.effect {
             Effect::Allow => with.others.extend(parts),
