@@ -17,6 +17,7 @@ use crate::{
 
 mod conditions;
 
+pub(crate) use conditions::misfit;
 pub use conditions::unknown_native_key;
 
 /// Longest `Sid`, in bytes.

@@ -130,6 +130,18 @@ pub fn translate(
         Dialect::Acl => to_acl(source, &rules, names, &mut report),
         _ => export::write(&rules, to, names, &mut report),
     };
+    if report.reasons.is_empty()
+        && to != Dialect::Acl
+        && let Err(findings) = crate::read_as(Some(to), &text, policy.kind(), &names.organisation)
+    {
+        report.refuse(
+            "the document",
+            format!(
+                "its form in the `{}` dialect is refused: {findings}",
+                to.name()
+            ),
+        );
+    }
     report.finish(text)
 }
 

@@ -484,7 +484,17 @@ fn holds_whole_database(policy: &[&Statement], request: &Request) -> bool {
     let denied = missing.union(connect_only_actions());
     for (statement, sure) in about(policy, request) {
         match statement.effect {
-            Effect::Deny if statement.actions.intersects(&denied) => return false,
+            Effect::Deny => {
+                let facts = OpenTouch(&request.facts);
+                let fields = statement.key_fields(&facts);
+                let met = |action: ActionId| match (&fields, action.command()) {
+                    (KeyFields::Patterns(fields), Some(id)) => speaks_of(fields, id.command()),
+                    _ => true,
+                };
+                if statement.actions.intersect(&denied).iter().any(met) {
+                    return false;
+                }
+            }
             Effect::Allow if sure && statement.actions.intersects(&missing) => {
                 let facts = OpenTouch(&request.facts);
                 let covered = match statement.key_fields(&facts) {
@@ -576,6 +586,8 @@ fn holds_keyspace(policy: &[&Statement], request: &Request) -> bool {
 /// How a command may use keys, by the widest of its calls: reading, writing.
 fn widest_access(command: &Command) -> (bool, bool) {
     match command.scope {
+        // It may tell the name of every key that changes.
+        _ if command.channels == ChannelRule::Tracking => (true, false),
         CommandScope::Keyless if command.key_specs.is_empty() => (false, false),
         CommandScope::Enumeration => (true, false),
         _ if command.flags.contains(Flags::READONLY) => (true, false),
@@ -584,17 +596,32 @@ fn widest_access(command: &Command) -> (bool, bool) {
     }
 }
 
-/// Whether an Allow with these fields may let some call of the command run.
-fn meets_some_call(fields: &crate::KeyPatterns, command: &Command) -> bool {
+/// Whether calls name channels: the prefixes of `CLIENT TRACKING` are of keys.
+fn has_channels(command: &Command) -> bool {
+    !matches!(command.channels, ChannelRule::None | ChannelRule::Tracking)
+}
+
+/// Whether some call of the command uses a key or channel that such fields can speak of, or names
+/// none of the channels that others name (`PUBSUB NUMSUB`).
+fn speaks_of(fields: &crate::KeyPatterns, command: &Command) -> bool {
     let (reads, writes) = widest_access(command);
-    let has_channels = command.channels != ChannelRule::None;
-    let untouching =
-        command.scope == CommandScope::Keyless && command.key_specs.is_empty() && !has_channels;
     let own = |globs: &[crate::Glob]| !globs.is_empty();
-    untouching
+    let names_none = match command.channels {
+        ChannelRule::From { first, .. } => command.arity.unsigned_abs() <= first,
+        _ => false,
+    };
+    names_none
         || (reads && (own(&fields.keys) || own(&fields.read_keys)))
         || (writes && (own(&fields.keys) || own(&fields.write_keys)))
-        || (has_channels && own(&fields.channels))
+        || (has_channels(command) && own(&fields.channels))
+}
+
+/// Whether an Allow with these fields may let some call of the command run.
+fn meets_some_call(fields: &crate::KeyPatterns, command: &Command) -> bool {
+    let untouching = command.scope == CommandScope::Keyless
+        && command.key_specs.is_empty()
+        && !has_channels(command);
+    untouching || speaks_of(fields, command)
 }
 
 fn covers_any_call(fields: &crate::KeyPatterns, command: &Command) -> bool {
@@ -606,8 +633,7 @@ fn covers_any_call(fields: &crate::KeyPatterns, command: &Command) -> bool {
         })
     };
     let (reads, writes) = widest_access(command);
-    let channels = command.channels == ChannelRule::None
-        || fields.channels.iter().any(crate::Glob::is_everything);
+    let channels = !has_channels(command) || fields.channels.iter().any(crate::Glob::is_everything);
     (!reads || access(true, false)) && (!writes || access(false, true)) && channels
 }
 

@@ -138,12 +138,7 @@ impl<'d> Reader<'d, '_> {
         values: Vec<(usize, String)>,
         path: &str,
     ) -> Option<Clause> {
-        if !fits(operator, name.fact()) {
-            let (compares, is) = (compares(operator), describe(name.fact().kind()));
-            let message = format!(
-                "`{operator}` compares {compares}, and `{}` is {is}",
-                name.name()
-            );
+        if let Some(message) = misfit(operator, &name) {
             self.add(key.name_at, Code::Operator, path, message);
             return None;
         }
@@ -245,6 +240,18 @@ fn parse_operator(name: &str) -> Option<(Option<SetOperator>, Operator, bool)> {
     }
     let operator = Operator::by_name(name.strip_suffix("IfExists")?)?;
     Some((set, operator, true))
+}
+
+/// Why an operator cannot compare what the key is, if it cannot.
+pub(crate) fn misfit(operator: Operator, key: &ConditionKey) -> Option<String> {
+    let (compares, is) = (compares(operator), describe(key.fact().kind()));
+    let fits = fits(operator, key.fact());
+    (!fits).then(|| {
+        format!(
+            "`{operator}` compares {compares}, and `{}` is {is}",
+            key.name()
+        )
+    })
 }
 
 /// Whether an operator can compare what the key is. Tags may hold anything.

@@ -3,6 +3,7 @@
 use super::Report;
 use super::rule::{Condition, Rule, operator_name};
 use crate::condition::{ConditionKey, Fact, Operator, SetOperator};
+use crate::native::misfit;
 use crate::vendor::tencent_operator;
 use crate::{Dialect, Effect, Statement};
 
@@ -144,6 +145,11 @@ fn cannot(what: &str) -> String {
     format!("{what}; a statement without the condition would mean something else")
 }
 
+/// Why a tag under `ForAllValues` is not translated from and to AWS's dialect.
+fn empty_is_none(key: &str) -> String {
+    format!("under `ForAllValues` an empty `{key}` counts as none in the `aws` dialect only")
+}
+
 /// The conditions of a vendor's statement in native terms; `None` if one cannot be said.
 pub(super) fn import(
     statement: &Statement,
@@ -211,7 +217,15 @@ pub(super) fn import(
             ));
             continue;
         }
+        if let Some(what) = misfit(clause.operator, &ConditionKey::new(Dialect::Native, &key)) {
+            wrong(format!("in the native dialect {what}"));
+            continue;
+        }
         let tag = key.starts_with(RESOURCE_TAGS[0]);
+        if dialect == Dialect::Aws && tag && clause.set == Some(SetOperator::ForAllValues) {
+            wrong(empty_is_none(name));
+            continue;
+        }
         if clause.operator == Operator::Null && dialect == Dialect::Tencent && tag {
             wrong(format!(
                 "`null_equal` on `{name}` also means an empty value"
@@ -333,6 +347,10 @@ fn export_one(
             "qcs:resource_tag".into(),
             values.collect(),
         ));
+    }
+    let for_all = condition.set == Some(SetOperator::ForAllValues);
+    if for_all && dialect == Dialect::Aws && native.starts_with(RESOURCE_TAGS[0]) {
+        return Err(empty_is_none(native));
     }
     let Some(key) = key_of(dialect, native) else {
         return Err(format!(

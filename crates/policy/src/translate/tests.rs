@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::condition::{ConditionKey, Fact};
 use crate::facts::{Facts, Found, ListedFacts, touched};
-use crate::vendor::render;
+use crate::vendor::{render, tencent_operator};
 use crate::{ChannelUse, Effect, KeyUse, Match, Touch, Value, read_as};
 
 const DIALECTS: [Dialect; 4] = [
@@ -116,8 +116,45 @@ fn key(key: &'static [u8], reads: bool, writes: bool) -> KeyUse<'static> {
     KeyUse { key, reads, writes }
 }
 
+/// What a request says beside what it touches.
+type Context = Vec<(String, Vec<Vec<u8>>)>;
+
+fn fact(name: &str, values: &[&str]) -> (String, Vec<Vec<u8>>) {
+    let values = values.iter().map(|value| value.as_bytes().to_vec());
+    (name.to_owned(), values.collect())
+}
+
+fn contexts() -> [Context; 4] {
+    [
+        vec![],
+        vec![
+            fact("keyward:SourceIp", &["10.0.0.1"]),
+            fact("keyward:SecureTransport", &["true"]),
+            fact("keyward:CurrentTime", &["2026-06-01T00:00:00Z"]),
+            fact("keyward:ResourceTag/env", &["prod"]),
+            fact("kvdb:Count", &["10"]),
+            fact("keyward:MultiFactorAuthPresent", &["true"]),
+        ],
+        vec![
+            fact("keyward:SourceIp", &["192.0.2.1"]),
+            fact("keyward:SecureTransport", &["false"]),
+            fact("keyward:CurrentTime", &["2036-06-01T00:00:00Z"]),
+            fact("keyward:ResourceTag/env", &["test"]),
+            fact("keyward:PrincipalTag/team", &["a"]),
+            fact("kvdb:Count", &["1000"]),
+            fact("keyward:MultiFactorAuthPresent", &["false"]),
+        ],
+        vec![fact("keyward:ResourceTag/env", &[""])],
+    ]
+}
+
 /// Every request that the tests ask: they must allow no more than before, and deny no less.
-fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestCaseError> {
+fn compare(
+    before: &Policy,
+    after: &Translated,
+    to: Dialect,
+    contexts: &[Context],
+) -> Result<(), TestCaseError> {
     let translated = policy(to, &after.text);
     let read = [key(b"a:1", true, false)];
     let two = [key(b"a:1", true, false), key(b"b:1", true, false)];
@@ -172,27 +209,6 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
         ("sts:AssumeRole", "role/s"),
         ("iam:AcceptTrust", "role/r"),
     ];
-    let fact = |name: &str, value: &str| (name.to_owned(), vec![value.as_bytes().to_vec()]);
-    let contexts = [
-        vec![],
-        vec![
-            fact("keyward:SourceIp", "10.0.0.1"),
-            fact("keyward:SecureTransport", "true"),
-            fact("keyward:CurrentTime", "2026-06-01T00:00:00Z"),
-            fact("keyward:ResourceTag/env", "prod"),
-            fact("kvdb:Count", "10"),
-            fact("keyward:MultiFactorAuthPresent", "true"),
-        ],
-        vec![
-            fact("keyward:SourceIp", "192.0.2.1"),
-            fact("keyward:SecureTransport", "false"),
-            fact("keyward:CurrentTime", "2036-06-01T00:00:00Z"),
-            fact("keyward:ResourceTag/env", "test"),
-            fact("keyward:PrincipalTag/team", "a"),
-            fact("kvdb:Count", "1000"),
-            fact("keyward:MultiFactorAuthPresent", "false"),
-        ],
-    ];
     let mut cases: Vec<(&str, String, Touch<'_>)> = Vec::new();
     for path in ["org/test/kvdb/x", "org/test/kvdb/y", "org/other/kvdb/x"] {
         cases.extend(
@@ -217,7 +233,7 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
             .map(|(action, path)| (*action, format!("org/test/{path}"), Touch::None)),
     );
     for listed in contexts {
-        let listed = ListedFacts::new(Dialect::Native, listed);
+        let listed = ListedFacts::new(Dialect::Native, listed.clone());
         for (action, path, touch) in &cases {
             let action = keyward_commands::action(action).unwrap();
             let was = says(before, action, path, touch, &listed);
@@ -226,7 +242,7 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
                 is == Said::Allow && was != Said::Allow || was == Said::Deny && is != Said::Deny;
             prop_assert!(
                 !wider,
-                "wider: {} on {path} was {was:?} and is {is:?}\n{}\n{}",
+                "wider: {} on {path} was {was:?} and is {is:?} {listed:?}\n{}\n{}",
                 action.name(),
                 before.text(),
                 after.text
@@ -235,7 +251,7 @@ fn compare(before: &Policy, after: &Translated, to: Dialect) -> Result<(), TestC
             let own = path.starts_with("org/test");
             prop_assert!(
                 !after.losses.is_empty() || was == is || !own,
-                "not faithful: {} on {path} was {was:?} and is {is:?}\n{}\n{}",
+                "not faithful: {} on {path} was {was:?} and is {is:?} {listed:?}\n{}\n{}",
                 action.name(),
                 before.text(),
                 after.text
@@ -517,7 +533,259 @@ fn vendor_document(at: usize) -> impl Strategy<Value = String> {
     })
 }
 
+/// Keys of a dialect with operators and values that fit them.
+type KeyRow = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const TEXTS: &[&str] = &[
+    "prod", "Prod", "p*", "*", "", "pro?", "a", "test", "prod&x", "[p]rod", "a\\\\*", "${*}",
+];
+const PATTERNS: &[&str] = &[
+    "a:*", "*", "b:1", "", "a:?", "A:*", "a:1", "[ab]:*", "a:\\\\*",
+];
+const MOMENTS: &[&str] = &[
+    "2030-01-01T00:00:00Z",
+    "2026-06-01T00:00:00Z",
+    "2026-06-01T08:00:00+08:00",
+];
+const NETWORKS: &[&str] = &[
+    "10.0.0.0/8",
+    "10.0.0.1",
+    "::/0",
+    "2001:db8::/32",
+    "0.0.0.0/0",
+];
+const NUMBERS: &[&str] = &["100", "10", "10.0", "1e1", "0"];
+const TRUTHS: &[&str] = &["true", "false"];
+const TEXT_OPERATORS: &[&str] = &[
+    "StringEquals",
+    "StringNotEquals",
+    "StringLike",
+    "StringNotLike",
+    "StringEqualsIgnoreCase",
+    "StringNotEqualsIgnoreCase",
+    "Null",
+];
+const GLOB_OPERATORS: &[&str] = &[
+    "GlobLike",
+    "GlobNotLike",
+    "StringLike",
+    "StringNotLike",
+    "StringEquals",
+    "StringNotEquals",
+    "StringEqualsIgnoreCase",
+    "Null",
+];
+const MOMENT_OPERATORS: &[&str] = &[
+    "DateLessThan",
+    "DateGreaterThanEquals",
+    "DateEquals",
+    "DateNotEquals",
+    "StringEquals",
+    "Null",
+];
+const NETWORK_OPERATORS: &[&str] = &["IpAddress", "NotIpAddress", "StringLike", "Null"];
+const NUMBER_OPERATORS: &[&str] = &[
+    "NumericLessThan",
+    "NumericGreaterThanEquals",
+    "NumericEquals",
+    "NumericNotEquals",
+    "StringNotEquals",
+    "Null",
+];
+const TRUTH_OPERATORS: &[&str] = &["Bool", "StringEquals", "StringNotEquals", "Null"];
+
+/// Those of native documents, AWS's, Tencent's and Alibaba's.
+const CONDITION_KEYS: [&[KeyRow]; 4] = [
+    &[
+        ("keyward:SourceIp", NETWORK_OPERATORS, NETWORKS),
+        ("keyward:SecureTransport", TRUTH_OPERATORS, TRUTHS),
+        ("keyward:CurrentTime", MOMENT_OPERATORS, MOMENTS),
+        ("keyward:ResourceTag/env", TEXT_OPERATORS, TEXTS),
+        ("keyward:PrincipalTag/team", TEXT_OPERATORS, TEXTS),
+        ("keyward:TagKeys", TEXT_OPERATORS, TEXTS),
+        ("kvdb:Count", NUMBER_OPERATORS, NUMBERS),
+        ("kvdb:Key", GLOB_OPERATORS, PATTERNS),
+        ("kvdb:ReadKey", GLOB_OPERATORS, PATTERNS),
+        ("kvdb:WriteKey", GLOB_OPERATORS, PATTERNS),
+        ("kvdb:Channel", GLOB_OPERATORS, PATTERNS),
+    ],
+    &[
+        ("aws:SourceIp", NETWORK_OPERATORS, NETWORKS),
+        ("aws:SecureTransport", TRUTH_OPERATORS, TRUTHS),
+        ("aws:CurrentTime", MOMENT_OPERATORS, MOMENTS),
+        ("aws:ResourceTag/env", TEXT_OPERATORS, TEXTS),
+        ("aws:resourcetag/Env", TEXT_OPERATORS, TEXTS),
+        ("aws:PrincipalTag/team", TEXT_OPERATORS, TEXTS),
+        ("aws:TagKeys", TEXT_OPERATORS, TEXTS),
+        ("kvdb:Count", NUMBER_OPERATORS, NUMBERS),
+        ("kvdb:Key", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:readkey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:WriteKey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:Channel", TEXT_OPERATORS, PATTERNS),
+    ],
+    &[
+        ("qcs:ip", NETWORK_OPERATORS, NETWORKS),
+        ("qcs:current_time", MOMENT_OPERATORS, MOMENTS),
+        (
+            "qcs:resource_tag",
+            TEXT_OPERATORS,
+            &["env&prod", "env&Prod", "env&", "Env&a", "env&p*"],
+        ),
+        ("qcs:tag/env", TEXT_OPERATORS, TEXTS),
+        ("kvdb:Count", NUMBER_OPERATORS, NUMBERS),
+        ("kvdb:Key", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:ReadKey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:WriteKey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:Channel", TEXT_OPERATORS, PATTERNS),
+    ],
+    &[
+        ("acs:SourceIp", NETWORK_OPERATORS, NETWORKS),
+        ("acs:SecureTransport", TRUTH_OPERATORS, TRUTHS),
+        ("acs:CurrentTime", MOMENT_OPERATORS, MOMENTS),
+        ("acs:ResourceTag/env", TEXT_OPERATORS, TEXTS),
+        ("acs:RequestTag/env", TEXT_OPERATORS, TEXTS),
+        ("kvdb:Count", NUMBER_OPERATORS, NUMBERS),
+        ("kvdb:Key", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:ReadKey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:WriteKey", TEXT_OPERATORS, PATTERNS),
+        ("kvdb:Channel", TEXT_OPERATORS, PATTERNS),
+    ],
+];
+
+/// The name of an operator as a dialect writes it.
+fn operator_of(dialect: Dialect, name: &str, set: &str, if_exists: bool) -> String {
+    if dialect != Dialect::Tencent {
+        return format!("{set}{name}{}", if if_exists { "IfExists" } else { "" });
+    }
+    let set = match set {
+        "" => "",
+        "ForAllValues:" => "for_all_value:",
+        _ => "for_any_value:",
+    };
+    let all = crate::condition::Operator::ALL;
+    let operator = all.iter().find(|operator| operator.name() == name);
+    let name = operator.and_then(|operator| tencent_operator(*operator));
+    let suffix = if if_exists { "_if_exist" } else { "" };
+    format!("{set}{}{suffix}", name.unwrap_or("none"))
+}
+
+/// One clause: operator, key and values.
+fn clause(dialect: Dialect) -> impl Strategy<Value = (String, String, String)> {
+    let at = DIALECTS.iter().position(|one| *one == dialect).unwrap();
+    prop::sample::select(CONDITION_KEYS[at]).prop_flat_map(move |(key, operators, values)| {
+        (
+            pick(operators),
+            prop::sample::select(&["", "", "", "ForAllValues:", "ForAnyValue:"][..]),
+            prop::bool::weighted(0.2),
+            prop::collection::vec(pick(values), 1..3),
+            pick(TRUTHS),
+        )
+            .prop_map(move |(operator, set, if_exists, values, truth)| {
+                let (set, if_exists, values) = match operator {
+                    "Null" => ("", false, vec![truth]),
+                    _ => (set, if_exists, values),
+                };
+                let values: Vec<String> = values.iter().map(|one| format!("\"{one}\"")).collect();
+                let operator = operator_of(dialect, operator, set, if_exists);
+                (operator, key.to_owned(), values.join(","))
+            })
+    })
+}
+
+/// A document of one or two statements with conditions of many kinds.
+fn conditional_document(dialect: Dialect) -> impl Strategy<Value = String> {
+    let actions: &[&str] = &["kvdb:*", "kvdb:ExecuteGet", "kvdb:Execute*", "*"];
+    let fields = match dialect {
+        Dialect::Native => NATIVE_FIELDS,
+        _ => &[""],
+    };
+    let statement = (
+        pick(&["Allow", "Allow", "Deny"]),
+        prop::sample::select(actions),
+        prop::collection::vec(clause(dialect), 1..3),
+        pick(fields),
+    )
+        .prop_map(move |(effect, action, clauses, fields)| {
+            let mut operators: Vec<String> = Vec::new();
+            for (n, (operator, key, values)) in clauses.iter().enumerate() {
+                // Two of one name would be an error, and say nothing new.
+                if !clauses[..n].iter().any(|(known, _, _)| known == operator) {
+                    operators.push(format!(r#""{operator}":{{"{key}":[{values}]}}"#));
+                }
+            }
+            let conditions = operators.join(",");
+            match dialect {
+                Dialect::Native => format!(
+                    r#"{{"Effect":"{effect}","Actions":["{action}"],"Resources":["**"]{fields},"Conditions":{{{conditions}}}}}"#
+                ),
+                Dialect::Tencent => format!(
+                    r#"{{"effect":"{}","action":["{action}"],"resource":["*"],"condition":{{{conditions}}}}}"#,
+                    effect.to_lowercase()
+                ),
+                _ => format!(
+                    r#"{{"Effect":"{effect}","Action":["{action}"],"Resource":["*"],"Condition":{{{conditions}}}}}"#
+                ),
+            }
+        });
+    prop::collection::vec(statement, 1..3).prop_map(move |statements| {
+        let statements = statements.join(",");
+        match dialect {
+            Dialect::Native => format!("[{statements}]"),
+            Dialect::Aws => format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#),
+            Dialect::Tencent => format!(r#"{{"version":"2.0","statement":[{statements}]}}"#),
+            _ => format!(r#"{{"Version":"1","Statement":[{statements}]}}"#),
+        }
+    })
+}
+
+/// Whatever a request may say, or not.
+fn context() -> impl Strategy<Value = Context> {
+    let one = |name: &'static str, values: &'static [&'static [&'static str]]| {
+        prop::option::weighted(0.6, prop::sample::select(values))
+            .prop_map(move |values| values.map(|values| fact(name, values)))
+    };
+    (
+        one(
+            "keyward:SourceIp",
+            &[&["10.0.0.1"], &["2001:db8::1"], &["11.0.0.1"]],
+        ),
+        one("keyward:SecureTransport", &[&["true"], &["false"]]),
+        one(
+            "keyward:CurrentTime",
+            &[&["2026-06-01T00:00:00Z"], &["2036-06-01T00:00:00Z"]],
+        ),
+        one(
+            "keyward:ResourceTag/env",
+            &[
+                &["prod"],
+                &["Prod"],
+                &[""],
+                &["a*"],
+                &["test"],
+                &["prod&x"],
+                &["pro?"],
+                &["*"],
+            ],
+        ),
+        one("keyward:PrincipalTag/team", &[&["a"], &["prod"], &[""]]),
+        one(
+            "keyward:TagKeys",
+            &[&["a"], &["a", "test"], &["prod", "Prod"]],
+        ),
+        one("kvdb:Count", &[&["10"], &["100"], &["1000"]]),
+    )
+        .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g].into_iter().flatten().collect())
+}
+
 fn check(from: Dialect, text: &str) -> Result<(), TestCaseError> {
+    check_in(from, text, &contexts())
+}
+
+fn check_in(from: Dialect, text: &str, contexts: &[Context]) -> Result<(), TestCaseError> {
     let before = policy(from, text);
     for to in DIALECTS {
         let names = TranslationNames::default();
@@ -525,7 +793,7 @@ fn check(from: Dialect, text: &str) -> Result<(), TestCaseError> {
             match translate(&before, to, &names, narrow) {
                 Ok(after) => {
                     prop_assert!(narrow || after.losses.is_empty());
-                    compare(&before, &after, to)?;
+                    compare(&before, &after, to, contexts)?;
                 }
                 Err(refusal) => prop_assert!(!refusal.reasons.is_empty()),
             }
@@ -557,6 +825,16 @@ proptest! {
     fn alibaba_documents_never_widen(text in vendor_document(2)) {
         check(Dialect::Alibaba, &text)?;
     }
+
+    #[test]
+    fn conditions_never_widen(
+        (dialect, text) in prop::sample::select(&DIALECTS[..])
+            .prop_flat_map(|dialect| (Just(dialect), conditional_document(dialect))),
+        contexts in prop::collection::vec(context(), 1..4),
+    ) {
+        prop_assume!(read_as(Some(dialect), &text, PolicyKind::Identity, "test").is_ok());
+        check_in(dialect, &text, &contexts)?;
+    }
 }
 
 fn cases() -> u32 {
@@ -570,11 +848,47 @@ fn widened_before() {
     let texts = [
         // Attaching is trusting, which is decided on the organisation.
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["iam:AttachUserPolicy"],"Resource":["arn:aws:iam::123456789012:user/*"]}]}"#,
+        // A tag with an empty value, under `ForAllValues`, is none to AWS.
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kvdb:*","Resource":"*","Condition":{"ForAllValues:StringEquals":{"aws:ResourceTag/env":"prod"}}}]}"#,
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":["iam:PutUserPolicy","s3:GetObject"],"Resource":"arn:aws:iam::123456789012:user/p"}]}"#,
     ];
     for text in texts {
         if let Err(failure) = check(Dialect::Aws, text) {
             panic!("{text}: {failure}");
+        }
+    }
+}
+
+/// What once became a document that its own reader refuses: dates compared as text.
+#[test]
+fn what_the_native_dialect_does_not_compare_is_refused() {
+    let statement = |condition: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"kvdb:ExecuteGet","Resource":"*","Condition":{condition}}}]}}"#
+        )
+    };
+    let cases = [
+        (
+            r#"{"StringEquals":{"aws:CurrentTime":"2030-01-01T00:00:00Z"}}"#,
+            "compares text",
+        ),
+        (
+            r#"{"NumericEquals":{"aws:SourceIp":"10"}}"#,
+            "compares numbers",
+        ),
+        (r#"{"Bool":{"kvdb:Count":"true"}}"#, "compares truth values"),
+    ];
+    for (condition, reason) in cases {
+        let policy = policy(Dialect::Aws, &statement(condition));
+        for to in [
+            Dialect::Native,
+            Dialect::Acl,
+            Dialect::Tencent,
+            Dialect::Alibaba,
+        ] {
+            let refused = translate(&policy, to, &TranslationNames::default(), true);
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(reason), "{to}: {refused}");
         }
     }
 }
