@@ -7,6 +7,7 @@ use keyward_commands::{
 };
 use keyward_policy::{ChannelUse, Facts, KeyUse, Policy, Touch};
 
+use crate::analysis::open::{Connection, OnConnection};
 use crate::bits::Bits;
 use crate::decision::{Decision, Outcome, Subject};
 use crate::directory::Directory;
@@ -498,6 +499,32 @@ impl Directory {
         at: UnixMillis,
     ) -> Decision {
         self.decide_tagging(session, action, resource, touch, None, at)
+    }
+
+    /// The same of a command on a connection of which it is known what its client chose.
+    pub(crate) fn decide_on_connection(
+        &self,
+        session: &Session,
+        action: ActionId,
+        resource: &str,
+        touch: &Touch<'_>,
+        connection: Connection<'_>,
+        at: UnixMillis,
+    ) -> Decision {
+        let administration = self
+            .database_at(resource)
+            .and_then(|ix| self.database(ix))
+            .is_some_and(|database| database.administration);
+        let grounds = self.grounds(session, resource, false, at);
+        let question = Question {
+            action,
+            touch: stated(action, touch),
+            request: &OnConnection {
+                request: RequestFacts::plain(&grounds.facts, at),
+                connection,
+            },
+        };
+        grounds.decide_action(&question, administration)
     }
 
     /// The same of a request that sets and removes tags.

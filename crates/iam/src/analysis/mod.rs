@@ -7,7 +7,7 @@
 mod access;
 mod acl_rules;
 mod escalation;
-mod open;
+pub(crate) mod open;
 mod risk;
 mod ways;
 mod who_can;

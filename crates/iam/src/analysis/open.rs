@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use keyward_policy::{ConditionKey, Fact, Facts, Found, ListedFacts};
+use keyward_policy::{ConditionKey, Fact, Facts, Found, ListedFacts, Number, Value};
 
-use crate::facts::EarlyFacts;
+use crate::facts::{EarlyFacts, RequestFacts};
 use crate::grounds::Grounds;
 
 /// The facts of a question. What a connection, a session or a call would bring is left open unless
@@ -16,6 +16,46 @@ pub(crate) struct OpenFacts<'a> {
     said: Option<Arc<ListedFacts>>,
     /// Whether anything is left open; otherwise what is not known is absent.
     open: bool,
+    /// What the connection of a call is like, where that is known.
+    connection: Option<Connection<'a>>,
+}
+
+/// What clients choose of their connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection<'a> {
+    /// What the client calls itself.
+    pub(crate) client: Option<&'a str>,
+    /// The number of the database that it has selected.
+    pub(crate) number: u32,
+}
+
+impl<'a> Connection<'a> {
+    fn find(self, fact: &Fact) -> Option<Found<'a>> {
+        match fact {
+            Fact::DatabaseIndex => {
+                let number = Number::from(u64::from(self.number));
+                Some(Found::One(Value::Number(number)))
+            }
+            Fact::ClientName => Some(match self.client {
+                Some(name) => Found::One(Value::Text(name.as_bytes())),
+                None => Found::Absent,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A request for a command of which nothing is known but its keys, on a connection.
+pub(crate) struct OnConnection<'a> {
+    pub(crate) request: RequestFacts<'a, [&'a [u8]]>,
+    pub(crate) connection: Connection<'a>,
+}
+
+impl Facts for OnConnection<'_> {
+    fn find(&self, key: &ConditionKey) -> Found<'_> {
+        let of_connection = self.connection.find(key.fact());
+        of_connection.unwrap_or_else(|| self.request.find(key))
+    }
 }
 
 impl<'a> OpenFacts<'a> {
@@ -25,15 +65,17 @@ impl<'a> OpenFacts<'a> {
             early: grounds.early(),
             said,
             open: true,
+            connection: None,
         }
     }
 
-    /// As the evaluator sees them before a call.
-    pub(crate) fn early(grounds: &'a Grounds) -> Self {
+    /// As the evaluator sees them before a call on a connection.
+    pub(crate) fn early(grounds: &'a Grounds, connection: Connection<'a>) -> Self {
         Self {
             early: grounds.early(),
             said: None,
             open: false,
+            connection: Some(connection),
         }
     }
 
@@ -74,6 +116,7 @@ impl Facts for OpenFacts<'_> {
                 _ => Found::Later,
             };
         }
-        self.early.find(key)
+        let of_connection = self.connection.and_then(|known| known.find(key.fact()));
+        of_connection.unwrap_or_else(|| self.early.find(key))
     }
 }

@@ -3,7 +3,7 @@
 use keyward_iam::Change;
 
 use super::{NOW, allow, document, full, of, only_if, trust, walk, world};
-use crate::acme::role;
+use crate::acme::{identity, role};
 
 /// What must be so for a path is told in words.
 #[test]
@@ -95,5 +95,62 @@ fn roles_are_assumed_under_conditions() {
             told.steps[0].text.contains("session tag ticket=T-x"),
             "{told:#?}"
         );
+    }
+}
+
+/// What clients choose of their connections is no obstacle to whoever gets there.
+#[test]
+fn what_clients_choose_is_tried() {
+    let batch = "programmatic_identity/batch";
+    let cases: [(&str, Option<&str>); 8] = [
+        (
+            r#""StringEquals":{"keyward:ClientName":"nightly"}"#,
+            Some("calling itself `nightly`"),
+        ),
+        (
+            r#""StringLike":{"keyward:ClientName":"job-*"}"#,
+            Some("calling itself `job-x`"),
+        ),
+        (
+            r#""Null":{"keyward:ClientName":"false"}"#,
+            Some("calling itself `client`"),
+        ),
+        (
+            r#""StringNotEquals":{"keyward:ClientName":"nightly"}"#,
+            None,
+        ),
+        (
+            r#""NumericEquals":{"kvdb:DatabaseIndex":3}"#,
+            Some("in database 3"),
+        ),
+        (
+            r#""NumericGreaterThan":{"kvdb:DatabaseIndex":3}"#,
+            Some("in database 4"),
+        ),
+        (r#""NumericLessThan":{"kvdb:DatabaseIndex":3}"#, None),
+        (r#""NumericEquals":{"kvdb:DatabaseIndex":0}"#, None),
+    ];
+    for (conditions, expected) in cases {
+        let statement = only_if("kvdb:ExecuteGet", "kvdb/main", conditions);
+        let directory = world(
+            &[allow("iam:CreateAccessKey", batch)],
+            vec![
+                identity("batch"),
+                trust("batch", "", batch, &document(&[statement])),
+            ],
+        );
+        let answer = directory.escalations("acme", false, NOW);
+        let told = of(&answer.found, "x");
+        assert_eq!(told.len(), 1, "{conditions}: {told:#?}");
+        let gain = told[0].gain.as_ref().unwrap();
+        let words: Vec<&str> = gain.when.words.iter().map(String::as_str).collect();
+        assert_eq!(
+            words,
+            expected.into_iter().collect::<Vec<_>>(),
+            "{conditions}"
+        );
+        if expected.is_some() {
+            walk(&directory, told[0]);
+        }
     }
 }

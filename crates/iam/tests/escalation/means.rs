@@ -1,6 +1,6 @@
 //! Each means to become more, and what is none.
 
-use keyward_iam::{Change, Escalation, Means, PolicyInput, UnixMillis};
+use keyward_iam::{Change, Escalation, Means, PolicyInput, Provider, SignInMapping, UnixMillis};
 
 use super::{
     NOW, allow, document, full, of, only_if, snapshot_and_own, statement, tag, trust, walk, world,
@@ -445,4 +445,109 @@ fn less_common_means() {
     let eve: Vec<&Escalation> = eve.filter(|e| e.gain.is_some()).collect();
     assert!(eve.iter().any(|e| e.means == Means::Membership), "{eve:#?}");
     eve.iter().for_each(|told| walk(&directory, told));
+}
+
+/// Whoever may change what a claim leads to leads its own tokens, and its own sign-in, there.
+#[test]
+fn mappings_of_claims() {
+    let all = document(&[allow("*", "**")]);
+    let group = |id: &str| Change::CreateGroup {
+        organisation: "acme".into(),
+        id: id.into(),
+        name: None,
+    };
+    let chief = vec![role("chief"), trust("chief", "", "role/chief", &all)];
+    let cases = [
+        (
+            "a provider of its own",
+            vec![
+                allow("iam:CreateIdentityProvider", "org/acme"),
+                allow("iam:UpdateIdentityProvider", "role/chief"),
+            ],
+            vec![Means::Provider],
+        ),
+        (
+            "a provider of its own that leads nowhere",
+            vec![allow("iam:CreateIdentityProvider", "org/acme")],
+            vec![],
+        ),
+        (
+            "a provider that there is",
+            vec![
+                allow("iam:UpdateIdentityProvider", "role/chief"),
+                allow("iam:UpdateIdentityProvider", "identity_provider/ci"),
+            ],
+            vec![Means::Provider],
+        ),
+        (
+            "a provider, and nothing to lead to",
+            vec![allow("iam:UpdateIdentityProvider", "identity_provider/ci")],
+            vec![],
+        ),
+    ];
+    for (what, statements, expected) in cases {
+        let mut more = chief.clone();
+        more.push(token_issuer("ci"));
+        let directory = world(&statements, more);
+        let answer = directory.escalations("acme", false, NOW);
+        let told = of(&answer.found, "x");
+        let means: Vec<Means> = told.iter().map(|e| e.means).collect();
+        assert_eq!(means, expected, "{what}: {told:#?}");
+        told.iter().for_each(|told| walk(&directory, told));
+    }
+    // A member who may change what a sign-in leads to.
+    let member = |needs: &[&str]| {
+        let rights: Vec<String> = needs
+            .iter()
+            .map(|path| allow("iam:UpdateIdentityProvider", path))
+            .collect();
+        let sign_in = Provider::SignIn(SignInMapping {
+            sign_in: "okta".into(),
+            mappings: Vec::new(),
+        });
+        vec![
+            Change::CreateUser {
+                id: "eve".into(),
+                name: None,
+            },
+            Change::CreateOrganisationUser {
+                organisation: "acme".into(),
+                id: "eve".into(),
+                name: None,
+                user: Some("user/eve".into()),
+                invitation: None,
+            },
+            Change::AcceptTrust {
+                path: full("trust/member-eve"),
+            },
+            group("chiefs"),
+            trust("chiefs", "", "group/chiefs", &all),
+            Change::CreateIdentityProvider {
+                organisation: "acme".into(),
+                id: "okta".into(),
+                name: None,
+                provider: Box::new(sign_in),
+            },
+            trust("eve", "", "org_user/eve", &document(&rights)),
+        ]
+    };
+    let cases: [(&[&str], bool); 3] = [
+        (&["identity_provider/okta", "group/chiefs"], true),
+        (&["identity_provider/okta"], false),
+        (&["group/chiefs"], false),
+    ];
+    for (needs, expected) in cases {
+        let directory = world(&[], member(needs));
+        let answer = directory.escalations("acme", false, NOW);
+        let eve = answer.found.iter().filter(|e| *e.identity == *"user/eve");
+        let eve: Vec<&Escalation> = eve.filter(|e| e.gain.is_some()).collect();
+        let means: Vec<Means> = eve.iter().map(|e| e.means).collect();
+        let wanted = if expected {
+            vec![Means::Provider]
+        } else {
+            vec![]
+        };
+        assert_eq!(means, wanted, "{needs:?}: {eve:#?}");
+        eve.iter().for_each(|told| walk(&directory, told));
+    }
 }

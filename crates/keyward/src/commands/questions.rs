@@ -469,7 +469,9 @@ fn escalation_text(answer: &Value) -> String {
             } else {
                 format!(": {}", statements.join(", "))
             };
-            let _ = writeln!(text, "       {}{by}", needs.join(", "));
+            if !needs.is_empty() {
+                let _ = writeln!(text, "       {}{by}", needs.join(", "));
+            }
         }
         if let Some(gain) = item.get("gain").filter(|gain| gain.is_object()) {
             let action = self::text(gain, "action");

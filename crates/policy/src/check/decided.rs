@@ -120,6 +120,13 @@ fn of_name(name: &str) -> Types {
             of(&["programmatic_identity", "access_key"])
         }
         "iam:SetDefaultPolicyVersion" => of(&["policy"]),
+        // On the provider and on everything that it feeds.
+        "iam:UpdateIdentityProvider" => of(&[
+            "identity_provider",
+            "role",
+            "group",
+            "programmatic_identity",
+        ]),
         "iam:GetResourcePolicy" | "iam:PutResourcePolicy" | "iam:DeleteResourcePolicy" => {
             Types::ALL
         }

@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use keyward_policy::{Conditions, Fact, Operator, Policy, Statement, Template, Wanted};
+use keyward_policy::{Clause, Conditions, Fact, Operator, Policy, Statement, Template, Wanted};
 
 use super::Search;
+use super::roles::wanted_text;
+use crate::analysis::open::Connection;
 use crate::directory::Directory;
 use crate::ids::{IdentityIx, UnixMillis};
 use crate::session::Session;
@@ -27,6 +29,10 @@ pub struct Circumstances {
     pub mfa: Option<UnixMillis>,
     /// When temporary credentials were issued.
     pub issued: Option<UnixMillis>,
+    /// What the client calls itself.
+    pub client: Option<String>,
+    /// The number of the database that it has selected.
+    pub database_number: u32,
     /// The moment.
     pub at: UnixMillis,
     /// What of it is not plain, for people: `from an address in 10.0.0.0/8`.
@@ -38,6 +44,14 @@ impl Circumstances {
     #[must_use]
     pub fn session(&self, identity: IdentityIx) -> Session {
         self.of(Session::of_identity(identity))
+    }
+
+    /// What of it only the connection of a command has.
+    pub(super) fn connection(&self) -> Connection<'_> {
+        Connection {
+            client: self.client.as_deref(),
+            number: self.database_number,
+        }
     }
 
     /// The session, coming so.
@@ -57,10 +71,12 @@ impl Circumstances {
 type Otherwise = (fn(&mut Circumstances, Value), Vec<(Value, String)>);
 
 /// A value of one of them.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Value {
     Address(IpAddr),
     Moment(UnixMillis),
+    Name(String),
+    Number(u32),
     Truth,
 }
 
@@ -75,6 +91,10 @@ struct Named {
     factor_ages: Vec<u64>,
     encryption: bool,
     issue: bool,
+    /// Names of clients.
+    clients: Vec<String>,
+    /// Numbers of databases.
+    numbers: Vec<u32>,
 }
 
 impl Named {
@@ -116,6 +136,21 @@ impl Named {
                     }
                 }
                 Fact::SecureTransport => self.encryption = true,
+                Fact::ClientName => {
+                    let wanted = match clause.operator {
+                        Operator::Null => Some("client".to_owned()),
+                        _ => wanted_text(clause),
+                    };
+                    let new = wanted.filter(|name| !self.clients.contains(name));
+                    self.clients.extend(new);
+                }
+                Fact::DatabaseIndex => {
+                    for number in numbers(clause) {
+                        if number > 0 && !self.numbers.contains(&number) {
+                            self.numbers.push(number);
+                        }
+                    }
+                }
                 Fact::TokenIssueTime | Fact::TokenAge => self.issue = true,
                 _ => {}
             }
@@ -177,6 +212,17 @@ impl Named {
         }
         (outside, found)
     }
+}
+
+/// A number for each value of a clause on which it holds.
+fn numbers(clause: &Clause) -> impl Iterator<Item = u32> {
+    let values = clause.values().iter().map(Template::text);
+    let values = values.filter_map(|text| text.parse::<u32>().ok());
+    values.filter_map(|value| match clause.operator {
+        Operator::NumericLessThan => value.checked_sub(1),
+        Operator::NumericGreaterThan | Operator::NumericNotEquals => value.checked_add(1),
+        _ => Some(value),
+    })
 }
 
 fn bits(address: IpAddr) -> (u128, u32) {
@@ -298,6 +344,33 @@ impl Search<'_> {
             |one, _| one.issued = Some(one.at),
             given(named.issue, "with temporary credentials"),
         ));
+        let clients = named.clients.iter();
+        ways.push((
+            |one, value| {
+                if let Value::Name(name) = value {
+                    one.client = Some(name);
+                }
+            },
+            clients
+                .map(|name| {
+                    (
+                        Value::Name(name.clone()),
+                        format!("calling itself `{name}`"),
+                    )
+                })
+                .collect(),
+        ));
+        let numbers = named.numbers.iter();
+        ways.push((
+            |one, value| {
+                if let Value::Number(number) = value {
+                    one.database_number = number;
+                }
+            },
+            numbers
+                .map(|number| (Value::Number(*number), format!("in database {number}")))
+                .collect(),
+        ));
         let mut all = vec![Circumstances {
             source: outside.filter(|_| !named.networks.is_empty()),
             at: now,
@@ -313,7 +386,7 @@ impl Search<'_> {
             for (value, text) in values.into_iter().take(MAX_VALUES) {
                 for one in &all {
                     let mut other = one.clone();
-                    set(&mut other, value);
+                    set(&mut other, value.clone());
                     other.words.push(text.clone());
                     more.push(other);
                 }

@@ -7,6 +7,7 @@
 
 mod alike;
 mod circumstances;
+mod mappings;
 mod moves;
 mod paths;
 mod power;

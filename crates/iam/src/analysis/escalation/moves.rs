@@ -297,12 +297,13 @@ impl Search<'_> {
                 });
             }
         }
+        moves.extend(self.mapping_moves(state));
         moves.extend(self.tag_moves(state));
         moves
     }
 
     /// Actions that some statement on the way from the attacker allows on something.
-    fn held(&self, state: &State) -> ActionBits {
+    pub(super) fn held(&self, state: &State) -> ActionBits {
         self.held_by(&state.directory, &state.identities())
     }
 

@@ -231,6 +231,10 @@ impl Search<'_> {
         for step in steps {
             // Roles are assumed by whatever step needs them.
             let Some(change) = &step.change else { continue };
+            // Signing in comes with the mapping that it needs.
+            if matches!(change, Change::SyncSignIn { .. }) {
+                continue;
+            }
             // An acceptance comes with the trust it accepts, where it is needed.
             if matches!(change, Change::AcceptTrust { path } if state
                 .directory

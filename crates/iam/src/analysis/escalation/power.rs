@@ -10,7 +10,7 @@ use crate::analysis::open::OpenFacts;
 use crate::analysis::risk::Risk;
 use crate::analysis::ways::{Ways, all_actions};
 use crate::grounds::PolicySource;
-use crate::ids::IdentityIx;
+use crate::ids::{IdentityIx, Kind, PathParts};
 
 /// What asking about a small organisation's policies costs, as [`Ways::spent`] counts.
 const EFFORT: u64 = 500;
@@ -60,10 +60,15 @@ impl Search<'_> {
         let mut power = Power(vec![nothing; self.circumstances.len()]);
         let source = PolicySource::ResourcePolicy(Arc::clone(resource));
         for actor in &state.controlled {
-            let at = self.circumstances[actor.when].at;
+            let how = self.circumstances[actor.when].clone();
+            let at = how.at;
             let held = &mut power.0[actor.when];
             let grounds = state.directory.grounds(&actor.session, resource, false, at);
-            let ways = Ways::of(&grounds, &source, OpenFacts::early(&grounds));
+            let ways = Ways::of(
+                &grounds,
+                &source,
+                OpenFacts::early(&grounds, how.connection()),
+            );
             for way in &ways.ways {
                 for action in way.actions.iter() {
                     if counts(action)
@@ -174,9 +179,7 @@ impl Search<'_> {
                     continue;
                 }
                 let every = now.every.subtract(&then.every);
-                let witness = every
-                    .iter()
-                    .max_by_key(|action| Risk::of(*action))
+                let witness = most_telling(&every, &resource)
                     .and_then(|action| self.confirm(before, after, action, &resource, None, when));
                 if witness.is_some() {
                     return witness;
@@ -211,10 +214,19 @@ impl Search<'_> {
             let found = actors.find(|actor| {
                 self.touches(sample, |touch| {
                     let touch = touch.unwrap_or(&Touch::None);
-                    state
-                        .directory
-                        .decide(&actor.session, action, resource, touch, how.at)
-                        .is_allow()
+                    let (directory, session) = (&state.directory, &actor.session);
+                    let decision = match action.is_execute() {
+                        true => directory.decide_on_connection(
+                            session,
+                            action,
+                            resource,
+                            touch,
+                            how.connection(),
+                            how.at,
+                        ),
+                        false => directory.decide(session, action, resource, touch, how.at),
+                    };
+                    decision.is_allow()
                 })
             });
             found.map(|actor| actor.ix)
@@ -247,8 +259,7 @@ impl Search<'_> {
             for (when, now) in now.0.iter().enumerate() {
                 let held = known_powers.iter().map(|power| &power.0[when].every);
                 let more = held.fold(now.every.clone(), |more, held| more.subtract(held));
-                let action = more.iter().max_by_key(|action| Risk::of(*action));
-                if let Some(action) = action {
+                if let Some(action) = most_telling(&more, &resource) {
                     let gain = known
                         .iter()
                         .map(|state| self.confirm(state, end, action, &resource, None, when))
@@ -278,6 +289,37 @@ impl Search<'_> {
             held.all(|held| all.subtract(held).is_empty())
         })
     }
+}
+
+/// The action that says best what was gained: one that is decided on such a resource and leads on,
+/// else the most dangerous one.
+fn most_telling(actions: &ActionBits, resource: &str) -> Option<ActionId> {
+    let kind = PathParts::of(resource).map(|parts| parts.kind);
+    let leading: &[&str] = match kind {
+        Some(Kind::Organisation) => &[
+            "iam:CreateTrust",
+            "org:TransferOwnership",
+            "org:PutGuardrail",
+        ],
+        Some(Kind::Database) => &[
+            "kvdb:ExecuteFlushall",
+            "kvdb:ExecuteSet",
+            "kvdb:ExecuteGet",
+            "iam:PutResourcePolicy",
+        ],
+        Some(Kind::ProgrammaticIdentity) => &["iam:CreateAccessKey", "iam:CreateTrust"],
+        Some(Kind::Role) => &["sts:AssumeRole", "iam:CreateTrust"],
+        Some(Kind::Policy) => &["iam:UpdatePolicy", "iam:SetDefaultPolicyVersion"],
+        Some(Kind::IdentityProvider) => &["iam:UpdateIdentityProvider"],
+        Some(_) => &["iam:CreateTrust"],
+        None => &[],
+    };
+    let mut leading = leading
+        .iter()
+        .filter_map(|name| keyward_commands::action(name));
+    leading
+        .find(|action| actions.contains(*action))
+        .or_else(|| actions.iter().max_by_key(|action| Risk::of(*action)))
 }
 
 /// What is compared: scripts, administration and snapshots follow from other rights, and what needs

@@ -255,7 +255,7 @@ impl Profile {
 }
 
 /// A text that a clause wants, if it wants one.
-fn wanted_text(clause: &Clause) -> Option<String> {
+pub(super) fn wanted_text(clause: &Clause) -> Option<String> {
     let value = clause.values().first()?.text();
     match clause.operator {
         Operator::StringEquals | Operator::StringEqualsIgnoreCase => Some(value.to_owned()),

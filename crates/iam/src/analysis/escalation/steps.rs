@@ -25,7 +25,8 @@ impl Search<'_> {
         actors.sort_by_key(|actor| actor.when);
         for actor in actors {
             let session = &actor.session;
-            let when = self.circumstances[actor.when].clone();
+            let when_at = actor.when;
+            let when = self.circumstances[when_at].clone();
             let at = when.at;
             if at < state.now {
                 continue;
@@ -89,6 +90,13 @@ impl Search<'_> {
                 token: None,
                 when,
             });
+            if let Some((directory, step)) =
+                self.sign_in(&next, change, &self.circumstances[when_at])
+            {
+                next.directory = directory;
+                self.assume_roles(&mut next);
+                steps.push(step);
+            }
             // Whoever makes an invitation knows what accepts it.
             if let Change::Invite { path, invitation } = change {
                 let people = state.owned();
