@@ -4,6 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
+/// A field of a document that is a text.
+#[track_caller]
+pub fn text(document: &Json, field: &str) -> String {
+    match document[field].as_str() {
+        Some(text) => text.to_owned(),
+        None => panic!("no `{field}` in {document}"),
+    }
+}
+
 /// The API as one caller sees it.
 #[derive(Clone, Debug)]
 pub struct Api {

@@ -14,7 +14,7 @@ use crate::process::{PATIENCE, Process};
 use crate::programs::{self, Output};
 use crate::secrets;
 use crate::server::{Server, ServerKind};
-use crate::{Api, Response};
+use crate::{Api, Response, text};
 
 /// What holds the data of the database under test.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -342,14 +342,15 @@ impl AccessKey {
     /// Out of the answer that created it.
     #[track_caller]
     pub fn created(response: Response) -> Self {
-        let json = response.success();
-        let field = |name: &str| match json.get(name).and_then(Json::as_str) {
-            Some(text) => text.to_owned(),
-            None => panic!("a created access key has no `{name}`: {json}"),
-        };
+        Self::shown(&response.success())
+    }
+
+    /// Out of what shows it, which is done once.
+    #[track_caller]
+    pub fn shown(made: &Json) -> Self {
         Self {
-            id: field("access_key_id"),
-            secret: field("secret_access_key"),
+            id: text(made, "access_key_id"),
+            secret: text(made, "secret_access_key"),
         }
     }
 }

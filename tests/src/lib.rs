@@ -24,7 +24,7 @@ mod programs;
 mod secrets;
 mod server;
 
-pub use api::{Api, Response};
+pub use api::{Api, Response, text};
 pub use client::{Client, RedisUrl, assert_error, bulk, error_text, ok, simple};
 pub use files::Files;
 pub use keyward::{AccessKey, Backend, Keyward};

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value as Json;
+
 use crate::client::RedisUrl;
 
 const INSTALL: &str = "`./test` installs it";
@@ -79,6 +81,13 @@ impl Output {
             self.stdout, self.stderr
         );
         self.stdout
+    }
+
+    /// The JSON document that a program answered that must have succeeded.
+    #[track_caller]
+    pub fn json(self) -> Json {
+        let text = self.success();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// Runs a command to its end, without input.

@@ -1,22 +1,7 @@
 //! The first session at a shell: the same steps as through the API, one line each.
 
-use keyward_e2e::{AccessKey, Backend, Keyward, Output, bulk, ok, redis_cli};
+use keyward_e2e::{AccessKey, Backend, Keyward, bulk, ok, redis_cli, text};
 use serde_json::Value as Json;
-
-/// What `--output json` says, one document.
-#[track_caller]
-fn json(output: Output) -> Json {
-    let text = output.success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-#[track_caller]
-fn text(document: &Json, field: &str) -> String {
-    match document[field].as_str() {
-        Some(text) => text.to_owned(),
-        None => panic!("no `{field}` in {document}"),
-    }
-}
 
 /// Exit codes that scripts rely on.
 const DENIED: i32 = 3;
@@ -26,13 +11,10 @@ const UNREACHABLE: i32 = 8;
 fn create_grant_ask_revoke(backend: Backend) {
     let keyward = backend.start();
     let run = |line: &[&str]| keyward.cli(&[line, &["--output", "json"]].concat());
-    json(run(&["db", "create", "second"]));
-    json(run(&["identity", "create", "worker"]));
-    let key = json(run(&["key", "create", "worker"]));
-    let key = AccessKey {
-        id: text(&key, "access_key_id"),
-        secret: text(&key, "secret_access_key"),
-    };
+    run(&["db", "create", "second"]).json();
+    run(&["identity", "create", "worker"]).json();
+    let key = run(&["key", "create", "worker"]).json();
+    let key = AccessKey::shown(&key);
     let url = keyward.url_for(&key, ".main");
     let can = |command: &str| {
         keyward
@@ -54,13 +36,13 @@ fn create_grant_ask_revoke(backend: Backend) {
     assert_eq!(tail.code, NOT_FOUND, "{}", tail.stderr);
 
     let reads = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]"#;
-    let trust = json(run(&["trust", "create", "worker", "--policy", reads]));
+    let trust = run(&["trust", "create", "worker", "--policy", reads]).json();
     assert_eq!((can("GET"), can("DEL")), (0, DENIED));
     assert_eq!(redis_cli(&url, &["GET", "k"]).success(), "");
 
     let all = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/*"]}]"#;
     let id = text(&trust, "id");
-    json(run(&["trust", "update", &id, "--policy", all]));
+    run(&["trust", "update", &id, "--policy", all]).json();
     assert_eq!((can("GET"), can("DEL")), (0, 0));
     let mut client = keyward_e2e::Client::connect(&url);
     assert_eq!(client.call(&["SET", "k", "v"]), ok());

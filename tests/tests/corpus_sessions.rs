@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use keyward_e2e::{AccessKey, Api, Client, Keyward, RedisUrl, Response, Value};
+use keyward_e2e::{AccessKey, Api, Client, Keyward, RedisUrl, Response, Value, text};
 use keyward_test_cases::{Step, corpus, steps};
 use serde_json::{Value as Json, json};
 
@@ -49,12 +49,6 @@ fn organisation(path: &str) -> &str {
 fn collection(path: &str) -> (String, &str) {
     let (collection, id) = path.rsplit_once('/').expect("a path");
     (format!("/v1/{collection}"), id)
-}
-
-fn text(answer: &Json, field: &str) -> String {
-    let text = answer[field].as_str();
-    text.unwrap_or_else(|| panic!("no `{field}` in {answer}"))
-        .to_owned()
 }
 
 impl World {

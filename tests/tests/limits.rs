@@ -15,12 +15,7 @@ impl World {
         let keyward = Keyward::dev(&[]);
         keyward.cli(&["identity", "create", "worker"]).success();
         let key = keyward.cli(&["key", "create", "worker", "--output", "json"]);
-        let key: Json = serde_json::from_str(&key.success()).unwrap_or_default();
-        let text = |field: &str| key[field].as_str().unwrap_or_default().to_owned();
-        let worker = AccessKey {
-            id: text("access_key_id"),
-            secret: text("secret_access_key"),
-        };
+        let worker = AccessKey::shown(&key.json());
         let world = Self { keyward, worker };
         world.run(&["trust", "create", "worker"]);
         world

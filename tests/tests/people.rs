@@ -68,7 +68,7 @@ fn bobs_way_through_the_pages() {
 fn the_operator_helps_people_in() {
     let world = World::start();
     let made = world.operator(&["create", "alice", "--name", "Alice"], "");
-    let made: Value = serde_json::from_str(&made.success()).expect("JSON");
+    let made = made.json();
     let link = made["setup_link"].as_str().expect("a link");
     assert!(link.contains("/ui/setup/kwu_"), "{link}");
 

@@ -10,10 +10,7 @@ const FINDINGS: i32 = 7;
 
 #[track_caller]
 fn json(keyward: &Keyward, line: &[&str]) -> Json {
-    let text = keyward
-        .cli(&[line, &["--output", "json"]].concat())
-        .success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    keyward.cli(&[line, &["--output", "json"]].concat()).json()
 }
 
 /// `org/dev` with a worker that reads `user:*`, and a group of which it is a member that deletes

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::Stream;
-use keyward_e2e::{Api, Keyward, RedisUrl, python};
+use keyward_e2e::{Api, Keyward, RedisUrl, python, text};
 use redis::auth::{BasicAuth, StreamingCredentialsProvider};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -14,13 +14,6 @@ use tokio::sync::watch;
 fn session(api: &Api) -> Json {
     let body = json!({ "duration_seconds": 900 });
     api.post("/v1/sts/session_token", &body).success()
-}
-
-fn text(answer: &Json, field: &str) -> String {
-    let found = answer[field].as_str();
-    found
-        .unwrap_or_else(|| panic!("no `{field}`: {answer}"))
-        .to_owned()
 }
 
 /// Ends a session before its time.

@@ -1,37 +1,22 @@
 //! Credentials of a role for other programs: `credential-process`, `env`, `connect --role`.
 
-use keyward_e2e::{AccessKey, Client, Keyward, Output, assert_error, ok};
+use keyward_e2e::{AccessKey, Client, Keyward, assert_error, ok, text};
 use serde_json::Value as Json;
-
-#[track_caller]
-fn json(output: Output) -> Json {
-    let text = output.success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-#[track_caller]
-fn text(document: &Json, field: &str) -> String {
-    match document[field].as_str() {
-        Some(text) => text.to_owned(),
-        None => panic!("no `{field}` in {document}"),
-    }
-}
 
 /// A key of an identity, made by the administrator.
 fn key(keyward: &Keyward, organisation: &str, identity: &str) -> AccessKey {
-    let made = json(keyward.cli(&[
-        "-O",
-        organisation,
-        "key",
-        "create",
-        identity,
-        "--output",
-        "json",
-    ]));
-    AccessKey {
-        id: text(&made, "access_key_id"),
-        secret: text(&made, "secret_access_key"),
-    }
+    let made = keyward
+        .cli(&[
+            "-O",
+            organisation,
+            "key",
+            "create",
+            identity,
+            "--output",
+            "json",
+        ])
+        .json();
+    AccessKey::shown(&made)
 }
 
 #[test]
@@ -59,7 +44,7 @@ fn credentials_of_a_role_for_other_programs() {
     let ci = key(&keyward, "dev", "ci");
     let as_ci = |line: &[&str]| keyward.cli_as(&ci, line);
 
-    let process = json(as_ci(&["credential-process", "--role", "deployer"]));
+    let process = as_ci(&["credential-process", "--role", "deployer"]).json();
     assert_eq!(process["Version"], 1);
     for field in [
         "AccessKeyId",
@@ -71,7 +56,7 @@ fn credentials_of_a_role_for_other_programs() {
     }
     // Without a role they are one's own, for a while: they can sign though the key's secret is not
     // kept for that.
-    let own = json(as_ci(&["credential_process", "--duration-seconds", "900"]));
+    let own = as_ci(&["credential_process", "--duration-seconds", "900"]).json();
     for field in ["SessionToken", "Expiration"] {
         assert!(own[field].is_string(), "{field}");
     }
@@ -79,7 +64,7 @@ fn credentials_of_a_role_for_other_programs() {
     let policy = r#"[{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/main"]}]"#;
     let wide = as_ci(&["connect", "main", "--policy", policy, "--", "GET", "k"]);
     assert_eq!(wide.code, 2);
-    let set = json(as_ci(&[
+    let set = as_ci(&[
         "env",
         "--role",
         "deployer",
@@ -87,7 +72,8 @@ fn credentials_of_a_role_for_other_programs() {
         "main",
         "--output",
         "json",
-    ]));
+    ])
+    .json();
     let mut client = Client::connect(&text(&set, "REDIS_URL"));
     assert_eq!(client.call(&["SET", "k", "v"]), ok());
     let lines = as_ci(&["env", "--role", "deployer"]).success();

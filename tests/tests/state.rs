@@ -115,12 +115,7 @@ fn furnish(keyward: &Keyward) -> Vec<AccessKey> {
             "--output",
             "json",
         ]);
-        let made: Json = serde_json::from_str(&made.success()).unwrap();
-        let text = |field: &str| made[field].as_str().unwrap().to_owned();
-        AccessKey {
-            id: text("access_key_id"),
-            secret: text("secret_access_key"),
-        }
+        AccessKey::shown(&made.json())
     };
     vec![key("worker")]
 }
@@ -317,14 +312,8 @@ fn a_plan_shows_what_changes_and_prune_deletes() {
 fn a_failure_is_told_exactly_and_the_same_command_goes_on() {
     let keyward = dev();
     keyward.cli(&["identity", "create", "half"]).success();
-    let key = keyward
-        .cli(&["key", "create", "half", "--output", "json"])
-        .success();
-    let key: Json = serde_json::from_str(&key).unwrap();
-    let half = AccessKey {
-        id: key["access_key_id"].as_str().unwrap().to_owned(),
-        secret: key["secret_access_key"].as_str().unwrap().to_owned(),
-    };
+    let half = keyward.cli(&["key", "create", "half", "--output", "json"]);
+    let half = AccessKey::shown(&half.json());
     // May see everything and create databases, but no identities, nor tag.
     let policy = r#"[{"Effect":"Allow","Actions":["org:Describe","kvdb:List","kvdb:Describe","kvdb:Create","iam:List*","iam:Describe*","iam:GetResourcePolicy","org:DescribeGuardrail"],"Resources":["**"]}]"#;
     keyward

@@ -58,11 +58,7 @@ fn apply(keyward: &Keyward, files: &Files, more: &[&str]) -> Output {
 fn new_key(keyward: &Keyward, organisation: &str, identity: &str) -> AccessKey {
     let line = ["--organisation", organisation, "key", "create", identity];
     let made = keyward.cli(&[&line[..], &["--output", "json"]].concat());
-    let made: Json = serde_json::from_str(&made.success()).unwrap();
-    AccessKey {
-        id: made["access_key_id"].as_str().unwrap().to_owned(),
-        secret: made["secret_access_key"].as_str().unwrap().to_owned(),
-    }
+    AccessKey::shown(&made.json())
 }
 
 /// Makes two organisations that know each other.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use keyward_e2e::{
     AccessKey, Api, Client, Keyward, OidcProvider, Output, RedisUrl, Server, ServerKind, Value,
-    assert_error, bulk, error_text, find_secret, ok, python, redis_cli, wait_until,
+    assert_error, bulk, error_text, find_secret, ok, python, redis_cli, text, wait_until,
 };
 use serde_json::{Value as Json, json};
 
@@ -69,14 +69,6 @@ fn moment(ahead: &str) -> String {
     python(MOMENT, &[("AHEAD", ahead)]).success()
 }
 
-#[track_caller]
-fn text(document: &Json, field: &str) -> String {
-    match document[field].as_str() {
-        Some(text) => text.to_owned(),
-        None => panic!("no `{field}` in {document}"),
-    }
-}
-
 /// Somebody with a machine of their own: what the command line keeps there is theirs.
 struct Person {
     home: tempfile::TempDir,
@@ -126,8 +118,8 @@ impl Person {
     /// The JSON that a command answers.
     #[track_caller]
     fn json(&self, arguments: &[&str]) -> Json {
-        let said = self.run(&[arguments, &["--output", "json"]].concat());
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+        let line = [arguments, &["--output", "json"]].concat();
+        self.try_run(&line).json()
     }
 
     #[track_caller]
@@ -607,10 +599,7 @@ fn a_partner_reads_with_an_external_id(kind: ServerKind) {
     carol.run(&["org", "create", "partner"]);
     carol.run(&["identity", "create", "batch"]);
     let key = carol.json(&["key", "create", "batch"]);
-    let key = AccessKey {
-        id: text(&key, "access_key_id"),
-        secret: text(&key, "secret_access_key"),
-    };
+    let key = AccessKey::shown(&key);
 
     alice.run(&["role", "create", "reports", "--max-session-seconds", "3600"]);
     alice.run(&[

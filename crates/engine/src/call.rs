@@ -75,6 +75,13 @@ impl<'a> Arguments<'a> {
             .ok_or(Failure::new(failure))
     }
 
+    /// Where the keys of LMPOP and ZMPOP end, which word 1 counts.
+    pub(crate) fn end_of_popped_keys(self) -> Result<usize, Failure> {
+        let keys = self.at_least_one(1, "ERR numkeys should be greater than 0")?;
+        let end = keys.checked_add(2).filter(|end| *end < self.len());
+        end.ok_or(Failure::SYNTAX)
+    }
+
     /// The `COUNT` of LMPOP and ZMPOP, from word `at` on; 1 if it is left out.
     pub(crate) fn pop_count(self, at: usize) -> Result<usize, Failure> {
         if at == self.len() {

@@ -141,11 +141,7 @@ pub(crate) fn rpop(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn lmpop(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
-    let keys = arguments.at_least_one(1, "ERR numkeys should be greater than 0")?;
-    let at = keys
-        .checked_add(2)
-        .filter(|at| *at < arguments.len())
-        .ok_or(Failure::SYNTAX)?;
+    let at = arguments.end_of_popped_keys()?;
     let end = End::parse(arguments, at)?;
     let count = arguments.pop_count(at + 1)?;
     for key in (2..at).map(|at| arguments.word(at)) {

@@ -286,11 +286,7 @@ pub(crate) fn zpopmax(call: &mut Call<'_>) -> Outcome {
 
 pub(crate) fn zmpop(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
-    let keys = arguments.at_least_one(1, "ERR numkeys should be greater than 0")?;
-    let at = keys
-        .checked_add(2)
-        .filter(|at| *at < arguments.len())
-        .ok_or(Failure::SYNTAX)?;
+    let at = arguments.end_of_popped_keys()?;
     let end = match () {
         () if arguments.is(at, "min") => End::Min,
         () if arguments.is(at, "max") => End::Max,

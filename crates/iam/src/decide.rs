@@ -235,18 +235,27 @@ impl Grounds {
         implied
     }
 
-    /// Decides a command by ACL rules alone, as `ACL DRYRUN` does: nothing is implied, no command
-    /// is refused for what it is, and a call that fails when it runs is decided as any other.
-    pub(crate) fn decide_by_acl<W: Words + ?Sized>(&self, words: &W, call: &Call<'_>) -> Decision {
+    /// The command that words are, as many as it takes.
+    fn resolved<W: Words + ?Sized>(&self, words: &W) -> Result<CommandId, Box<Decision>> {
         let command = match keyward_commands::resolve(words) {
             Ok(command) => command,
-            Err(error) => return self.refused("", unknown_command(words, &error)),
+            Err(error) => return Err(Box::new(self.refused("", unknown_command(words, &error)))),
         };
         let info = command.command();
         if !info.arity_fits(words.len()) {
             let text = format!("wrong number of arguments for `{}`", info.name);
-            return self.refused(info.action, text);
+            return Err(Box::new(self.refused(info.action, text)));
         }
+        Ok(command)
+    }
+
+    /// Decides a command by ACL rules alone, as `ACL DRYRUN` does: nothing is implied, no command
+    /// is refused for what it is, and a call that fails when it runs is decided as any other.
+    pub(crate) fn decide_by_acl<W: Words + ?Sized>(&self, words: &W, call: &Call<'_>) -> Decision {
+        let command = match self.resolved(words) {
+            Ok(command) => command,
+            Err(refused) => return *refused,
+        };
         let mut touched = Touched::default();
         if keyward_commands::touched(command, words, &mut touched).is_err() {
             touched = Touched::default();
@@ -309,15 +318,11 @@ impl Grounds {
         administration: bool,
         call: &Call<'_>,
     ) -> Decision {
-        let command = match keyward_commands::resolve(words) {
+        let command = match self.resolved(words) {
             Ok(command) => command,
-            Err(error) => return self.refused("", unknown_command(words, &error)),
+            Err(refused) => return *refused,
         };
         let info = command.command();
-        if !info.arity_fits(words.len()) {
-            let text = format!("wrong number of arguments for `{}`", info.name);
-            return self.refused(info.action, text);
-        }
         if info.class == CommandClass::Administrative && !administration {
             return self.refused(info.action, administrative_text(command));
         }

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use keyward_commands::{Argument, CommandId, Limit, Touched, Words};
+use keyward_commands::{CommandId, Limit, Touched, Words};
 use keyward_policy::{
     AclCall, Clause, Conditions, DEFAULT_DATABASES, Dialect, Fact, Facts, Found, ListedFacts,
     Number, Operator, Policy, Value,
@@ -648,16 +648,8 @@ impl Facts for EarlyFacts<'_> {
 
 /// Whether no call of a command has this fact, so that a condition on it is known beforehand.
 pub(crate) fn never_has(command: CommandId, fact: &Fact) -> bool {
-    let argument = match fact {
-        Fact::TtlSeconds => Argument::Ttl,
-        Fact::ValueBytes => Argument::ValueBytes,
-        Fact::KeyCount => Argument::KeyCount,
-        Fact::Count => Argument::Count,
-        Fact::BlockingSeconds => Argument::Blocking,
-        Fact::ScriptSha256 => Argument::Script,
-        _ => return false,
-    };
-    !command.can_have(argument)
+    let argument = fact.argument();
+    argument.is_some_and(|argument| !command.can_have(argument))
 }
 
 /// What the documents of a decision read of the session.

@@ -1,23 +1,14 @@
 //! The grammar of paths: types of entities, their ids, and what may lie below them.
 
 /// Types of entities that belong to an organisation and may be named in shorthand.
-pub(crate) const OWNED_TYPES: &[&str] = &[
-    "kvdb",
-    "programmatic_identity",
-    "org_user",
-    "group",
-    "role",
-    "policy",
-    "identity_provider",
-    "trust",
-];
+pub(crate) const OWNED_TYPES: &[&str] = TYPES.split_at(8).0;
 
 /// The same but for databases, which commands are on.
 pub(crate) fn types_beside_databases() -> impl Iterator<Item = &'static str> {
     OWNED_TYPES.iter().copied().filter(|kind| *kind != "kvdb")
 }
 
-/// All types.
+/// All types, those first that belong to an organisation.
 pub(crate) const TYPES: &[&str] = &[
     "kvdb",
     "programmatic_identity",

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use keyward_commands::Argument;
+
 use crate::Dialect;
 
 /// What a condition key asks for, whatever the dialect calls it.
@@ -144,18 +146,22 @@ impl Fact {
         }
     }
 
+    /// The argument of a command that tells it.
+    pub fn argument(&self) -> Option<Argument> {
+        Some(match self {
+            Self::TtlSeconds => Argument::Ttl,
+            Self::ValueBytes => Argument::ValueBytes,
+            Self::KeyCount => Argument::KeyCount,
+            Self::Count => Argument::Count,
+            Self::BlockingSeconds => Argument::Blocking,
+            Self::ScriptSha256 => Argument::Script,
+            _ => return None,
+        })
+    }
+
     /// Whether a command's own words decide it: keys, channels and arguments.
     pub fn is_of_command(&self) -> bool {
-        self.is_of_touch()
-            || matches!(
-                self,
-                Self::TtlSeconds
-                    | Self::ValueBytes
-                    | Self::KeyCount
-                    | Self::Count
-                    | Self::BlockingSeconds
-                    | Self::ScriptSha256
-            )
+        self.is_of_touch() || self.argument().is_some()
     }
 
     /// Whether it is about keys or channels.

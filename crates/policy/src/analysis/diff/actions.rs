@@ -18,19 +18,14 @@ pub(super) fn is_implied(action: ActionId) -> bool {
 
 /// Whether a request for an action can have a fact.
 pub(super) fn can_have(action: ActionId, fact: &Fact) -> bool {
-    let argument = match fact {
-        Fact::TtlSeconds => Argument::Ttl,
-        Fact::ValueBytes => Argument::ValueBytes,
-        Fact::KeyCount => Argument::KeyCount,
-        Fact::Count => Argument::Count,
-        Fact::BlockingSeconds => Argument::Blocking,
-        Fact::ScriptSha256 => Argument::Script,
-        Fact::DatabaseIndex | Fact::Key | Fact::ReadKey | Fact::WriteKey | Fact::Channel => {
-            return action.is_execute();
-        }
-        _ => return true,
-    };
-    action.command().is_some_and(|id| id.can_have(argument))
+    match (fact.argument(), fact) {
+        (Some(argument), _) => action.command().is_some_and(|id| id.can_have(argument)),
+        (
+            None,
+            Fact::DatabaseIndex | Fact::Key | Fact::ReadKey | Fact::WriteKey | Fact::Channel,
+        ) => action.is_execute(),
+        _ => true,
+    }
 }
 
 /// Whether no request for an action names keys or channels: it is about none, or about all.

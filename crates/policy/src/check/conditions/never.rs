@@ -1,6 +1,6 @@
 //! Condition keys that no request for the actions has.
 
-use keyward_commands::{ActionBits, ActionId, Argument, ChannelRule, CommandScope};
+use keyward_commands::{ActionBits, ActionId, ChannelRule, CommandScope, KeyFlags};
 
 use super::term::Term;
 use crate::check::Document;
@@ -15,28 +15,19 @@ fn can_have(action: ActionId, fact: &Fact) -> bool {
         return !fact.is_of_command() && *fact != Fact::DatabaseIndex;
     };
     let command = id.command();
-    let argument = match fact {
-        Fact::TtlSeconds => Argument::Ttl,
-        Fact::ValueBytes => Argument::ValueBytes,
-        Fact::KeyCount => Argument::KeyCount,
-        Fact::Count => Argument::Count,
-        Fact::BlockingSeconds => Argument::Blocking,
-        Fact::ScriptSha256 => Argument::Script,
-        Fact::Key => return command.scope != CommandScope::Keyless,
-        Fact::ReadKey => {
-            let keyed = command.scope == CommandScope::Keyed && !command.key_specs.is_empty();
-            let reads = command.key_specs.iter().any(|spec| spec.flags.reads());
-            return command.scope != CommandScope::Keyless && (!keyed || reads || is_open(action));
-        }
-        Fact::WriteKey => {
-            let keyed = command.scope == CommandScope::Keyed && !command.key_specs.is_empty();
-            let writes = command.key_specs.iter().any(|spec| spec.flags.writes());
-            return command.scope != CommandScope::Keyless && (!keyed || writes || is_open(action));
-        }
-        Fact::Channel => return command.channels != ChannelRule::None,
-        _ => return true,
+    let may_touch = |of: fn(KeyFlags) -> bool| {
+        let keyed = command.scope == CommandScope::Keyed && !command.key_specs.is_empty();
+        let some = command.key_specs.iter().any(|spec| of(spec.flags));
+        command.scope != CommandScope::Keyless && (!keyed || some || is_open(action))
     };
-    id.can_have(argument)
+    match (fact.argument(), fact) {
+        (Some(argument), _) => id.can_have(argument),
+        (None, Fact::Key) => command.scope != CommandScope::Keyless,
+        (None, Fact::ReadKey) => may_touch(KeyFlags::reads),
+        (None, Fact::WriteKey) => may_touch(KeyFlags::writes),
+        (None, Fact::Channel) => command.channels != ChannelRule::None,
+        _ => true,
+    }
 }
 
 /// Its access depends on its arguments.
