@@ -725,6 +725,65 @@ fn nobody_runs_a_command_who_may_not_connect() {
 }
 
 /// However much a policy says, the answer to a question about it stays one for people.
+/// A vendor's Deny that says the same of every call leaves nothing to tell of.
+#[test]
+fn who_a_vendor_denies_is_not_told() {
+    let mut changes = organisation("acme");
+    changes.extend([database("x"), identity("a"), identity("b")]);
+    let all = r#"[{"Effect":"Allow","Actions":["kvdb:Execute*"],"Resources":["kvdb/x"]}]"#;
+    for id in ["a", "b"] {
+        changes.push(trust(id, "", &format!("/programmatic_identity/{id}"), all));
+    }
+    let organisation = "arn:aws:iam::000000000004";
+    let statement = |action: &str, condition: &str| {
+        format!(
+            r#"{{"Effect":"Deny","NotPrincipal":{{"AWS":["{organisation}:root","{organisation}:user/a"]}},
+                "Action":"{action}","Resource":"*"{condition}}}"#
+        )
+    };
+    let written = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{},{}]}}"#,
+        statement("kvdb:ExecuteSet", ""),
+        statement(
+            "kvdb:ExecuteDel",
+            r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#
+        ),
+    );
+    changes.push(Change::PutResourcePolicy {
+        path: "org/acme/kvdb/x".into(),
+        document: written.into(),
+    });
+    let directory = build(changes);
+    let who = |name: &str| -> Vec<String> {
+        let asked = Asked {
+            action: action(name),
+            resource: "org/acme/kvdb/x".into(),
+            about: AskedAbout::AnyCall,
+            administration: false,
+            known: Vec::new(),
+        };
+        let holders = directory.who_can(&asked, NOW).holders;
+        let programs = holders.iter().map(|holder| holder.identity.to_string());
+        programs.filter(|path| path.starts_with("org/")).collect()
+    };
+    let (a, b) = (
+        "org/acme/programmatic_identity/a",
+        "org/acme/programmatic_identity/b",
+    );
+    assert_eq!(who("kvdb:ExecuteGet"), [a, b]);
+    assert_eq!(who("kvdb:ExecuteSet"), [a]);
+    assert_eq!(who("kvdb:ExecuteDel"), [a, b], "not from everywhere");
+    let b = Session::of_path(&directory, b).unwrap();
+    let access = directory.access(&b, &[], false, NOW);
+    let actions: Vec<&str> = access.databases[0]
+        .groups
+        .iter()
+        .flat_map(|group| group.actions.iter().copied())
+        .collect();
+    assert!(actions.contains(&"kvdb:ExecuteGet") && actions.contains(&"kvdb:ExecuteDel"));
+    assert!(!actions.contains(&"kvdb:ExecuteSet"));
+}
+
 #[test]
 fn answers_about_large_policies_are_bounded() {
     let native = |count: usize| {

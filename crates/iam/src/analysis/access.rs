@@ -172,7 +172,8 @@ impl Directory {
         let is_database = self.database_at(path).is_some();
         let grounds = self.grounds(session, path, false, at);
         let source = PolicySource::ResourcePolicy(Arc::clone(path));
-        let ways = Ways::of(&grounds, &source, OpenFacts::open(&grounds, said.cloned()));
+        let mut ways = Ways::of(&grounds, &source, OpenFacts::open(&grounds, said.cloned()));
+        ways.drop_denied_in_terms();
         *effort += ways.spent();
         if ways.ways.is_empty() {
             return None;

@@ -533,6 +533,43 @@ impl<'a> Ways<'a> {
             .retain(|(actions, deny)| !deny.is_free() && actions.intersects(&any));
     }
 
+    /// Takes out what vendors' statements deny whatever the call.
+    pub(crate) fn drop_denied_in_terms(&mut self) {
+        let any = self.ways.iter();
+        let any = any.fold(ActionBits::EMPTY, |all, way| all.union(&way.actions));
+        let denied = self.denied_in_terms(&any);
+        for way in &mut self.ways {
+            way.actions = way.actions.subtract(&denied);
+        }
+        self.ways.retain(|way| !way.actions.is_empty());
+    }
+
+    /// What vendors' statements deny whatever the call, of these actions. Those that there is no time
+    /// to ask are told as exceptions.
+    pub(crate) fn denied_in_terms(&self, any: &ActionBits) -> ActionBits {
+        let mut denied = ActionBits::EMPTY;
+        let mut left = MAX_EFFORT / 8;
+        for (actions, deny) in &self.denies {
+            let statement = deny.statement;
+            let same_of_every_call = statement.vendor.is_some() && statement.conditions.is_none();
+            if !same_of_every_call {
+                continue;
+            }
+            for action in actions.intersect(any).subtract(&denied).iter() {
+                if left < VENDOR_EFFORT {
+                    return denied;
+                }
+                left -= VENDOR_EFFORT;
+                let touch = Touch::of_action(action);
+                let said = deny.says(action, self.grounds, &touch, &self.facts, &self.in_terms);
+                if said == Some(true) {
+                    denied.insert(action);
+                }
+            }
+        }
+        denied
+    }
+
     /// Takes out what a way without limits allows anyway: it is the one to tell of.
     fn drop_shadowed(&mut self) {
         self.ways

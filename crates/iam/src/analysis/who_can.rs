@@ -321,6 +321,9 @@ impl Asked {
                 None => connects = false,
             }
         }
+        if ways.denied_in_terms(&of_one(action)).contains(action) {
+            return None;
+        }
         holder.more_ways = ways.truncated;
         let names = match &self.about {
             AskedAbout::Names(names) => names,
