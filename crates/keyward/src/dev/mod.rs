@@ -108,6 +108,16 @@ pub(crate) struct Arguments {
     master_key: MasterKeyArguments,
 }
 
+impl Arguments {
+    fn redis_address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind, self.port)
+    }
+
+    fn api_address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind, self.api_port)
+    }
+}
+
 /// Where clients find the API.
 struct ApiAddress {
     url: String,
@@ -210,41 +220,19 @@ pub(crate) fn rotate_signing_keys(
 }
 
 async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Result<(), Failure> {
-    let redis = SocketAddr::new(arguments.bind, arguments.port);
-    let api = SocketAddr::new(arguments.bind, arguments.api_port);
     let config = Config::read(arguments.config.as_deref())?;
     let has_tls = arguments.tls || arguments.tls_cert.is_some() || config.tls.is_some();
-    for address in [redis, api] {
+    for address in [arguments.redis_address(), arguments.api_address()] {
         check_exposure(address, has_tls, arguments.insecure)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     }
     let upstream = upstream::Wanted::of(arguments)?;
     let mut state = open_state(arguments, global)?;
     let tls = tls::open(arguments, &config, state.keeper.directory())?;
-    let ca_file = tls.as_ref().and_then(|tls| tls.ca_file.clone());
-    let tls = tls.map(|tls| tls.tls);
-
     // The ports come first, so that a busy one changes nothing.
-    let settings = ApiSettings {
-        tls: tls.clone(),
-        ..ApiSettings::new(api)
-    };
-    let server = Server::bind(settings).map_err(|e| busy(&e, "--api-port"))?;
-    let api_address = server.address()?;
-    let address = ApiAddress {
-        url: format!(
-            "{}://{}",
-            if tls.is_some() { "https" } else { "http" },
-            announce::reachable(api_address)
-        ),
-        ca_file,
-    };
-    let probe = ListenOptions {
-        address: redis,
-        listeners: 1,
-        backlog: 1,
-    };
-    drop(listen(&probe).map_err(|error| busy(&error, "--port"))?);
+    let (server, address) = take_ports(arguments, tls.as_ref())?;
+    let api_port = server.address()?.port();
+    let tls = tls.map(|tls| tls.tls);
     let mut set_up = setup::run(
         &state.control,
         arguments.allow_admin,
@@ -269,7 +257,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         domain: config.domain.as_deref().map(Into::into),
     });
     signing_keys::restore(&state.control, &verifier);
-    let own_ports = vec![arguments.port, api_address.port()];
+    let own_ports = vec![arguments.port, api_port];
     let backends = config.backends.clone();
     let backends = backends.unwrap_or_else(Backends::of_this_machine);
     let backends = backends
@@ -282,8 +270,7 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         Arc::clone(&verifier),
         Arc::clone(&throttle),
     );
-    let shared = shared.with_backends(backends.clone());
-    let shared = Arc::new(shared);
+    let shared = Arc::new(shared.with_backends(backends.clone()));
     let board = Arc::new(BackendBoard::default());
     let password = match upstream {
         Some(wanted) => wanted.password,
@@ -294,23 +281,16 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
         let password = UpstreamPassword::new(password.to_string());
         shared.set_upstream_password(setup::DATABASE, Some(password));
     }
-    let gateway = Gateway::start(
-        Arc::clone(&shared),
-        GatewaySettings {
-            workers: arguments.workers,
-            default_database: state.control.directory().database_at(setup::DATABASE),
-            allow_administration: arguments.allow_admin,
-            tls: tls.clone(),
-            domain: config.domain.as_deref().map(Into::into),
-            allow_remote: arguments.insecure,
-            ..GatewaySettings::new(redis)
-        },
-        state.control.changes(),
-    )
-    .map_err(|error| match error {
-        keyward_gateway::StartError::Listen(error) => busy(&error, "--port"),
-        error => Failure::of(&error),
-    })?;
+    let settings = GatewaySettings {
+        workers: arguments.workers,
+        default_database: state.control.directory().database_at(setup::DATABASE),
+        allow_administration: arguments.allow_admin,
+        tls: tls.clone(),
+        domain: config.domain.as_deref().map(Into::into),
+        allow_remote: arguments.insecure,
+        ..GatewaySettings::new(arguments.redis_address())
+    };
+    let gateway = start_gateway(&shared, settings, &state.control)?;
     let redis_address = gateway.local_addr();
     let gateway: SharedGateway = Arc::new(Mutex::new(Some(gateway)));
     let counted = Arc::clone(&gateway);
@@ -399,6 +379,43 @@ async fn serve(arguments: &Arguments, global: &Global, output: &Output) -> Resul
     }
     signing_keys::store_all(&state.control, &last_used);
     Ok(())
+}
+
+/// Takes the port of the API, and sees whether that for Redis clients is free, which the gateway
+/// takes later.
+fn take_ports(
+    arguments: &Arguments,
+    tls: Option<&tls::ListenerTls>,
+) -> Result<(Server, ApiAddress), Failure> {
+    let settings = ApiSettings {
+        tls: tls.map(|tls| Arc::clone(&tls.tls)),
+        ..ApiSettings::new(arguments.api_address())
+    };
+    let server = Server::bind(settings).map_err(|error| busy(&error, "--api-port"))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let address = ApiAddress {
+        url: format!("{scheme}://{}", announce::reachable(server.address()?)),
+        ca_file: tls.and_then(|tls| tls.ca_file.clone()),
+    };
+    let probe = ListenOptions {
+        address: arguments.redis_address(),
+        listeners: 1,
+        backlog: 1,
+    };
+    drop(listen(&probe).map_err(|error| busy(&error, "--port"))?);
+    Ok((server, address))
+}
+
+fn start_gateway(
+    shared: &Arc<Shared>,
+    settings: GatewaySettings,
+    control: &ControlPlane,
+) -> Result<GatewayHandle, Failure> {
+    let started = Gateway::start(Arc::clone(shared), settings, control.changes());
+    started.map_err(|error| match error {
+        keyward_gateway::StartError::Listen(error) => busy(&error, "--port"),
+        error => Failure::of(&error),
+    })
 }
 
 /// Looks at the servers behind databases, again and again, and at a new one at once.
