@@ -29,7 +29,7 @@ pub enum Subject {
 }
 
 /// Where a statement stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct StatementRef {
     /// In which list.
     pub source: PolicySource,

@@ -18,7 +18,7 @@ use crate::session::{Principal, Session};
 use crate::terms::{Terms, TermsAddress, organisation};
 
 /// Which list of policies a statement stands in.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum PolicySource {
     /// The policies of a trust, by its path.
     Trust(Arc<str>),

@@ -12,8 +12,10 @@ mod export;
 mod import;
 mod rule;
 
+use std::collections::HashSet;
+
 use crate::vendor::VendorPlace;
-use crate::{AclUser, Dialect, MAX_FINDINGS, Policy, PolicyKind};
+use crate::{AclUser, Dialect, MAX_DOCUMENT_LEN, MAX_FINDINGS, Policy, PolicyKind};
 
 /// What an organisation's things are called outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +109,9 @@ pub fn translate(
             let native = user.to_native(&format!("kvdb/{database}"));
             for loss in native.losses {
                 report.lose("the user", loss);
+            }
+            if report.is_too_long(native.text.len()) {
+                return report.finish(String::new());
             }
             of_rules = native_policy(&native.text, names, &mut report);
             match &of_rules {
@@ -213,9 +218,12 @@ fn native_policy(text: &str, names: &TranslationNames, report: &mut Report) -> O
     }
 }
 
-/// Most requests that are asked to compare one document with its translation: with both of a diff
-/// less than a second.
-const MAX_ASKED: usize = 120_000;
+/// Most requests that are asked to compare one document with its translation, each counted once more for
+/// every [`PATTERNS_OF_ONE`] patterns that it is compared with: with both of a diff less than a second.
+const MAX_ASKED: usize = 80_000;
+
+/// Patterns that cost as much as a request.
+const PATTERNS_OF_ONE: usize = 32;
 
 /// What was found on the way.
 #[derive(Debug, Default)]
@@ -225,42 +233,69 @@ struct Report {
     asked: usize,
     losses: Vec<String>,
     reasons: Vec<String>,
+    /// What is in either list: there may be as many as statements.
+    told: HashSet<String>,
+    /// How often something was to be told.
+    said: usize,
 }
 
 impl Report {
     /// Something gets narrower: a loss if that is permitted, else a reason.
     fn lose(&mut self, at: &str, what: impl AsRef<str>) {
+        if !self.narrow {
+            return self.refuse(at, what);
+        }
+        self.said += 1;
         let text = format!("{at}: {}", what.as_ref());
-        let list = match self.narrow {
-            true => &mut self.losses,
-            false => &mut self.reasons,
-        };
-        if !list.contains(&text) {
-            list.push(text);
+        if self.told.insert(text.clone()) {
+            self.losses.push(text);
         }
     }
 
     /// Whether the document takes too long to compare, which is a reason.
     fn is_exhausted(&mut self) -> bool {
-        let exhausted = self.asked > MAX_ASKED || self.reasons.len() > MAX_FINDINGS;
-        if exhausted {
+        if self.asked > MAX_ASKED {
             self.refuse(
                 "the document",
                 "the rest is too much to compare: translate it in parts",
             );
         }
-        exhausted
+        self.asked > MAX_ASKED || self.reasons.len() > MAX_FINDINGS
     }
 
-    /// Something cannot be said at all.
+    /// How many requests may still be asked.
+    fn left(&self) -> usize {
+        (MAX_ASKED + 1).saturating_sub(self.asked)
+    }
+
+    /// Whether what is written is longer than a document may be, which is a reason.
+    fn is_too_long(&mut self, written: usize) -> bool {
+        if written > MAX_DOCUMENT_LEN {
+            self.refuse(
+                "the document",
+                "it is more than one document of the other dialect holds: translate it in parts",
+            );
+        }
+        written > MAX_DOCUMENT_LEN
+    }
+
+    /// Something cannot be said at all. Of many reasons the first are told.
     fn refuse(&mut self, at: &str, what: impl AsRef<str>) {
+        self.said += 1;
+        if self.reasons.len() > MAX_FINDINGS {
+            return;
+        }
         let text = format!("{at}: {}", what.as_ref());
-        if !self.reasons.contains(&text) {
+        if self.told.insert(text.clone()) {
             self.reasons.push(text);
         }
     }
 
-    fn finish(self, text: String) -> Result<Translated, Refusal> {
+    fn finish(mut self, text: String) -> Result<Translated, Refusal> {
+        if self.reasons.len() > MAX_FINDINGS {
+            let text = format!("more than {MAX_FINDINGS} reasons: the rest is not listed");
+            self.reasons.push(text);
+        }
         match self.reasons.is_empty() {
             true => Ok(Translated {
                 text,

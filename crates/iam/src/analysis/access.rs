@@ -29,11 +29,11 @@ pub struct Access {
     pub truncated: bool,
 }
 
-/// What asking may cost over all resources, as [`Ways::spent`] counts: about a second.
-const MAX_EFFORT: u64 = 4_000_000;
+/// What asking may cost over all resources, as [`Ways::spent`] counts: below a second.
+const MAX_EFFORT: u64 = 2_000_000;
 
 /// Groups that are told of, over all resources.
-const MAX_GROUPS: usize = 4_000;
+const MAX_GROUPS: usize = 500;
 
 /// What an identity can do to one resource, or to several alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,12 +107,13 @@ impl Directory {
             .chain(identities.map(|(_, identity)| (&identity.path, None)))
             .chain(policies.map(|(_, policy)| (&policy.path, None)));
         for (path, database) in resources {
-            if effort > MAX_EFFORT || told > MAX_GROUPS {
+            if effort > MAX_EFFORT || told >= MAX_GROUPS {
                 access.truncated = true;
                 break;
             }
             let administration = administration && database.is_some_and(|d| d.administration);
-            let found = self.access_to(session, said, path, administration, at, &mut effort);
+            let left = (&mut effort, MAX_GROUPS - told);
+            let found = self.access_to(session, said, path, administration, at, left);
             let Some(found) = found else {
                 continue;
             };
@@ -167,7 +168,7 @@ impl Directory {
         path: &Arc<str>,
         administration: bool,
         at: UnixMillis,
-        effort: &mut u64,
+        (effort, most): (&mut u64, usize),
     ) -> Option<ResourceAccess> {
         let is_database = self.database_at(path).is_some();
         let grounds = self.grounds(session, path, false, at);
@@ -204,7 +205,12 @@ impl Directory {
             offered[Risk::of(action) as usize] += 1;
         }
         let mut groups: Vec<AccessGroup> = Vec::new();
+        let mut more = false;
         for way in &ways.ways {
+            if groups.len() >= most {
+                more = true;
+                break;
+            }
             // By risk, and whether ACL rules among the statements allow every call.
             let mut kinds: Vec<((Risk, bool), ActionBits)> = Vec::new();
             let leaves = Leaves::of(way, &ways);
@@ -222,7 +228,9 @@ impl Directory {
                     }
                 }
             }
-            for ((risk, always_by_acl), actions) in kinds {
+            let left = most - groups.len();
+            more |= kinds.len() > left;
+            for ((risk, always_by_acl), actions) in kinds.into_iter().take(left) {
                 let shown = ways.shown_of(way, &actions, always_by_acl);
                 groups.push(AccessGroup {
                     risk,
@@ -255,7 +263,7 @@ impl Directory {
             resources: vec![Arc::clone(path)],
             connects,
             groups,
-            truncated: ways.truncated || ways.is_exhausted(),
+            truncated: more || ways.truncated || ways.is_exhausted(),
         })
     }
 }

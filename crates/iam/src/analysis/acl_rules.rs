@@ -1,5 +1,6 @@
 //! What an identity may do on a database as ACL rules of a server, which never allow more.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, ChannelRule, CommandClass, execute_actions};
@@ -26,7 +27,7 @@ pub struct AclRules {
 }
 
 /// Something that has no form in ACL rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AclLoss {
     /// The statement that is left out, or leaves something out.
     pub statement: Option<StatementRef>,
@@ -40,6 +41,8 @@ struct Gathering<'a> {
     /// Commands that some `Deny` meets, if only in part.
     denied: ActionBits,
     losses: Vec<AclLoss>,
+    /// The same, to tell each once: there may be as many as statements.
+    told: HashSet<AclLoss>,
     /// Whether commands imply what needs only Connect: ACL rules do not.
     implied: bool,
 }
@@ -92,6 +95,7 @@ impl Directory {
         let gathering = Gathering {
             denied: denied(&grounds, &facts),
             ways: Ways::of(&grounds, &source, facts),
+            told: losses.iter().cloned().collect(),
             losses,
             implied: !grounds.has_acl(),
         };
@@ -123,10 +127,12 @@ fn denied(grounds: &Grounds, facts: &OpenFacts<'_>) -> ActionBits {
 
 impl Gathering<'_> {
     fn lose(&mut self, statement: Option<StatementRef>, text: &str) {
-        let same = |loss: &AclLoss| loss.text == text && loss.statement == statement;
-        if !self.losses.iter().any(same) {
-            let text = text.to_owned();
-            self.losses.push(AclLoss { statement, text });
+        let loss = AclLoss {
+            statement,
+            text: text.to_owned(),
+        };
+        if self.told.insert(loss.clone()) {
+            self.losses.push(loss);
         }
     }
 
@@ -149,9 +155,7 @@ impl Gathering<'_> {
             );
         }
         let open = std::mem::take(&mut self.ways.ways);
-        for way in &open {
-            self.note_denies(way);
-        }
+        self.note_denies(&open);
         let grants: Vec<(ActionBits, Limits)> = open
             .iter()
             .flat_map(|way| self.grants(way, &within))
@@ -184,21 +188,35 @@ impl Gathering<'_> {
         }
     }
 
-    /// Tells which `Deny` statements take something away that others allow.
-    fn note_denies(&mut self, way: &OpenWay<'_>) {
-        let of_way = way.breaks.iter().map(Place::reference);
-        let binding = self.ways.denies.iter();
-        let binding = binding.filter(|(actions, _)| actions.intersects(&way.actions));
-        let found: Vec<StatementRef> = of_way
-            .chain(binding.map(|(_, place)| place.reference()))
-            .collect();
-        let missing = way.actions.intersect(&self.denied);
-        if found.is_empty() && missing.intersects(execute_actions()) {
-            self.lose(
-                None,
-                "commands that a Deny on another way names: they are left out",
-            );
+    /// Tells which `Deny` statements take something away that others allow. Each is looked at once, not
+    /// once a way.
+    fn note_denies(&mut self, ways: &[OpenWay<'_>]) {
+        let union = |all: ActionBits, more: &ActionBits| all.union(more);
+        let allowed = ways.iter().map(|way| &way.actions);
+        let allowed = allowed.fold(ActionBits::EMPTY, union);
+        let binding = self.ways.denies.iter().map(|(actions, _)| actions);
+        let binding = binding.fold(ActionBits::EMPTY, union);
+        for way in ways {
+            let missing = way.actions.intersect(&self.denied);
+            if way.breaks.is_empty()
+                && !binding.intersects(&way.actions)
+                && missing.intersects(execute_actions())
+            {
+                self.lose(
+                    None,
+                    "commands that a Deny on another way names: they are left out",
+                );
+            }
         }
+        let mut seen = HashSet::new();
+        let of_ways = ways.iter().flat_map(|way| &way.breaks);
+        let of_ways = of_ways.filter(|place| seen.insert(place.key()));
+        let binding = self.ways.denies.iter();
+        let binding = binding.filter(|(actions, _)| actions.intersects(&allowed));
+        let found: Vec<StatementRef> = of_ways
+            .chain(binding.map(|(_, place)| place))
+            .map(Place::reference)
+            .collect();
         for statement in found {
             let text = "denies some calls of the commands it names: they are left out";
             self.lose(Some(statement), text);

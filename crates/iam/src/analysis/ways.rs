@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, execute_actions};
 use keyward_policy::{
-    Conditions, Effect, Glob, IdentityPattern, KeyFields, KeyPatterns, Policy, Statement, Template,
-    Touch,
+    Clause, Conditions, Effect, Glob, IdentityPattern, KeyFields, KeyPatterns, Policy, Statement,
+    Template, Touch,
 };
 
 use super::open::OpenFacts;
@@ -22,6 +22,9 @@ use crate::terms::InTerms;
 /// Ways that are kept for one identity on the path: beyond it the answer says that there are more.
 const MAX_WAYS: usize = 512;
 
+/// `Deny` statements that are kept of all ways of one list together: each way has its own.
+const MAX_BREAKS: usize = 100_000;
+
 /// Exceptions of one way that are listed, and patterns and values of one list: an answer is for people.
 const MAX_EXCEPTIONS: usize = 16;
 const MAX_LISTED: usize = 64;
@@ -33,6 +36,33 @@ const MAX_EFFORT: u64 = 400_000;
 
 /// What reading and asking a statement in a vendor's terms costs, counted in native ones.
 const VENDOR_EFFORT: u64 = 8;
+
+/// Patterns, values and exceptions that are told of one principal and one resource; beyond it they are
+/// only counted.
+const MAX_SHOWN: usize = 20_000;
+
+/// What reading and asking a statement costs, counted in native ones without keys and conditions.
+fn effort(statement: &Statement) -> u64 {
+    let conditions = statement.conditions.as_ref();
+    let values = conditions.map_or(0, |all| {
+        all.clauses().iter().map(|c| c.values().len()).sum()
+    });
+    let fields = statement.keys.as_ref();
+    let keys = fields.map_or(0, |fields| {
+        let keys = fields.keys.len() + fields.read_keys.len();
+        keys + fields.write_keys.len() + fields.channels.len()
+    });
+    let templates = statement.templates.as_deref();
+    let filled = templates.map_or(0, |templates| 8 * templates.all().count());
+    let resources = statement.resources.len() + statement.identities.len();
+    let count: usize = values + keys + filled + resources;
+    let own = match (&statement.vendor, &statement.acl) {
+        (Some(vendor), _) => VENDOR_EFFORT + vendor.weight() as u64 / 2,
+        (_, Some(user)) => 1 + user.weight() as u64 / 4,
+        _ => 1,
+    };
+    own + count as u64 / 8
+}
 
 /// A statement and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +85,11 @@ impl Place<'_> {
             sid: self.statement.sid.clone(),
             policy: self.policy.path().map(Into::into),
         }
+    }
+
+    /// What tells it from other places of the same ways.
+    pub(crate) fn key(&self) -> (*const PolicySource, usize, usize) {
+        (std::ptr::from_ref(self.source), self.document, self.index)
     }
 
     /// Whether it says the same of every call of its actions.
@@ -87,22 +122,6 @@ impl Place<'_> {
         grounds.says(self.policy, self.statement, &question, in_terms)
     }
 
-    /// What asking it costs.
-    fn effort(&self) -> u64 {
-        match (&self.statement.vendor, &self.statement.acl) {
-            (Some(_), _) => VENDOR_EFFORT,
-            (_, Some(user)) => 1 + user.weight() as u64 / 4,
-            _ => {
-                let fields = self.statement.keys.as_ref();
-                let count = fields.map_or(0, |fields| {
-                    let keys = fields.keys.len() + fields.read_keys.len();
-                    keys + fields.write_keys.len() + fields.channels.len()
-                });
-                1 + count as u64 / 8
-            }
-        }
-    }
-
     /// Its key fields as they are shown: variables that are not known stand as they were written.
     pub(crate) fn keys<'s>(&'s self, facts: &'s OpenFacts<'_>) -> Option<Cow<'s, KeyPatterns>> {
         match self.statement.key_fields(facts) {
@@ -127,7 +146,7 @@ impl Place<'_> {
     }
 
     /// The conditions that depend on what is left open, and how many of their values are not listed.
-    fn conditions(&self, facts: &OpenFacts<'_>) -> (Vec<OpenCondition>, usize) {
+    fn conditions(&self, facts: &OpenFacts<'_>, most: usize) -> (Vec<OpenCondition>, usize) {
         if let Some(user) = &self.statement.acl {
             // Which keys and channels its rules speak of, commands left out.
             let rules = user.to_string();
@@ -135,7 +154,7 @@ impl Place<'_> {
             let patterns =
                 words.filter(|word| word.starts_with(['~', '%', '&']) || word.starts_with("db="));
             let mut patterns = patterns;
-            let values = patterns.by_ref().take(MAX_LISTED).map(Into::into).collect();
+            let values = patterns.by_ref().take(most).map(Into::into).collect();
             let condition = OpenCondition {
                 operator: "ACL rules".to_owned(),
                 key: "kvdb:Key".into(),
@@ -149,13 +168,18 @@ impl Place<'_> {
             .as_ref()
             .map_or(&[][..], Conditions::clauses);
         let mut left_out = 0;
-        let open = clauses
+        let mut open: Vec<&Clause> = clauses
             .iter()
             .filter(|clause| clause.holds(self.statement.effect, facts) != Some(true))
+            .collect();
+        left_out += open.len().saturating_sub(most);
+        open.truncate(most);
+        let open = open
+            .into_iter()
             .map(|clause| {
                 let values = clause.values();
-                left_out += values.len().saturating_sub(MAX_LISTED);
-                let listed = values.iter().take(MAX_LISTED);
+                left_out += values.len().saturating_sub(most);
+                let listed = values.iter().take(most);
                 OpenCondition {
                     operator: clause.operator_name(),
                     key: clause.key.name().into(),
@@ -191,17 +215,16 @@ impl<'a> OpenWay<'a> {
         Some(next)
     }
 
-    /// The same way without what `Deny` statements that may break it take for sure.
-    fn but_not(&self, denies: &[Place<'a>]) -> Option<Self> {
-        let mut next = self.clone();
-        for deny in denies {
-            if deny.is_free() {
-                next.actions = next.actions.subtract(&deny.statement.actions);
-            } else if deny.statement.actions.intersects(&next.actions) {
-                next.breaks.push(*deny);
-            }
+    /// The same way without what `Deny` statements that may break it take for sure (`free`).
+    fn but_not(mut self, free: &ActionBits, others: &[Place<'a>]) -> Option<Self> {
+        self.actions = self.actions.subtract(free);
+        if self.actions.is_empty() {
+            return None;
         }
-        (!next.actions.is_empty()).then_some(next)
+        let of_these = |deny: &&Place<'a>| deny.statement.actions.intersects(&self.actions);
+        let breaks: Vec<Place<'a>> = others.iter().filter(of_these).copied().collect();
+        self.breaks.extend(breaks);
+        Some(self)
     }
 
     /// Whether all ACL rules among its statements, of which there are some, allow every call of an
@@ -287,6 +310,8 @@ pub(crate) struct Ways<'a> {
     left: Cell<u64>,
     /// What reading the statements has cost.
     read: u64,
+    /// How much has been told.
+    shown: Cell<usize>,
     in_terms: InTerms,
 }
 
@@ -306,12 +331,12 @@ impl<'a> Ways<'a> {
             truncated: false,
             left: Cell::new(MAX_EFFORT),
             read: 0,
+            shown: Cell::new(0),
             in_terms: InTerms::default(),
         };
         let read = Cell::new(0);
         let concerns = |policy: &Policy, statement: &Statement| {
-            let vendor = statement.vendor.is_some();
-            read.set(read.get() + if vendor { VENDOR_EFFORT } else { 1 });
+            read.set(read.get() + effort(statement));
             weigh(grounds, policy, statement, &facts)
         };
         let layers: Vec<(Vec<Allow<'a>>, Vec<Place<'a>>)> = grounds
@@ -358,17 +383,14 @@ impl<'a> Ways<'a> {
                     Some(conditions) => found.through(&reached[edge.from], &layers[conditions]),
                     None => reached[edge.from].clone(),
                 };
-                for way in &before {
-                    let mut way = way.clone();
+                let mut here = before;
+                for way in &mut here {
                     way.nodes.push(position);
-                    match &allows {
-                        None => ways.push(way),
-                        Some(allows) => {
-                            let next = allows.iter().filter_map(|allow| way.with(allow));
-                            ways.extend(next.filter_map(|way| way.but_not(&denies)));
-                        }
-                    }
                 }
+                ways.extend(match allows {
+                    None => here,
+                    Some(allows) => found.through(&here, &(allows, denies)),
+                });
                 found.limit(&mut ways);
             }
             for layer in &node.layers {
@@ -405,10 +427,27 @@ impl<'a> Ways<'a> {
         ways: &[OpenWay<'a>],
         (allows, denies): &(Vec<Allow<'a>>, Vec<Place<'a>>),
     ) -> Vec<OpenWay<'a>> {
+        let mut free = ActionBits::EMPTY;
+        let mut others = Vec::new();
+        for deny in denies {
+            match deny.is_free() {
+                true => free = free.union(&deny.statement.actions),
+                false => others.push(*deny),
+            }
+        }
         let mut next: Vec<OpenWay<'a>> = Vec::new();
-        for way in ways {
-            let allowed = allows.iter().filter_map(|allow| way.with(allow));
-            next.extend(allowed.filter_map(|way| way.but_not(denies)));
+        let mut breaks = 0;
+        let both = ways
+            .iter()
+            .flat_map(|way| allows.iter().map(move |allow| (way, allow)));
+        let both = both.filter_map(|(way, allow)| way.with(allow)?.but_not(&free, &others));
+        for way in both {
+            breaks += way.breaks.len();
+            if breaks > MAX_BREAKS && !next.is_empty() {
+                self.truncated = true;
+                break;
+            }
+            next.push(way);
             if next.len() > MAX_WAYS {
                 break;
             }
@@ -476,7 +515,9 @@ impl<'a> Ways<'a> {
                 allow.actions = allow.actions.subtract(&owner_only);
             }
             for way in ways {
-                accepted.extend(allows.iter().filter_map(|allow| way.with(allow)));
+                let left = (MAX_WAYS + 1).saturating_sub(accepted.len());
+                let next = allows.iter().filter_map(|allow| way.with(allow));
+                accepted.extend(next.take(left));
             }
         }
         self.limit(&mut accepted);
@@ -600,7 +641,7 @@ impl<'a> Ways<'a> {
         if !self.spend(over) {
             return None;
         }
-        let says = |place: &Place<'_>| match self.spend(place.effort()) {
+        let says = |place: &Place<'_>| match self.spend(effort(place.statement)) {
             true => place.says(action, self.grounds, touch, &self.facts, &self.in_terms),
             false => None,
         };
@@ -642,7 +683,7 @@ impl<'a> Ways<'a> {
 
     /// What reading and asking has cost so far.
     pub(crate) fn spent(&self) -> u64 {
-        self.read + MAX_EFFORT - self.left.get()
+        self.read + MAX_EFFORT - self.left.get() + 8 * self.shown.get() as u64
     }
 
     /// The first way by which exactly this call is allowed, whatever is left open; the same answer
@@ -686,13 +727,23 @@ impl<'a> Ways<'a> {
         let path = |node: &usize| Arc::clone(&self.grounds.nodes[*node].path);
         let mut left_out = 0;
         let mut listed = |place: &Place<'_>| {
+            let most = match self.shown.get() < MAX_SHOWN {
+                true => MAX_LISTED,
+                false => 1,
+            };
             let keys = place.keys(&self.facts).map(|keys| {
-                let (keys, more) = listed_patterns(&keys);
+                let (keys, more) = listed_patterns(&keys, most);
                 left_out += more;
                 keys
             });
-            let (conditions, more) = place.conditions(&self.facts);
+            let (conditions, more) = place.conditions(&self.facts, most);
             left_out += more;
+            let patterns = keys.as_ref().map_or(0, |keys| {
+                let named = keys.keys.len() + keys.read_keys.len();
+                named + keys.write_keys.len() + keys.channels.len()
+            });
+            let values: usize = conditions.iter().map(|c| 1 + c.values.len()).sum();
+            self.shown.set(self.shown.get() + 2 + patterns + values);
             (keys, conditions)
         };
         let (mut keys, mut conditions) = (Vec::new(), Vec::new());
@@ -720,7 +771,11 @@ impl<'a> Ways<'a> {
         });
         let mut denies = way.breaks.iter().chain(binding).chain(connecting);
         let mut exceptions = Vec::new();
-        for deny in denies.by_ref().take(MAX_EXCEPTIONS) {
+        let most = match self.shown.get() < MAX_SHOWN {
+            true => MAX_EXCEPTIONS,
+            false => 1,
+        };
+        for deny in denies.by_ref().take(most) {
             let (keys, conditions) = listed(deny);
             exceptions.push(Exception {
                 statement: deny.reference(),
@@ -741,11 +796,11 @@ impl<'a> Ways<'a> {
 }
 
 /// The first patterns of each field, and how many more there are.
-fn listed_patterns(keys: &KeyPatterns) -> (KeyPatterns, usize) {
+fn listed_patterns(keys: &KeyPatterns, most: usize) -> (KeyPatterns, usize) {
     let mut more = 0;
     let mut first = |globs: &[Glob]| -> Box<[Glob]> {
-        more += globs.len().saturating_sub(MAX_LISTED);
-        globs.iter().take(MAX_LISTED).cloned().collect()
+        more += globs.len().saturating_sub(most);
+        globs.iter().take(most).cloned().collect()
     };
     let listed = KeyPatterns {
         keys: first(&keys.keys),

@@ -83,6 +83,32 @@ pub struct Assumer {
 /// Roles of which it is told who can assume them.
 const MAX_ROLES: usize = 100;
 
+/// What asking may cost over all identities, as [`Ways::spent`] counts: below a second.
+const MAX_EFFORT: u64 = 2_000_000;
+
+/// Ways that are told of all holders together; beyond it one of each is.
+const MAX_TOLD: usize = 500;
+
+/// What is left for one question.
+struct Budget {
+    effort: u64,
+    ways: usize,
+}
+
+impl Budget {
+    fn is_used_up(&self) -> bool {
+        self.effort == 0
+    }
+
+    /// The first of some ways, as many as may still be told, at least one; whether that is not all.
+    fn take<T>(&mut self, ways: impl Iterator<Item = T>) -> (Vec<T>, bool) {
+        let mut ways = ways.peekable();
+        let told: Vec<T> = ways.by_ref().take(self.ways.max(1)).collect();
+        self.ways = self.ways.saturating_sub(told.len());
+        (told, ways.peek().is_some())
+    }
+}
+
 /// Everybody who can.
 #[derive(Clone, Debug, Default)]
 pub struct WhoCan {
@@ -93,6 +119,8 @@ pub struct WhoCan {
     pub everyone: bool,
     /// Why nobody can whatever policies say, if that is so.
     pub nobody_because: Option<String>,
+    /// Whether not everybody was asked about, because that would have taken too long.
+    pub truncated: bool,
 }
 
 /// The ways in which calls of an action may use their keys, the widest first; each with what it is
@@ -233,9 +261,17 @@ impl Asked {
         grounds: &Grounds,
         source: &PolicySource,
         said: Option<&Arc<ListedFacts>>,
+        budget: &mut Budget,
     ) -> Option<Holder> {
-        let action = self.action;
         let facts = OpenFacts::open(grounds, said.cloned());
+        let ways = Ways::of(grounds, source, facts);
+        let holder = self.holder_by(grounds, &ways, budget);
+        budget.effort = budget.effort.saturating_sub(ways.spent());
+        holder
+    }
+
+    fn holder_by(&self, grounds: &Grounds, ways: &Ways<'_>, budget: &mut Budget) -> Option<Holder> {
+        let action = self.action;
         let class = action.command().map(|id| id.command().class);
         let implied = action == CONNECT
             || matches!(
@@ -270,7 +306,6 @@ impl Asked {
                 };
                 grounds.decide_action(&question, self.administration)
             });
-            let ways = Ways::of(grounds, source, facts);
             // What is implied by another command stands on that command's way.
             let bits = Bits::of(grounds, self.administration);
             let by = match bits.first_possible_command().map(CommandId::action) {
@@ -312,7 +347,6 @@ impl Asked {
         if !grounds.holds_keyspace(action, self.administration) {
             return None;
         }
-        let ways = Ways::of(grounds, source, facts);
         let mut connects = true;
         if action.is_execute() {
             match ways.is_unconnected() {
@@ -331,19 +365,20 @@ impl Asked {
                 let open = ways
                     .ways
                     .iter()
-                    .filter(|way| Leaves::of(way, &ways).any(action))
+                    .filter(|way| Leaves::of(way, ways).any(action))
                     .collect::<Vec<_>>();
                 if open.is_empty() {
-                    return self.by_several(grounds, &ways, &ContextNames::default(), holder);
+                    return self.by_several(grounds, ways, &ContextNames::default(), holder);
                 }
                 let touch = Touch::of_action(action);
                 holder.always = connects && ways.allowing(action, &touch).is_some();
                 let acl = |way: &&OpenWay<'_>| way.always_by_acl(action);
+                let (open, more) = budget.take(open.into_iter());
                 holder.ways = open
                     .into_iter()
                     .map(|way| ways.shown_of(way, &of_one(action), acl(&way)))
                     .collect();
-                holder.more_ways |= ways.is_exhausted();
+                holder.more_ways |= more || ways.is_exhausted();
                 return Some(holder);
             }
         };
@@ -360,15 +395,18 @@ impl Asked {
                     continue;
                 }
                 // One way that holds is enough; of those that may hold, all are told.
-                let most = if wanted.is_some() { 1 } else { usize::MAX };
+                let (found, more) = match wanted {
+                    Some(_) => (found.take(1).collect(), false),
+                    None => budget.take(found),
+                };
                 holder.always = connects && wanted.is_some() && only.is_none();
                 holder.only = *only;
                 let one = of_one(action);
                 holder.ways = found
-                    .take(most)
+                    .into_iter()
                     .map(|way| ways.shown_of(way, &one, way.always_by_acl(action)))
                     .collect();
-                holder.more_ways |= ways.is_exhausted();
+                holder.more_ways |= more || ways.is_exhausted();
                 if wanted.is_some() {
                     // They hold for these keys.
                     holder
@@ -379,7 +417,7 @@ impl Asked {
                 return Some(holder);
             }
         }
-        self.by_several(grounds, &ways, names, holder)
+        self.by_several(grounds, ways, names, holder)
     }
 
     /// What no single statement of each list allows: a vendor's documents decide the requests that
@@ -446,22 +484,29 @@ impl Directory {
     /// Everybody who can do something to a resource, as the resource's organisation may see it.
     #[must_use]
     pub fn who_can(&self, asked: &Asked, at: UnixMillis) -> WhoCan {
-        let mut answer = self.holders(asked, at);
+        let mut budget = Budget {
+            effort: MAX_EFFORT,
+            ways: MAX_TOLD,
+        };
+        let mut answer = self.holders(asked, at, &mut budget);
         let mut told = 0;
         for holder in &mut answer.holders {
             if self.is_role(&holder.identity) && told < MAX_ROLES {
                 told += 1;
-                let mut all = self.assumers(&holder.identity, &asked.known, at);
-                all.retain_mut(|by| match self.can_then(asked, &holder.identity, by, at) {
-                    None => false,
-                    Some(always) => {
-                        by.always &= always;
-                        true
+                let mut all = self.assumers(&holder.identity, &asked.known, at, &mut budget);
+                all.retain_mut(|by| {
+                    match self.can_then(asked, &holder.identity, by, at, &mut budget) {
+                        None => false,
+                        Some(always) => {
+                            by.always &= always;
+                            true
+                        }
                     }
                 });
                 holder.assumed_by = all;
             }
         }
+        answer.truncated |= budget.is_used_up();
         answer
     }
 
@@ -471,6 +516,7 @@ impl Directory {
         role: &str,
         known: &[(String, Vec<Vec<u8>>)],
         at: UnixMillis,
+        budget: &mut Budget,
     ) -> Vec<Assumer> {
         let actions = ["sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"];
         let mut found: Vec<Assumer> = Vec::new();
@@ -483,7 +529,7 @@ impl Directory {
                 administration: false,
                 known: known.to_vec(),
             };
-            for holder in self.holders(&asked, at).holders {
+            for holder in self.holders(&asked, at, budget).holders {
                 if by_token == self.is_provider(&holder.identity) {
                     found.push(Assumer {
                         identity: holder.identity,
@@ -526,7 +572,14 @@ impl Directory {
 
     /// Whether the session that somebody opens of a role can do what is asked about: for sure, perhaps,
     /// or not (`None`), since the trust that lets it in limits it.
-    fn can_then(&self, asked: &Asked, role: &str, by: &Assumer, at: UnixMillis) -> Option<bool> {
+    fn can_then(
+        &self,
+        asked: &Asked,
+        role: &str,
+        by: &Assumer,
+        at: UnixMillis,
+        budget: &mut Budget,
+    ) -> Option<bool> {
         let source = PolicySource::ResourcePolicy(asked.resource.as_str().into());
         let said = said(&asked.known);
         let mut best = None;
@@ -539,11 +592,14 @@ impl Directory {
             let Some(trust) = trusts.next_back() else {
                 return Some(true);
             };
+            if budget.is_used_up() {
+                return Some(false); // perhaps
+            }
             let session = self.session_through(role, trust, at);
             let held = session.and_then(|session| {
                 let session = of_known(session, &asked.known);
                 let grounds = self.grounds(&session, &asked.resource, false, at);
-                asked.holder(&grounds, &source, said.as_ref())
+                asked.holder(&grounds, &source, said.as_ref(), budget)
             });
             best = best.max(held.map(|held| held.always));
         }
@@ -551,7 +607,7 @@ impl Directory {
     }
 
     /// Those who can, without who can assume the roles among them.
-    fn holders(&self, asked: &Asked, at: UnixMillis) -> WhoCan {
+    fn holders(&self, asked: &Asked, at: UnixMillis, budget: &mut Budget) -> WhoCan {
         let mut answer = WhoCan::default();
         let class = asked.action.command().map(|id| id.command().class);
         if class == Some(CommandClass::Administrative) {
@@ -597,8 +653,11 @@ impl Directory {
         let said = said(&asked.known);
         let mut holders: HashMap<Arc<str>, Holder> = HashMap::new();
         let mut ask = |session: &Session, own: bool| {
+            if budget.is_used_up() {
+                return;
+            }
             let grounds = self.grounds(session, &asked.resource, false, at);
-            if let Some(holder) = asked.holder(&grounds, &source, said.as_ref()) {
+            if let Some(holder) = asked.holder(&grounds, &source, said.as_ref(), budget) {
                 let holder = if own {
                     holder
                 } else {

@@ -342,13 +342,16 @@ fn who_can_text(answer: &Value) -> String {
             rows.push(vec![identity, only_if, evidence(&way)]);
         }
         let is_role = text(holder, "identity").contains("/role/");
-        if is_role && list(holder, "assumed_by").is_empty() {
+        if is_role && list(holder, "assumed_by").is_empty() && !flag(answer, "truncated") {
             rows.push(vec!["  assumed by nobody".to_owned()]);
         }
     }
     let mut text = columns(&rows, "");
     if flag(answer, "everyone") {
         text.push_str("and identities of other organisations: the resource accepts everyone\n");
+    }
+    if flag(answer, "truncated") {
+        text.push_str("not everybody was asked about: the policies are too large\n");
     }
     if text.is_empty() {
         text.push_str("nobody");

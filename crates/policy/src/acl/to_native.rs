@@ -22,6 +22,7 @@ use super::AclUser;
 use super::commands::{self, Databases};
 use super::selector::{KeyPattern, Selector};
 use crate::glob::check_pattern;
+use crate::json::MAX_DOCUMENT_LEN;
 
 /// A translated document, and what is missing in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +65,19 @@ impl AclUser {
     ///
     /// It never allows more. It allows less, and says so, where the native dialect has no such
     /// form: first arguments, databases named by commands, and what it keeps from everybody who does
-    /// not hold the whole database.
+    /// not hold the whole database. A text that is longer than [`MAX_DOCUMENT_LEN`], which no reader
+    /// takes, is not whole.
     pub fn to_native(&self, resource: &str) -> Translation {
         let mut losses = Losses::default();
-        let mut statements = Vec::new();
+        let mut statements: Vec<String> = Vec::new();
+        let (mut known, mut written) = (0, 0);
         for selector in &self.selectors {
             statements_of(selector, resource, &mut statements, &mut losses);
+            let added: usize = statements[known..].iter().map(String::len).sum();
+            (known, written) = (statements.len(), written + added);
+            if written > MAX_DOCUMENT_LEN {
+                break; // no reader takes it, and it would get long
+            }
         }
         let missing = connect_only_actions().subtract(&self.allowed_connect_only(&mut losses));
         // A user that may do nothing is a document with this one statement.

@@ -277,7 +277,10 @@ impl<'a> Grains<'a> {
             let fields = names.fields(statement.effect, statement);
             let guard = names.guard(statement.conditions.as_ref());
             let mut places = Vec::new();
-            grains.weight += 50 + 8 * (statement.resources.len() + statement.identities.len());
+            let templates = statement.templates.as_deref();
+            let filled = templates.map_or(0, |templates| templates.all().count());
+            grains.weight +=
+                50 + 8 * (statement.resources.len() + statement.identities.len()) + 100 * filled;
             for pattern in &statement.resources {
                 let key = format!("r{}", pattern.full());
                 places.push(names.place(key, Place::Resource(pattern)));

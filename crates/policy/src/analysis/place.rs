@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use keyward_commands::{ActionId, CONNECT};
 
 use super::grain::Place;
+use super::product::Exhausted;
 use crate::ResourcePattern;
 
 /// A kind of resource: what stands between the ids of its path.
@@ -97,6 +98,16 @@ pub(crate) fn kinds(action: ActionId) -> &'static [Kind] {
     }
 }
 
+/// Most paths of one kind of resource that tell patterns apart.
+const MAX_PATHS: usize = 100_000;
+
+fn is_few(paths: usize) -> Result<(), Exhausted> {
+    match paths <= MAX_PATHS {
+        true => Ok(()),
+        false => Err(Exhausted),
+    }
+}
+
 /// Ids that stand in the patterns of two documents, and one of each kind that does not.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
@@ -164,7 +175,14 @@ impl Ids {
 
     /// Paths of these kinds that tell the patterns apart, among those that `within` may cover: a
     /// fresh id first.
-    pub(crate) fn paths(&self, kinds: &[Kind], within: Option<&ResourcePattern>) -> Vec<String> {
+    ///
+    /// # Errors
+    /// If there are more than [`MAX_PATHS`]: organisations times ids times what is below.
+    pub(crate) fn paths(
+        &self,
+        kinds: &[Kind],
+        within: Option<&ResourcePattern>,
+    ) -> Result<Vec<String>, Exhausted> {
         let fixed: Vec<&str> = within.map_or(Vec::new(), |p| p.full().split('/').collect());
         // The id that the pattern has there, or all that may tell patterns apart.
         let ids = |at: usize, known: Option<&BTreeSet<String>>, fresh: &str| -> Vec<String> {
@@ -212,10 +230,10 @@ impl Ids {
                         own != kind && *own != "**" && *own != "*" && !fixed[..2].contains(&"**")
                     }) => {}
                 Kind::Owned(of) => {
-                    for org in organisations() {
-                        for id in ids(3, self.owned.get(*of), &self.fresh) {
-                            paths.push(format!("org/{org}/{of}/{id}"));
-                        }
+                    let (orgs, own) = (organisations(), ids(3, self.owned.get(*of), &self.fresh));
+                    is_few(orgs.len().saturating_mul(own.len()))?;
+                    for org in orgs {
+                        paths.extend(own.iter().map(|id| format!("org/{org}/{of}/{id}")));
                     }
                 }
                 Kind::Below(of, below) => {
@@ -223,11 +241,14 @@ impl Ids {
                         "access_key" => &self.fresh_key,
                         _ => &self.fresh,
                     };
-                    for org in organisations() {
-                        for id in ids(3, self.owned.get(*of), &self.fresh) {
-                            for last in ids(5, Some(&self.below), fresh) {
-                                paths.push(format!("org/{org}/{of}/{id}/{below}/{last}"));
-                            }
+                    let (orgs, own) = (organisations(), ids(3, self.owned.get(*of), &self.fresh));
+                    let lasts = ids(5, Some(&self.below), fresh);
+                    let count = orgs.len().saturating_mul(own.len());
+                    is_few(count.saturating_mul(lasts.len()))?;
+                    for org in orgs {
+                        for id in &own {
+                            let all = lasts.iter();
+                            paths.extend(all.map(|last| format!("org/{org}/{of}/{id}/{below}/{last}")));
                         }
                     }
                 }
@@ -236,7 +257,7 @@ impl Ids {
         if let Some(within) = within {
             paths.retain(|path| within.matches(path));
         }
-        paths
+        Ok(paths)
     }
 }
 

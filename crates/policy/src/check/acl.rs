@@ -70,27 +70,64 @@ impl Lines<'_> {
     }
 }
 
-fn one(text: &str, (from, to): (usize, usize), name: &str, user: &AclUser, out: &mut Reporter<'_>) {
-    let path = path_name(name);
-    // The last rule that satisfies a test, to point at; else the whole line.
-    let rule = |test: &dyn Fn(&str) -> bool| {
-        let mut found = None;
+/// The rules that findings point at: of each kind the last one, else the beginning of the line. Found in one
+/// pass, since there may be as many findings as selectors.
+struct Pointers {
+    no_password: (usize, usize),
+    every_command: (usize, usize),
+    key_pattern: (usize, usize),
+    scripts: (usize, usize),
+    every_channel: (usize, usize),
+    on: (usize, usize),
+}
+
+impl Pointers {
+    fn of(text: &str, (from, to): (usize, usize)) -> Self {
+        let line = (from, to.min(from + draft::token_end(&text[from..to], 0)));
+        let mut found = Self {
+            no_password: line,
+            every_command: line,
+            key_pattern: line,
+            scripts: line,
+            every_channel: line,
+            on: line,
+        };
         let mut at = from;
         for word in text[from..to].split_inclusive(|c: char| c.is_ascii_whitespace()) {
             let rule = word.trim_ascii_end();
-            let bare = rule.trim_start_matches('(').trim_end_matches(')');
-            if test(&bare.to_ascii_lowercase()) {
-                found = Some((at, at + rule.len()));
-            }
+            let place = (at, at + rule.len());
             at += word.len();
+            let bare = rule.trim_start_matches('(').trim_end_matches(')');
+            if bare.starts_with(['~', '%']) {
+                found.key_pattern = place;
+                continue;
+            }
+            let bare = bare.to_ascii_lowercase();
+            if matches!(&*bare, "+@all" | "allcommands") {
+                found.every_command = place;
+            }
+            if bare == "+@all" || (bare.starts_with('+') && bare.contains("script")) {
+                found.scripts = place;
+            }
+            match &*bare {
+                "nopass" => found.no_password = place,
+                "&*" | "allchannels" => found.every_channel = place,
+                "on" => found.on = place,
+                _ => {}
+            }
         }
-        found.unwrap_or((from, to.min(from + draft::token_end(&text[from..to], 0))))
-    };
+        found
+    }
+}
+
+fn one(text: &str, (from, to): (usize, usize), name: &str, user: &AclUser, out: &mut Reporter<'_>) {
+    let path = path_name(name);
+    let found = Pointers::of(text, (from, to));
     let of = |test: &dyn Fn(ActionId) -> bool, bits: &ActionBits| -> ActionBits {
         bits.iter().filter(|action| test(*action)).collect()
     };
     if user.login().any_password {
-        let (start, end) = rule(&|rule| rule == "nopass");
+        let (start, end) = found.no_password;
         let state = if user.login().enabled {
             ""
         } else {
@@ -100,18 +137,21 @@ fn one(text: &str, (from, to): (usize, usize), name: &str, user: &AclUser, out: 
         out.add_range(Kind::AclNoPassword, start, end, &*path, message);
     }
     for reach in user.reaches() {
+        // All that is told of selectors is of one severity.
+        if out.is_full(Kind::AclWholeKeyspace) {
+            break;
+        }
         if reach.key_patterns.is_none() && execute_actions().is_subset_of(reach.commands) {
-            let (start, end) = rule(&|rule| matches!(rule, "+@all" | "allcommands"));
+            let (start, end) = found.every_command;
             let message = "every command on every key, those of future versions included";
             out.add_range(Kind::AclEverything, start, end, &*path, message);
         }
         let Some(1..) = reach.key_patterns else {
             continue;
         };
-        let is_pattern = |rule: &str| rule.starts_with(['~', '%']);
         let whole = of(&touches_every_key, reach.commands);
         if !whole.is_empty() {
-            let (start, end) = rule(&is_pattern);
+            let (start, end) = found.key_pattern;
             let message = format!(
                 "the key patterns do not restrict commands that name no key: {}",
                 names(&whole)
@@ -120,13 +160,12 @@ fn one(text: &str, (from, to): (usize, usize), name: &str, user: &AclUser, out: 
         }
         let scripts = of(&is_script, reach.commands);
         if !scripts.is_empty() {
-            let (start, end) =
-                rule(&|rule| rule.starts_with('+') && rule.contains("script") || rule == "+@all");
+            let (start, end) = found.scripts;
             let message = format!("scripts under a key restriction: {}", names(&scripts));
             out.add_range(Kind::AclScripts, start, end, &*path, message);
         }
         if reach.every_channel && reach.commands.iter().any(subscribes) {
-            let (start, end) = rule(&|rule| matches!(rule, "&*" | "allchannels"));
+            let (start, end) = found.every_channel;
             let message = "every channel, key-event notifications with the names of all keys too";
             out.add_range(Kind::AclAllChannels, start, end, &*path, message);
         }
@@ -134,7 +173,7 @@ fn one(text: &str, (from, to): (usize, usize), name: &str, user: &AclUser, out: 
     let open = user.login().any_password && user.login().enabled;
     if name == "default" && open {
         let message = "every new connection is the user `default`, without a password";
-        let (start, end) = rule(&|rule| rule == "on");
+        let (start, end) = found.on;
         out.add_range(Kind::AclDefaultOpen, start, end, &*path, message);
     }
 }

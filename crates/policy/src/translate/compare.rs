@@ -3,7 +3,7 @@
 
 use keyward_commands::{ActionBits, ActionId, execute_actions};
 
-use super::TranslationNames;
+use super::{PATTERNS_OF_ONE, TranslationNames};
 use crate::facts::NoFacts;
 use crate::path::types_beside_databases;
 use crate::vendor::{is_of_organisation, render};
@@ -20,12 +20,22 @@ const MAX_COMMANDS: usize = 4;
 pub(super) struct Differences {
     pub(super) only_native: Option<String>,
     pub(super) only_vendor: Option<String>,
-    /// How many requests were asked.
+    /// How many requests were asked, as [`super::MAX_ASKED`] counts.
     pub(super) asked: usize,
 }
 
+/// What asking statements of a vendor for one request costs.
+fn weight(vendor: &[Statement]) -> usize {
+    let patterns = vendor.iter().filter_map(|s| s.vendor.as_ref());
+    1 + patterns.map(|own| own.weight()).sum::<usize>() / PATTERNS_OF_ONE
+}
+
 /// Compares statements of one effect, whatever their keys and conditions. `imported`: the native
-/// ones were made of the vendor's.
+/// ones were made of the vendor's. When `left` requests have been asked the comparison is not whole.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "two sides, and what both speak of"
+)]
 pub(super) fn compare(
     imported: bool,
     effect: Effect,
@@ -34,6 +44,7 @@ pub(super) fn compare(
     dialect: Dialect,
     names: &TranslationNames,
     ids: &[String],
+    left: usize,
 ) -> Differences {
     let mut differences = Differences::default();
     let bits = |statements: &[Statement]| {
@@ -49,12 +60,17 @@ pub(super) fn compare(
         .filter(|action| !action.is_execute() || !both.contains(*action))
         .chain(few);
     let paths = paths(names, ids);
+    let resources = native.iter().map(|statement| statement.resources.len());
+    let one = weight(vendor) + resources.sum::<usize>() / PATTERNS_OF_ONE;
     for action in actions {
         for (path, own) in &paths {
             if !is_asked(action, path) {
                 continue;
             }
-            differences.asked += 1;
+            differences.asked += one;
+            if differences.asked > left {
+                return differences;
+            }
             let native = native.iter().any(|statement| {
                 statement.actions.contains(action)
                     && statement.concerns(path, &NoFacts) == Some(true)
@@ -74,21 +90,23 @@ pub(super) fn compare(
 }
 
 /// Of these actions those that an Allow of a vendor's speaks of on something, and how many requests
-/// were asked for that.
+/// were asked for that; when `left` have been asked no more are.
 pub(super) fn spoken_of(
     actions: Vec<ActionId>,
     vendor: &Statement,
     dialect: Dialect,
     names: &TranslationNames,
     ids: &[String],
+    left: usize,
 ) -> (Vec<ActionId>, usize) {
     let paths = paths(names, ids);
     let vendor = std::slice::from_ref(vendor);
+    let one = weight(vendor);
     let mut asked = 0;
     let is_spoken = |action: &ActionId| {
         paths.iter().any(|(path, own)| {
-            is_asked(*action, path) && {
-                asked += 1;
+            asked <= left && is_asked(*action, path) && {
+                asked += one;
                 speaks(Effect::Allow, vendor, *action, path, *own, dialect, names)
             }
         })

@@ -1,6 +1,8 @@
 //! Rules written in a vendor's dialect.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, CommandScope, action_pattern};
 
@@ -8,6 +10,7 @@ use super::compare::compare;
 use super::conditions::{self, Clause};
 use super::rule::{Fields, Rule, quote};
 use super::{Report, TranslationNames};
+use crate::json::MAX_DOCUMENT_LEN;
 use crate::vendor::{Rendering, VendorPlace, rendering};
 use crate::{Dialect, Effect, PolicyKind, Statement};
 
@@ -40,26 +43,35 @@ pub(super) fn write(
     report: &mut Report,
 ) -> String {
     let mut statements = Vec::new();
-    for (i, rule) in rules.iter().enumerate() {
-        if report.is_exhausted() {
+    let mut known = Known::default();
+    let mut sids = HashSet::new();
+    let mut written = 0;
+    for rule in rules {
+        if report.is_exhausted() || report.is_too_long(written) {
             break;
         }
+        let mut own_sid = sid_of(rule, &mut sids);
         let rule = &*without_enumerations(rule, report);
-        let Some(parts) = parts(rule, dialect, names, report) else {
+        let Some(parts) = known.parts(rule, dialect, names, report) else {
             continue;
         };
         let Some(variants) = conditions::export(rule, dialect, report) else {
             continue;
         };
-        for (n, clauses) in variants.iter().enumerate() {
-            for (m, part) in parts.iter().enumerate() {
-                let sid = match (n, m) {
-                    (0, 0) => sid_of(rules, i),
-                    _ => None,
-                };
-                statements.push(statement(dialect, rule.effect, part, clauses, sid));
+        let both = variants
+            .iter()
+            .flat_map(|clauses| parts.iter().map(move |part| (clauses, part)));
+        for (clauses, part) in both {
+            if written > MAX_DOCUMENT_LEN {
+                break;
             }
+            let text = statement(dialect, rule.effect, part, clauses, own_sid.take());
+            written += text.len();
+            statements.push(text);
         }
+    }
+    if report.is_too_long(written) {
+        return String::new();
     }
     if statements.is_empty() {
         report.refuse(
@@ -112,12 +124,10 @@ fn without_enumerations<'a>(rule: &'a Rule, report: &mut Report) -> Cow<'a, Rule
 }
 
 /// The rule's `Sid`, where AWS takes it and no earlier rule has it.
-fn sid_of(rules: &[Rule], at: usize) -> Option<&str> {
-    let sid = rules[at].sid.as_deref()?;
+fn sid_of<'r>(rule: &'r Rule, known: &mut HashSet<&'r str>) -> Option<&'r str> {
+    let sid = rule.sid.as_deref()?;
     let plain = !sid.is_empty() && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let first = !rules[..at]
-        .iter()
-        .any(|rule| rule.sid.as_deref() == Some(sid));
+    let first = known.insert(sid);
     (plain && first).then_some(sid)
 }
 
@@ -155,6 +165,35 @@ fn statement(
 /// Most resources of one statement that are put into a vendor's words, which are longer.
 const MAX_RESOURCES: usize = 20_000;
 
+/// Statements of which nothing was to be told, by effect, actions and resources of their rule: many rules
+/// of a document differ in keys and conditions only.
+#[derive(Default)]
+struct Known(HashMap<(Effect, Vec<String>, Vec<String>), Rc<[Part]>>);
+
+/// Most rules whose statements are kept.
+const MAX_KNOWN: usize = 256;
+
+impl Known {
+    fn parts(
+        &mut self,
+        rule: &Rule,
+        dialect: Dialect,
+        names: &TranslationNames,
+        report: &mut Report,
+    ) -> Option<Rc<[Part]>> {
+        let key = (rule.effect, rule.actions.clone(), rule.resources.clone());
+        if let Some(known) = self.0.get(&key) {
+            return Some(Rc::clone(known));
+        }
+        let said = report.said;
+        let parts: Rc<[Part]> = parts(rule, dialect, names, report)?.into();
+        if report.said == said && self.0.len() < MAX_KNOWN {
+            self.0.insert(key, Rc::clone(&parts));
+        }
+        Some(parts)
+    }
+}
+
 /// The statements of a rule, compared with it; `None` if there is none.
 fn parts(
     rule: &Rule,
@@ -189,8 +228,12 @@ fn parts(
         dialect,
         names,
         &targets.ids,
+        report.left(),
     );
     report.asked += found.asked;
+    if report.is_exhausted() {
+        return None;
+    }
     let mut right = true;
     let shared = |witness: &str| format!("the other dialect cannot tell {witness} apart");
     let left_out =

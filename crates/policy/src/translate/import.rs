@@ -1,5 +1,8 @@
 //! A vendor's documents as native rules.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use keyward_commands::{ActionBits, ActionId, execute_actions};
 
 use super::compare::{compare, spoken_of};
@@ -24,38 +27,28 @@ pub(super) fn rules(
     report: &mut Report,
 ) -> Vec<Rule> {
     let mut rules = Vec::new();
+    let mut known = Known::default();
+    let mut written = 0;
     for statement in policy.statements() {
-        if report.is_exhausted() {
+        if report.is_exhausted() || report.is_too_long(written) {
             break;
         }
         let at = place(statement);
-        let Some(vendor) = &statement.vendor else {
-            report.refuse(&at, "it cannot be read again");
-            continue;
-        };
-        if vendor.has_principals() {
-            report.refuse(&at, "principals are not translated");
-            continue;
-        }
-        let Some(targets) = targets(vendor, statement.effect, dialect, names, &at, report) else {
-            continue;
-        };
-        let Some(mut found) = actions(statement, vendor, dialect, names, &targets, &at, report)
-        else {
+        let Some(found) = known.bare(statement, dialect, names, &at, report) else {
             continue;
         };
         let Some(conditions) = conditions::import(statement, dialect, &at, report) else {
             continue;
         };
-        if !is_the_same(statement, &found, dialect, names, &targets.ids, &at, report) {
-            continue;
-        }
-        if let Some(rule) = found.first_mut() {
-            rule.sid = statement.sid.as_deref().map(str::to_owned);
-        }
-        for mut rule in found {
-            rule.conditions.clone_from(&conditions);
-            rules.push(rule);
+        for (number, bare) in found.iter().enumerate() {
+            written += bare.actions.iter().map(String::len).sum::<usize>();
+            let sid = statement.sid.as_deref().filter(|_| number == 0);
+            rules.push(Rule {
+                at: at.clone(),
+                sid: sid.map(str::to_owned),
+                conditions: conditions.clone(),
+                ..bare.clone()
+            });
         }
     }
     if rules.is_empty() && report.narrow {
@@ -64,6 +57,67 @@ pub(super) fn rules(
             .push("the document: nothing of it is left".into());
     }
     rules
+}
+
+/// Rules without conditions of which nothing was to be told, by effect, actions and resources of their
+/// statement: many statements of a document differ in conditions only.
+#[derive(Default)]
+struct Known(HashMap<(Effect, Vec<String>, Vec<String>), Rc<[Rule]>>);
+
+/// Most statements whose rules are kept.
+const MAX_KNOWN: usize = 256;
+
+impl Known {
+    fn bare(
+        &mut self,
+        statement: &Statement,
+        dialect: Dialect,
+        names: &TranslationNames,
+        at: &str,
+        report: &mut Report,
+    ) -> Option<Rc<[Rule]>> {
+        let vendor = statement.vendor.as_ref();
+        let key = vendor.filter(|own| !own.has_principals()).and_then(|own| {
+            let (false, actions) = own.action_texts() else {
+                return None;
+            };
+            let (false, resources) = own.resource_texts()? else {
+                return None;
+            };
+            let own = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+            Some((statement.effect, own(actions), own(resources)))
+        });
+        if let Some(known) = key.as_ref().and_then(|key| self.0.get(key)) {
+            return Some(Rc::clone(known));
+        }
+        let said = report.said;
+        let rules: Rc<[Rule]> = bare(statement, dialect, names, at, report)?.into();
+        if let Some(key) = key.filter(|_| report.said == said && self.0.len() < MAX_KNOWN) {
+            self.0.insert(key, Rc::clone(&rules));
+        }
+        Some(rules)
+    }
+}
+
+/// The rules of a statement, without its conditions.
+fn bare(
+    statement: &Statement,
+    dialect: Dialect,
+    names: &TranslationNames,
+    at: &str,
+    report: &mut Report,
+) -> Option<Vec<Rule>> {
+    let Some(vendor) = &statement.vendor else {
+        report.refuse(at, "it cannot be read again");
+        return None;
+    };
+    if vendor.has_principals() {
+        report.refuse(at, "principals are not translated");
+        return None;
+    }
+    let targets = targets(vendor, statement.effect, dialect, names, at, report)?;
+    let found = actions(statement, vendor, dialect, names, &targets, at, report)?;
+    is_the_same(statement, &found, dialect, names, &targets.ids, at, report).then_some(found)
 }
 
 fn is_the_same(
@@ -85,8 +139,21 @@ fn is_the_same(
         return false;
     };
     let vendor = std::slice::from_ref(statement);
-    let found = compare(true, statement.effect, &native, vendor, dialect, names, ids);
+    let left = report.left();
+    let found = compare(
+        true,
+        statement.effect,
+        &native,
+        vendor,
+        dialect,
+        names,
+        ids,
+        left,
+    );
     report.asked += found.asked;
+    if report.is_exhausted() {
+        return false;
+    }
     // In an Allow the native side must not have more, in a Deny not less.
     let (wider, narrower) = match statement.effect {
         Effect::Allow => (found.only_native, found.only_vendor),
@@ -364,8 +431,12 @@ fn actions(
     // All that is not named is much that no resource of the statement fits: connecting, which is
     // decided on the user, too.
     let left = if negated {
-        let (spoken, asked) = spoken_of(left, statement, dialect, names, &targets.ids);
+        let (spoken, asked) =
+            spoken_of(left, statement, dialect, names, &targets.ids, report.left());
         report.asked += asked;
+        if report.is_exhausted() {
+            return None;
+        }
         spoken
     } else {
         left

@@ -149,6 +149,15 @@ impl VendorStatement {
         }
     }
 
+    /// How many patterns a request may have to be compared with.
+    pub fn weight(&self) -> usize {
+        let resources = match &self.resources {
+            Resources::Itself => 0,
+            Resources::Listed { patterns, .. } => patterns.len(),
+        };
+        self.actions.patterns.len() + resources
+    }
+
     /// Whether variables stand in its resources.
     pub fn has_variables(&self) -> bool {
         match &self.resources {

@@ -204,6 +204,7 @@ async fn who_can(
     more.insert("resource".to_owned(), resource.into());
     more.insert("everyone".to_owned(), answer.everyone.into());
     more.insert("nobody_because".to_owned(), json!(answer.nobody_because));
+    more.insert("truncated".to_owned(), answer.truncated.into());
     let holders = answer.holders.iter().enumerate();
     let holders: BTreeMap<String, &Holder> = holders
         .map(|(at, holder)| (format!("{} {at:08}", holder.identity), holder))

@@ -23,7 +23,7 @@ impl<'d, 'a> Direction<'d, 'a> {
     pub(super) fn at_once(&mut self, changed: &[&'d Grain<'a>]) -> Result<(), Exhausted> {
         let mut seen = BTreeSet::new();
         for grain in changed {
-            for at in self.places(grain, CONNECT) {
+            for at in self.places(grain, CONNECT)? {
                 self.work.spend(200)?;
                 if !seen.insert(at.clone()) {
                     continue;
@@ -40,6 +40,7 @@ impl<'d, 'a> Direction<'d, 'a> {
                         let mut all = keyward_commands::execute_actions().union(snapshot_actions());
                         all.insert(CONNECT);
                         for other in self.overlapping(grains, effect, grain, &all)? {
+                            self.work.spend(20 * self.asking(other))?;
                             if self.is_at(other, &at, &AllLater) == Some(false) {
                                 continue;
                             }

@@ -67,15 +67,15 @@ fn no_more(other: &Policy, one: &Policy) -> bool {
         let mut all = policy.statements().iter();
         all.any(|known| is_same(known, statement))
     };
-    let of = |policy: &'_ Policy, effect| -> Vec<Statement> {
-        let own = policy.statements().iter().filter(|s| s.effect == effect);
-        own.cloned().collect()
+    let all_stand_in = |policy: &Policy, effect: Effect, other: &Policy| {
+        let mut own = policy.statements().iter().filter(|s| s.effect == effect);
+        own.all(|statement| stands_in(other, statement))
     };
     // Rules of one user are one statement, which no other takes the place of.
     one.dialect() == other.dialect()
         && one.statements().len().max(other.statements().len()) <= MAX_COMPARED
-        && of(one, Effect::Allow).iter().all(|s| stands_in(other, s))
-        && of(other, Effect::Deny).iter().all(|s| stands_in(one, s))
+        && all_stand_in(one, Effect::Allow, other)
+        && all_stand_in(other, Effect::Deny, one)
 }
 
 /// Most statements that are compared one by one.

@@ -5,6 +5,7 @@ use keyward_commands::ActionId;
 use super::direction::Direction;
 use crate::analysis::grain::{Grain, Place};
 use crate::analysis::place::kinds;
+use crate::analysis::product::Exhausted;
 use crate::analysis::request::names as names_identity;
 use crate::facts::Facts;
 use crate::{Effect, ResourcePattern};
@@ -21,11 +22,22 @@ pub(super) const SAMPLE: &str = "alice";
 
 impl<'d, 'a> Direction<'d, 'a> {
     /// Where a grain speaks, as far as patterns tell places apart.
-    pub(super) fn places(&self, grain: &Grain<'a>, action: ActionId) -> Vec<Where> {
+    pub(super) fn places(
+        &mut self,
+        grain: &Grain<'a>,
+        action: ActionId,
+    ) -> Result<Vec<Where>, Exhausted> {
+        self.work.spend(200 * self.asking(grain))?;
+        let places = self.all_places(grain, action)?;
+        self.work.spend(100 * places.len())?;
+        Ok(places)
+    }
+
+    fn all_places(&self, grain: &Grain<'a>, action: ActionId) -> Result<Vec<Where>, Exhausted> {
         let organisation = self.to.policy.organisation();
-        match &self.names.places[grain.place] {
+        let places = match &self.names.places[grain.place] {
             Place::Resource(pattern) => {
-                let paths = self.ids.paths(kinds(action), Some(pattern));
+                let paths = self.ids.paths(kinds(action), Some(pattern))?;
                 paths.into_iter().map(Where::Path).collect()
             }
             Place::Template(statement) => {
@@ -33,11 +45,12 @@ impl<'d, 'a> Direction<'d, 'a> {
                 let samples = templates.filter_map(|template| {
                     ResourcePattern::parse(&template.sample(SAMPLE), organisation).ok()
                 });
-                let of_samples = samples
-                    .flat_map(|pattern| self.ids.paths(kinds(action), Some(&pattern)))
-                    .collect::<Vec<_>>();
-                let all = self.ids.paths(kinds(action), None);
-                of_samples.into_iter().chain(all).map(Where::Path).collect()
+                let mut paths = Vec::new();
+                for pattern in samples {
+                    paths.extend(self.ids.paths(kinds(action), Some(&pattern))?);
+                }
+                paths.extend(self.ids.paths(kinds(action), None)?);
+                paths.into_iter().map(Where::Path).collect()
             }
             Place::Identity(pattern) => {
                 let named = || {
@@ -66,7 +79,19 @@ impl<'d, 'a> Direction<'d, 'a> {
                 };
                 who.into_iter().map(Where::Who).collect()
             }
-        }
+        };
+        Ok(places)
+    }
+
+    /// What [`Self::is_at`] costs, counted in patterns: a statement's resources with variables are
+    /// filled in each time.
+    pub(super) fn asking(&self, grain: &Grain<'a>) -> usize {
+        let Place::Template(statement) = &self.names.places[grain.place] else {
+            return 1;
+        };
+        let templates = statement.templates.as_deref();
+        let filled = templates.map_or(0, |templates| templates.resources.len());
+        1 + 8 * filled + statement.resources.len()
     }
 
     /// Whether a grain speaks there; of a resource with variables `None` without their values.

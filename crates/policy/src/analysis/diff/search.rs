@@ -46,9 +46,10 @@ impl<'d, 'a> Direction<'d, 'a> {
                 implying.extend(self.overlapping(of, effect, focus.grain, connecting_actions())?);
             }
         }
-        for at in self.places(focus.grain, action) {
+        for at in self.places(focus.grain, action)? {
             let mut maybe = |list: &[&'d Grain<'a>]| -> Result<Vec<&'d Grain<'a>>, Exhausted> {
-                self.work.spend(20 * list.len() + 20)?;
+                let asking: usize = list.iter().map(|grain| self.asking(grain)).sum();
+                self.work.spend(20 * asking + 20)?;
                 let there = list
                     .iter()
                     .filter(|grain| self.is_at(grain, &at, &AllLater) != Some(false));
@@ -88,6 +89,7 @@ impl<'d, 'a> Direction<'d, 'a> {
         let action = group[0];
         let domains = self.domains(here, action, true)?;
         let mut assignments = Assignments::new(&domains)?;
+        let asking: usize = here.all().map(|grain| self.asking(grain)).sum();
         let has_templates = here.all().any(|grain| grain.statement.templates.is_some());
         let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
         let mut patterns = 1;
@@ -108,7 +110,7 @@ impl<'d, 'a> Direction<'d, 'a> {
             let denies = parts(&here.denies);
             let others = parts(&here.others);
             parts(&here.implying);
-            self.work.spend(100 * here.all().count())?;
+            self.work.spend(80 * here.all().count() + 20 * asking)?;
             let Some(grain) = grain else { continue };
             if !has_templates && !seen.insert(signature) {
                 continue;
@@ -146,8 +148,9 @@ impl<'d, 'a> Direction<'d, 'a> {
         domains: &[Domain],
     ) -> Result<bool, Exhausted> {
         let mut assignments = Assignments::new(domains)?;
+        let asking: usize = here.all().map(|grain| self.asking(grain)).sum();
         while let Some(assignment) = assignments.next() {
-            self.work.spend(100 * here.all().count())?;
+            self.work.spend(80 * here.all().count() + 20 * asking)?;
             let open = |wide: bool| Some((domains, wide));
             let Some(grain) = part(here.grain, &assignment, open(true)) else {
                 continue;
@@ -317,7 +320,8 @@ impl<'d, 'a> Direction<'d, 'a> {
         let differs = if is_implied(action) {
             self.differ(&request)?
         } else {
-            let statements: usize = here.all().map(|grain| grain.statements().count()).sum();
+            let asking = |grain: &Grain<'a>| grain.statements().count() + self.asking(grain);
+            let statements: usize = here.all().map(asking).sum();
             self.work.spend(50 * statements + 500)?;
             here.differ(&request)
         };
