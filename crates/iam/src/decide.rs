@@ -5,7 +5,7 @@ use keyward_commands::{
     ActionId, CONNECT, ChannelRule, CommandClass, CommandId, CommandScope, ResolveError, Scope,
     Touched, Words,
 };
-use keyward_policy::{ChannelUse, Facts, KeyUse, Policy, Touch};
+use keyward_policy::{ChannelUse, Conditions, Facts, KeyUse, Policy, Touch};
 
 use crate::analysis::open::{Connection, OnConnection};
 use crate::bits::Bits;
@@ -430,18 +430,26 @@ fn unknown_command<W: Words + ?Sized>(words: &W, error: &ResolveError) -> String
     }
 }
 
-/// Keys times statements that one decision may compare: beyond it the request is refused, so that
-/// no command keeps a worker busy for seconds.
+/// Keys times statements and values of their conditions that one decision may compare: beyond it the
+/// request is refused, so that no command keeps a worker busy for seconds.
 const MAX_COMPARISONS: usize = 20_000_000;
 
+/// Keys that every command may name, however many statements there are.
+const LEAST_KEYS: usize = 64;
+
 impl Grounds {
-    /// Keys that one command may name under so many statements. Never below a thousand.
+    /// Keys, or values of one condition key, that one request may have under so many statements and
+    /// values of conditions.
     pub(crate) fn most_keys(&self) -> usize {
         let count = |documents: &[std::sync::Arc<Policy>]| -> usize {
             documents
                 .iter()
                 .flat_map(|policy| policy.statements())
-                .map(|statement| statement.acl.as_ref().map_or(1, |user| user.weight()))
+                .map(|statement| {
+                    let conditions = statement.conditions.as_ref();
+                    let values = conditions.map_or(0, Conditions::weight);
+                    values + statement.acl.as_ref().map_or(1, |user| user.weight())
+                })
                 .sum()
         };
         let edges = self
@@ -455,12 +463,14 @@ impl Grounds {
         let layers = self.layers.iter().map(|layer| count(&layer.documents));
         let statements =
             edges.sum::<usize>() + layers.sum::<usize>() + count(&self.resource_policy);
-        (MAX_COMPARISONS / statements.max(1)).max(1_000)
+        (MAX_COMPARISONS / statements.max(1)).max(LEAST_KEYS)
     }
 }
 
 fn too_many_keys_text(most: usize) -> String {
-    format!("it names more than {most} keys, too many to compare with so many statements")
+    format!(
+        "it names more than {most} keys, too many to compare with so many statements and conditions"
+    )
 }
 
 fn administrative_text(command: CommandId) -> String {

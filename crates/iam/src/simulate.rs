@@ -355,7 +355,7 @@ impl Case {
             let message = format!("context: `{one}` and `{other}` are one key");
             return Err(CaseError(message));
         }
-        Ok(Grounds {
+        let grounds = Grounds {
             resource: resource.into(),
             nodes,
             request_layers: (0..layers.len()).collect(),
@@ -373,7 +373,28 @@ impl Case {
                 own,
                 ..Terms::default()
             },
-        })
+        };
+        let (most, found) = (grounds.most_keys(), self.most_values());
+        if found > most {
+            return Err(CaseError(format!(
+                "context: {found} values of one key, at most {most} can be compared with so many \
+                 statements and conditions"
+            )));
+        }
+        Ok(grounds)
+    }
+
+    /// How many values the context has of the key that has most.
+    fn most_values(&self) -> usize {
+        let context = self.context.iter().map(|(_, values)| values.len());
+        let names = match &self.request {
+            CaseRequest::Action { names, .. } => {
+                let keys = names.keys.len() + names.read_keys.len() + names.write_keys.len();
+                keys.max(names.channels.len())
+            }
+            CaseRequest::Command { .. } => 0,
+        };
+        context.max().unwrap_or(0).max(names)
     }
 
     /// Decides the case.

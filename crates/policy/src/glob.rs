@@ -50,17 +50,79 @@ struct General {
     prefix: Box<[u8]>,
     /// What every match ends with; the trailing bytes of the last segment.
     suffix: Box<[u8]>,
-    /// The first is anchored at the start, the last at the end; these two may be empty.
-    segments: Box<[Box<[Element]>]>,
-    /// Sum of the segments' lengths: no shorter key matches.
-    least: usize,
+    /// All segments in their order; no shorter key matches.
+    elements: Box<[Code]>,
+    /// Where each segment ends among the elements. The first is anchored at the start, the last at the end;
+    /// these two may be empty.
+    ends: Box<[u32]>,
+    /// The classes that elements are numbers of.
+    classes: Box<[ByteSet]>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Element {
+/// An element in four bytes, since documents have a million of them: a byte, [`Code::ANY`], or behind it the
+/// number of a class.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Code(u32);
+
+impl Code {
+    const ANY: Self = Self(256);
+
+    fn class(number: usize) -> Self {
+        Self(u32::try_from(number).map_or(u32::MAX, |number| number.saturating_add(257)))
+    }
+}
+
+/// One element of a pattern.
+#[derive(Clone, Copy)]
+pub(crate) enum Element<'a> {
     Byte(u8),
     Any,
-    Class(Box<ByteSet>),
+    Class(&'a ByteSet),
+}
+
+/// Some elements of a pattern.
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    codes: &'a [Code],
+    classes: &'a [ByteSet],
+}
+
+impl<'a> Segment<'a> {
+    fn len(self) -> usize {
+        self.codes.len()
+    }
+
+    fn iter(self) -> impl DoubleEndedIterator<Item = Element<'a>> {
+        let classes = self.classes;
+        self.codes
+            .iter()
+            .map(move |code| match u8::try_from(code.0) {
+                Ok(byte) => Element::Byte(byte),
+                Err(_) => match classes.get((code.0 as usize).wrapping_sub(257)) {
+                    Some(class) => Element::Class(class),
+                    None => Element::Any,
+                },
+            })
+    }
+
+    /// Does the element there take a byte?
+    fn takes(self, at: usize, byte: u8) -> bool {
+        match self.codes[at].0 {
+            own @ 0..256 => own == u32::from(byte),
+            256 => true,
+            class => {
+                let class = self.classes.get(class as usize - 257);
+                class.is_none_or(|class| class.contains(byte))
+            }
+        }
+    }
+
+    fn without_first(self, count: usize) -> Self {
+        Self {
+            codes: self.codes.get(count..).unwrap_or_default(),
+            ..self
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -88,22 +150,20 @@ impl ByteSet {
     }
 }
 
-impl Element {
-    fn takes(&self, byte: u8) -> bool {
+impl Element<'_> {
+    fn takes(self, byte: u8) -> bool {
         match self {
-            Self::Byte(own) => *own == byte,
+            Self::Byte(own) => own == byte,
             Self::Any => true,
             Self::Class(set) => set.contains(byte),
         }
     }
 
-    fn intersects(&self, other: &Self) -> bool {
+    fn intersects(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Byte(byte), element) | (element, Self::Byte(byte)) => element.takes(*byte),
+            (Self::Byte(byte), element) | (element, Self::Byte(byte)) => element.takes(byte),
             (Self::Class(a), Self::Class(b)) => a.intersects(b),
-            (Self::Class(set), Self::Any) | (Self::Any, Self::Class(set)) => {
-                *set.as_ref() != ByteSet::EMPTY
-            }
+            (Self::Class(set), Self::Any) | (Self::Any, Self::Class(set)) => *set != ByteSet::EMPTY,
             (Self::Any, Self::Any) => true,
         }
     }
@@ -168,15 +228,14 @@ impl Glob {
             return Vec::new();
         };
         let mut longest = Vec::new();
-        for (i, segment) in general.segments.iter().enumerate() {
-            let mut rest = if i == 0 {
-                &segment[general.prefix.len()..]
-            } else {
-                segment
+        for (i, segment) in general.segments().enumerate() {
+            let mut rest = match i {
+                0 => segment.without_first(general.prefix.len()),
+                _ => segment,
             };
-            while !rest.is_empty() {
+            while rest.len() > 0 {
                 let run = literal(rest.iter());
-                rest = rest.get(run.len() + 1..).unwrap_or_default();
+                rest = rest.without_first(run.len() + 1);
                 if run.len() > longest.len() {
                     longest = run;
                 }
@@ -250,17 +309,12 @@ impl Glob {
             Shape::Everything | Shape::Exact(None) | Shape::Prefix(None) => 0,
             Shape::Exact(Some(literal)) | Shape::Prefix(Some(literal)) => literal.len(),
             Shape::General(general) => {
-                let elements = general.segments.iter().flat_map(|segment| segment.iter());
                 size_of::<General>()
                     + general.prefix.len()
                     + general.suffix.len()
-                    + general.segments.len() * size_of::<Box<[Element]>>()
-                    + elements
-                        .map(|element| {
-                            let class = matches!(element, Element::Class(_));
-                            size_of::<Element>() + if class { size_of::<ByteSet>() } else { 0 }
-                        })
-                        .sum::<usize>()
+                    + size_of_val(&*general.elements)
+                    + size_of_val(&*general.ends)
+                    + size_of_val(&*general.classes)
             }
         };
         self.text.len() + shape
@@ -284,8 +338,8 @@ impl Glob {
         let Shape::General(general) = &self.shape else {
             return Vec::new();
         };
-        let mut steps = Vec::with_capacity(general.least + general.segments.len());
-        for (i, segment) in general.segments.iter().enumerate() {
+        let mut steps = Vec::with_capacity(general.elements.len() + general.ends.len());
+        for (i, segment) in general.segments().enumerate() {
             if i > 0 {
                 steps.push(Step::Star);
             }
@@ -305,7 +359,7 @@ impl std::fmt::Debug for Glob {
 pub(crate) enum Step<'a> {
     Star,
     Byte(u8),
-    One(&'a Element),
+    One(Element<'a>),
 }
 
 impl Step<'_> {
@@ -315,7 +369,7 @@ impl Step<'_> {
             (Self::Byte(byte), Self::One(element)) | (Self::One(element), Self::Byte(byte)) => {
                 element.takes(*byte)
             }
-            (Self::One(a), Self::One(b)) => a.intersects(b),
+            (Self::One(a), Self::One(b)) => a.intersects(*b),
             (Self::Star, _) | (_, Self::Star) => true,
         }
     }
@@ -350,76 +404,88 @@ fn steps_overlap(a: &[Step<'_>], b: &[Step<'_>]) -> bool {
 
 /// Compiles whatever is not the lone `*`.
 fn shape(text: &[u8]) -> Shape {
-    let mut segments: Vec<Vec<Element>> = vec![Vec::new()];
+    let mut elements: Vec<Code> = Vec::new();
+    let mut classes: Vec<ByteSet> = Vec::new();
+    // Where segments begin.
+    let mut starts: Vec<usize> = vec![0];
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
         let element = match first {
             b'*' => {
-                if segments.len() == 1 || segments.last().is_some_and(|last| !last.is_empty()) {
-                    segments.push(Vec::new());
+                if starts.len() == 1 || starts.last() != Some(&elements.len()) {
+                    starts.push(elements.len());
                 }
                 rest = after;
                 continue;
             }
             b'?' => {
                 rest = after;
-                Element::Any
+                Code::ANY
             }
             b'[' => {
-                let (element, after) = class(after);
+                let (set, after) = class(after);
                 rest = after;
-                element
+                if classes.last() != Some(&set) {
+                    classes.push(set);
+                }
+                Code::class(classes.len() - 1)
             }
             b'\\' if !after.is_empty() => {
                 rest = &after[1..];
-                Element::Byte(after[0])
+                Code(u32::from(after[0]))
             }
             byte => {
                 rest = after;
-                Element::Byte(byte)
+                Code(u32::from(byte))
             }
         };
-        if let Some(last) = segments.last_mut() {
-            last.push(element);
-        }
+        elements.push(element);
     }
-
-    let prefix = literal(segments[0].iter());
-    let whole = prefix.len() == segments[0].len();
-    match &segments[..] {
-        [_] if whole => Shape::Exact((prefix != text).then(|| prefix.into())),
-        [_, last] if whole && last.is_empty() && !prefix.is_empty() => {
+    let ends: Vec<u32> = starts[1..]
+        .iter()
+        .chain([&elements.len()])
+        .map(|end| *end as u32)
+        .collect();
+    let mut general = General {
+        prefix: Box::default(),
+        suffix: Box::default(),
+        elements: elements.into(),
+        ends: ends.into(),
+        classes: classes.into(),
+    };
+    let first = general.segment(0);
+    let prefix = literal(first.iter());
+    let whole = prefix.len() == first.len();
+    let last = general.segment(general.ends.len() - 1);
+    match general.ends.len() {
+        1 if whole => Shape::Exact((prefix != text).then(|| prefix.into())),
+        2 if whole && last.len() == 0 && !prefix.is_empty() => {
             Shape::Prefix((prefix != text[..text.len() - 1]).then(|| prefix.into()))
         }
-        _ => {
-            let mut suffix = match &segments[..] {
-                [only] => literal(only[prefix.len()..].iter().rev()),
-                [.., last] => literal(last.iter().rev()),
-                [] => Vec::new(),
+        count => {
+            let mut suffix = match count {
+                1 => literal(first.without_first(prefix.len()).iter().rev()),
+                _ => literal(last.iter().rev()),
             };
             suffix.reverse();
-            Shape::General(Box::new(General {
-                prefix: prefix.into(),
-                suffix: suffix.into(),
-                least: segments.iter().map(Vec::len).sum(),
-                segments: segments.into_iter().map(Vec::into).collect(),
-            }))
+            (general.prefix, general.suffix) = (prefix.into(), suffix.into());
+            Shape::General(Box::new(general))
         }
     }
 }
 
 /// The bytes up to the first element that is none.
-fn literal<'a>(elements: impl Iterator<Item = &'a Element>) -> Vec<u8> {
+fn literal<'a>(elements: impl Iterator<Item = Element<'a>>) -> Vec<u8> {
     elements
         .map_while(|element| match element {
-            Element::Byte(byte) => Some(*byte),
+            Element::Byte(byte) => Some(byte),
             _ => None,
         })
         .collect()
 }
 
 /// Reads a class behind its `[`, in the server's order of tests, and gives what is left.
-fn class(mut rest: &[u8]) -> (Element, &[u8]) {
+fn class(mut rest: &[u8]) -> (ByteSet, &[u8]) {
     let mut set = ByteSet::EMPTY;
     let inverted = rest.first() == Some(&b'^');
     if inverted {
@@ -453,27 +519,42 @@ fn class(mut rest: &[u8]) -> (Element, &[u8]) {
     if inverted {
         set.invert();
     }
-    (Element::Class(Box::new(set)), rest)
+    (set, rest)
 }
 
 impl General {
+    fn segment(&self, number: usize) -> Segment<'_> {
+        let from = match number {
+            0 => 0,
+            _ => self.ends[number - 1] as usize,
+        };
+        Segment {
+            codes: &self.elements[from..self.ends[number] as usize],
+            classes: &self.classes,
+        }
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
+        (0..self.ends.len()).map(|number| self.segment(number))
+    }
+
     fn matches(&self, key: &[u8]) -> bool {
-        if key.len() < self.least
+        if key.len() < self.elements.len()
             || key.is_empty()
             || !starts_with(key, &self.prefix)
             || !ends_with(key, &self.suffix)
         {
             return false;
         }
-        let Some((head, rest)) = self.segments.split_first() else {
-            return false;
-        };
+        let head = self.segment(0);
         if !fits(head, key) {
             return false;
         }
-        let Some((tail, middle)) = rest.split_last() else {
+        let last = self.ends.len() - 1;
+        if last == 0 {
             return key.len() == head.len();
-        };
+        }
+        let tail = self.segment(last);
         let end = key.len() - tail.len();
         if !fits(tail, &key[end..]) {
             return false;
@@ -481,7 +562,8 @@ impl General {
         // Leftmost is enough: a later place for one segment leaves less room for the next.
         let mut room = &key[head.len()..end];
         let mut patience = 16 * key.len() + 1024;
-        for segment in middle {
+        for number in 1..last {
+            let segment = self.segment(number);
             let Some(at) = find(segment, room, &mut patience) else {
                 return false;
             };
@@ -501,31 +583,32 @@ fn ends_with(key: &[u8], suffix: &[u8]) -> bool {
 }
 
 /// Does `key` begin with something that the segment takes?
-fn fits(segment: &[Element], key: &[u8]) -> bool {
-    segment.len() <= key.len()
-        && segment
-            .iter()
-            .zip(key)
-            .all(|(element, byte)| element.takes(*byte))
+fn fits(segment: Segment<'_>, key: &[u8]) -> bool {
+    segment.len() <= key.len() && taken(segment, key) == segment.len()
+}
+
+/// How many elements take the bytes that `key` begins with.
+fn taken(segment: Segment<'_>, key: &[u8]) -> usize {
+    let bytes = key.iter().take(segment.len()).enumerate();
+    bytes
+        .take_while(|(at, byte)| segment.takes(*at, **byte))
+        .count()
 }
 
 /// The first place where the segment fits. Tries place after place while `patience` lasts, which
 /// is nearly always, and then goes on in a way that no pattern can slow down.
-fn find(segment: &[Element], key: &[u8], patience: &mut usize) -> Option<usize> {
+fn find(segment: Segment<'_>, key: &[u8], patience: &mut usize) -> Option<usize> {
     let last = key.len().checked_sub(segment.len())?;
+    let first = segment.iter().next();
     let mut at = 0;
     while at <= last {
-        if let Some(Element::Byte(first)) = segment.first() {
-            at += without(&key[at..=last], *first);
+        if let Some(Element::Byte(first)) = first {
+            at += without(&key[at..=last], first);
             if at > last {
                 return None;
             }
         }
-        let took = segment
-            .iter()
-            .zip(&key[at..])
-            .take_while(|(element, byte)| element.takes(**byte))
-            .count();
+        let took = taken(segment, &key[at..]);
         if took == segment.len() {
             return Some(at);
         }
@@ -551,7 +634,7 @@ fn without(key: &[u8], byte: u8) -> usize {
 
 /// All places at once, a bit per element of the segment: time is the key's length times the
 /// segment's length over 64.
-fn find_by_bits(segment: &[Element], key: &[u8]) -> Option<usize> {
+fn find_by_bits(segment: Segment<'_>, key: &[u8]) -> Option<usize> {
     let words = segment.len().div_ceil(64);
     if words == 0 {
         return Some(0);

@@ -61,7 +61,7 @@ pub use number::Number;
 pub use read::read_as;
 pub use resource::{ResourcePattern, ResourcePatternError};
 pub use statement::{Effect, KeyFields, Match, Policy, PolicyKind, Statement, Templates};
-pub use template::{Expanded, Part, Piece, Template, TemplateError};
+pub use template::{Expanded, Piece, Template, TemplateError};
 pub use translate::{Refusal, Translated, TranslationNames, translate};
 pub use vendor::{
     DatabaseKind, VendorPlace, VendorPrincipal, VendorRequest, VendorStatement, actions_of_name,

@@ -13,12 +13,13 @@ use crate::facts::{Facts, Found, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     text: Box<str>,
+    /// Empty if the text is all there is, as nearly always.
     parts: Box<[Part]>,
 }
 
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+enum Part {
     /// As written; wildcards in it are wildcards.
     Text(Box<str>),
     /// `${*}`, `${?}` or `${$}`: the character itself, never a wildcard.
@@ -76,7 +77,7 @@ impl Template {
     pub fn literal(text: &str) -> Self {
         Self {
             text: text.into(),
-            parts: Box::new([Part::Text(text.into())]),
+            parts: Box::default(),
         }
     }
 
@@ -92,6 +93,9 @@ impl Template {
             Dialect::Tencent => tencent_parts(text),
             Dialect::Alibaba | Dialect::Acl => return Ok(Self::literal(text)),
         };
+        if matches!(parts[..], [Part::Text(_)]) {
+            return Ok(Self::literal(text));
+        }
         Ok(Self {
             text: text.into(),
             parts: parts.into(),
@@ -103,14 +107,9 @@ impl Template {
         &self.text
     }
 
-    /// Its parts in order.
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
     /// Whether it is its own text: no variable and no escape.
     pub fn is_literal(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
+        self.parts.is_empty()
     }
 
     /// Whether it is the same for every request.
@@ -128,6 +127,9 @@ impl Template {
 
     /// The text with `word` in place of each variable and escaped character.
     pub(crate) fn sample(&self, word: &str) -> String {
+        if self.is_literal() {
+            return self.text.to_string();
+        }
         let part = |part: &Part| match part {
             Part::Text(text) => text.to_string(),
             Part::Literal(_) | Part::Variable { .. } => word.to_owned(),
@@ -138,6 +140,12 @@ impl Template {
     /// Puts the variables in. A variable with several values, or one that is no text, counts as
     /// missing; so does an empty one in the native dialect.
     pub fn expand(&self, facts: &dyn Facts) -> Expanded<'_> {
+        if self.is_literal() {
+            return Expanded::Pieces(vec![Piece {
+                text: Cow::Borrowed(&self.text),
+                literal: false,
+            }]);
+        }
         let mut pieces = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let piece = match part {

@@ -14,6 +14,7 @@ const MAX_CHARACTERS: usize = 4096;
 pub struct Wildcard {
     /// The same pattern in the server's syntax, over bytes.
     glob: Glob,
+    /// Empty without `?`: bytes tell then as well as characters.
     tokens: Box<[Token]>,
 }
 
@@ -63,6 +64,9 @@ impl Wildcard {
                 }
             }
         }
+        if !kept.contains(&Token::One) {
+            kept = Vec::new();
+        }
         Self {
             glob: Glob::new(&text),
             tokens: kept.into(),
@@ -81,7 +85,7 @@ impl Wildcard {
 
     /// Whether it matches bytes as it matches characters: it has no `?`.
     pub fn is_bytewise(&self) -> bool {
-        !self.tokens.contains(&Token::One)
+        self.tokens.is_empty()
     }
 
     /// The same pattern in the server's syntax.
@@ -92,9 +96,9 @@ impl Wildcard {
     /// Does the whole of `text` match?
     pub fn matches(&self, text: &[u8]) -> bool {
         if text.is_empty() {
-            return self.tokens.iter().all(|token| *token == Token::Many);
+            return matches!(self.glob.text(), b"" | b"*");
         }
-        let characters = || self.tokens.contains(&Token::One) && !text.is_ascii();
+        let characters = || !self.tokens.is_empty() && !text.is_ascii();
         if text.len() <= MAX_CHARACTERS
             && characters()
             && let Ok(text) = std::str::from_utf8(text)

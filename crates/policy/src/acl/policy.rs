@@ -38,7 +38,7 @@ pub(crate) fn read(text: &str, kind: PolicyKind, organisation: &str) -> Result<P
         dialect: Dialect::Acl,
         kind,
         organisation: organisation.into(),
-        text: AclUser::without_passwords(text).into(),
+        text: AclUser::without_passwords_of(text).into(),
         statements: Box::new([statement]),
         path: None,
     })

@@ -79,9 +79,14 @@ impl AclUser {
     ///
     /// A text that [`Self::parse`] refuses is emptied, since it cannot be told where passwords are.
     pub fn without_passwords(text: &str) -> String {
-        if Self::parse(text).is_err() {
-            return String::new();
+        match Self::parse(text) {
+            Ok(_) => Self::without_passwords_of(text),
+            Err(_) => String::new(),
         }
+    }
+
+    /// The same of a text that [`Self::parse`] accepted.
+    pub(super) fn without_passwords_of(text: &str) -> String {
         let is_password = |token: &Token<'_>| token.text.starts_with(['>', '<', '#', '!']);
         let mut out = String::with_capacity(text.len());
         let mut from = 0;

@@ -2,7 +2,7 @@
 //! conditions each, equal ones joined. Order, splitting and merging of statements are gone then,
 //! and so is everything that two documents have in common.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keyward_commands::{ActionBits, ActionId};
 
@@ -72,17 +72,24 @@ impl<'a> Grain<'a> {
             return self.fields == NONE;
         };
         let (own, theirs) = (self.lists(), other.lists());
-        let templates = |grain: &Self, which: usize| -> Vec<&'a Template> {
+        let templates = |grain: &Self, which: usize| -> HashSet<&'a str> {
             let templates = grain.statement.templates.as_deref();
             let list = templates.map_or(&[][..], |templates| of_field(templates, which));
-            list.iter().collect()
+            list.iter().map(Template::text).collect()
         };
         (0..4).all(|which| {
-            let globs = theirs[which].iter().all(|glob| own[which].contains(glob));
-            let own = templates(self, which);
-            let mut theirs = templates(other, which).into_iter();
-            globs && theirs.all(|template| own.iter().any(|own| own.text() == template.text()))
+            let texts = own[which].iter().map(Glob::text).collect::<HashSet<_>>();
+            let mut globs = theirs[which].iter();
+            globs.all(|glob| texts.contains(glob.text()))
+                && templates(other, which).is_subset(&templates(self, which))
         })
+    }
+
+    /// What [`Self::has_all_patterns_of`] costs, about.
+    pub(crate) fn comparing(&self) -> usize {
+        let templates = self.statement.templates.as_deref();
+        let patterns: usize = self.lists().iter().map(|list| list.len()).sum();
+        30 * (patterns + templates.map_or(0, |templates| templates.all().count()))
     }
 
     /// Its patterns without variables.

@@ -60,16 +60,16 @@ impl Step {
 
 impl From<&Glob> for Language {
     fn from(glob: &Glob) -> Self {
-        let one = |element: &Element| match element {
-            Element::Byte(byte) => Step::Byte(*byte),
+        let one = |element: Element<'_>| match element {
+            Element::Byte(byte) => Step::Byte(byte),
             Element::Any => Step::Any,
-            Element::Class(set) => Step::Set(Box::new(Bytes::from(&**set))),
+            Element::Class(set) => Step::Set(Box::new(Bytes::from(set))),
         };
         let steps = glob.steps();
         let steps = steps.iter().map(|step| match step {
             GlobStep::Star => Step::Star,
             GlobStep::Byte(byte) => Step::Byte(*byte),
-            GlobStep::One(element) => one(element),
+            GlobStep::One(element) => one(*element),
         });
         Self {
             steps: steps.collect(),

@@ -232,6 +232,10 @@ fn field(dialect: Dialect, name: &str) -> &str {
     }
 }
 
+/// Most statements that are looked at as they are written: more than a document with all fields in each has
+/// room for.
+const MAX_STATEMENTS: usize = 20_000;
+
 /// The statements of a document, where they can be made out.
 pub(crate) fn statements<'d>(
     text: &'d str,
@@ -254,7 +258,8 @@ pub(crate) fn statements<'d>(
     match &body.value {
         Value::Array(nodes) => {
             let read = |(i, node)| Draft::read(text, dialect, node, format!("{name}[{i}]"));
-            nodes.iter().enumerate().filter_map(read).collect()
+            let drafts = nodes.iter().enumerate().filter_map(read);
+            drafts.take(MAX_STATEMENTS).collect()
         }
         _ => Draft::read(text, dialect, body, name.to_owned())
             .into_iter()

@@ -458,10 +458,7 @@ impl Clause {
 
     /// Bytes on the heap, about.
     pub fn heap_bytes(&self) -> usize {
-        let texts = self
-            .templates
-            .iter()
-            .map(|template| 2 * template.text().len());
+        let texts = self.templates.iter().map(|template| template.text().len());
         size_of_val(&*self.templates)
             + size_of_val(&*self.patterns)
             + self.key.name().len()
@@ -499,6 +496,11 @@ impl Conditions {
             }
         }
         known
+    }
+
+    /// How many values a request may have to be compared with.
+    pub fn weight(&self) -> usize {
+        self.0.iter().map(|clause| clause.values().len()).sum()
     }
 
     /// Bytes on the heap, about.

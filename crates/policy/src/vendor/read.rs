@@ -546,9 +546,13 @@ impl<'d> Reader<'d, '_> {
             return None;
         };
         let strings = self.strings(member, path)?;
-        let (mut patterns, mut bits, mut right) =
-            (Vec::with_capacity(strings.len()), ActionBits::EMPTY, true);
+        let (mut patterns, mut bits, mut right) = (Vec::new(), ActionBits::EMPTY, true);
+        let mut seen = HashSet::new();
         for (path, at, text) in strings {
+            // What stands twice says the same: kept once, since there may be very many.
+            if !seen.insert(text) {
+                continue;
+            }
             if self.findings.is_full() {
                 return None;
             }

@@ -162,6 +162,9 @@ impl<'d, 'a> Direction<'d, 'a> {
                 focus.others = self.overlapping(self.from, Effect::Allow, grain, &actions)?;
                 // What one other allows as widely needs no search.
                 for other in &focus.others {
+                    if other.fields != grain.fields {
+                        self.work.spend(other.comparing() + grain.comparing())?;
+                    }
                     let wide = (other.guard == NONE || other.guard == grain.guard)
                         && (other.fields == grain.fields || other.has_all_patterns_of(grain));
                     let places = &self.names.places;
