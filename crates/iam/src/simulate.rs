@@ -828,4 +828,42 @@ mod tests {
             assert!(case.decide().is_err(), "{case:?}");
         }
     }
+
+    /// Values times values, and keys times values: what cannot be compared in time is refused, not kept
+    /// waiting for.
+    #[test]
+    fn products_are_refused() {
+        let patterns: Vec<String> = (0..9_000).map(|n| format!("\"*v{n}*\"")).collect();
+        let document = |effect: &str, operator: &str, key: &str| {
+            let patterns = patterns.join(",");
+            format!(
+                r#"[{{"Effect":"{effect}","Actions":["kvdb:@read"],"Resources":["kvdb/x"],
+                "Conditions":{{"{operator}":{{"{key}":[{patterns}]}}}}}}]"#
+            )
+        };
+        let many: Vec<String> = (0..3_000).map(|n| format!("aaa{n}")).collect();
+        let values: Vec<Vec<u8>> = many.iter().map(|text| text.clone().into_bytes()).collect();
+        let mut asked = case("programmatic_identity/app", command(&["GET", "a"]));
+        asked.policies[0].text = document(
+            "Allow",
+            "ForAnyValue:StringLike",
+            "keyward:PrincipalTag/team",
+        );
+        asked.context = vec![("keyward:PrincipalTag/team".into(), values)];
+        let refused = asked.decide().unwrap_err().to_string();
+        assert!(refused.contains("3000 values of one key"), "{refused}");
+
+        let words: Vec<&str> = std::iter::once("MGET")
+            .chain(many.iter().map(String::as_str))
+            .collect();
+        let mut asked = case("programmatic_identity/app", command(&words));
+        asked.policies[0].text = document("Deny", "GlobLike", "kvdb:Key");
+        let decision = asked.decide().unwrap();
+        assert_eq!(decision.outcome, Outcome::ImplicitDeny);
+        assert!(
+            decision.message.contains("too many to compare"),
+            "{}",
+            decision.message
+        );
+    }
 }

@@ -108,7 +108,8 @@ impl Lines<'_> {
 /// Something that is being read.
 enum Open {
     List(Place, Vec<Node>),
-    Map(Place, Vec<Entry>, Option<(String, Place)>),
+    /// With the name whose value comes next, and all names so far.
+    Map(Place, Vec<Entry>, Option<(String, Place)>, HashSet<String>),
 }
 
 /// Reads the one document of a file.
@@ -151,7 +152,7 @@ pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
                 continue;
             }
             Event::MappingStart(..) => {
-                open.push(Open::Map(at, Vec::new(), None));
+                open.push(Open::Map(at, Vec::new(), None, HashSet::new()));
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
@@ -159,7 +160,7 @@ pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
                     at,
                     content: Content::List(items),
                 },
-                Some(Open::Map(at, entries, _)) => Node {
+                Some(Open::Map(at, entries, ..)) => Node {
                     at,
                     content: Content::Map(entries),
                 },
@@ -177,13 +178,13 @@ pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, YamlError> {
             None if done.is_nothing() => {}
             None => documents.push(done),
             Some(Open::List(_, items)) => items.push(done),
-            Some(Open::Map(_, entries, key)) => match key.take() {
+            Some(Open::Map(_, entries, key, known)) => match key.take() {
                 Some((name, key_at)) => entries.push((name, key_at, done)),
                 None => {
                     let Content::Scalar { text, .. } = done.content else {
                         return error(at, "a key is a text");
                     };
-                    if entries.iter().any(|(known, ..)| *known == text) {
+                    if !known.insert(text.clone()) {
                         return error(at, format!("`{text}` stands here twice"));
                     }
                     *key = Some((text, at));
@@ -726,5 +727,15 @@ mod tests {
                 "{text}: {found}"
             );
         }
+    }
+
+    /// Names are not compared with all before them.
+    #[test]
+    fn many_names() {
+        let text: String = (0..100_000).map(|n| format!("t{n}: v\n")).collect();
+        let all = read_all(&text).unwrap();
+        assert!(matches!(&all[0].content, Content::Map(entries) if entries.len() == 100_000));
+        let twice = read_all(&(text + "t7: v\n")).unwrap_err();
+        assert_eq!(twice.to_string(), "100001:1: `t7` stands here twice");
     }
 }

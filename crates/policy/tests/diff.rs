@@ -760,3 +760,39 @@ fn lines_of_witnesses_have_the_arguments() {
         );
     }
 }
+
+/// Filling in a resource with variables is work, too: this never ended.
+#[test]
+fn resources_with_variables_are_paid_for() {
+    let document = |end: &str| {
+        let one = |n: usize| format!("\"kvdb/${{keyward:PrincipalTag/t{n}{end}}}\"");
+        let resources: Vec<String> = (0..6_000).map(one).collect();
+        let text = format!(
+            r#"[{{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":[{}]}}]"#,
+            resources.join(",")
+        );
+        read(&text, PolicyKind::Identity, "acme").unwrap()
+    };
+    let found = diff(&document("a"), &document("b"));
+    assert!(!found.undecided.is_empty());
+}
+
+/// Organisations times databases times snapshots.
+#[test]
+fn paths_are_not_multiplied_without_end() {
+    let one = |n: usize| {
+        format!(
+            r#"{{"Effect":"Deny","Actions":["kvdb:DeleteSnapshot"],"Resources":["org/o{n}/kvdb/d{n}/snapshot/s{n}"]}}"#
+        )
+    };
+    let mut statements: Vec<String> = (0..300).map(one).collect();
+    let policy = |statements: &[String]| {
+        let text = format!("[{}]", statements.join(","));
+        read(&text, PolicyKind::Identity, "acme").unwrap()
+    };
+    let old = policy(&statements);
+    statements
+        .push(r#"{"Effect":"Allow","Actions":["kvdb:DeleteSnapshot"],"Resources":["**"]}"#.into());
+    let found = diff(&old, &policy(&statements));
+    assert!(!found.is_empty());
+}

@@ -93,6 +93,9 @@ fn text_of(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Mistakes that are told before the rest is not looked at.
+const MAX_PROBLEMS: usize = 250;
+
 impl Desired {
     /// Reads files, folders and `-`.
     pub(super) fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
@@ -166,6 +169,10 @@ impl Desired {
         let (mut problems, mut findings) = (Vec::new(), Vec::new());
         for (file, node) in &self.documents {
             match written::from_file(node, file, organisation) {
+                Err(_) if problems.len() >= MAX_PROBLEMS => {
+                    problems.push("and more".to_owned());
+                    break;
+                }
                 Err(found) => {
                     problems.extend(found.iter().map(|error| format!("{file}:{error}")));
                 }

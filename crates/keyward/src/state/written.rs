@@ -378,7 +378,11 @@ fn written_document(document: &Value, as_text: bool) -> Value {
     let (dialect, text) = document_parts(document);
     let json = || serde_json::from_str::<Value>(text).ok();
     let body: Value = match as_text {
-        true => text::layout(text).into(),
+        // As it was written, if no reader would take it laid out.
+        true => Some(text::layout(text))
+            .filter(|text| text.len() <= keyward_policy::MAX_DOCUMENT_LEN)
+            .unwrap_or_else(|| text.to_owned())
+            .into(),
         // Only if nothing is lost: a number too long, a name twice.
         false => json()
             .filter(|json| text::compact(&json.to_string()) == text::compact(text))
@@ -444,4 +448,23 @@ pub(super) fn to_file(entity: &Entity, organisation: &str, as_text: bool) -> Val
         document.insert(field.name.to_owned(), value);
     }
     Value::Object(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is exported can be applied again, whatever its length.
+    #[test]
+    fn a_document_is_not_laid_out_beyond_what_a_reader_takes() {
+        let one = r#"{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/a"]}"#;
+        let text = |count: usize| format!("[{}]", vec![one; count].join(","));
+        for (count, is_laid_out) in [(10, true), (13_000, false)] {
+            let text = text(count);
+            let written = written_document(&json!({ "dialect": "native", "text": text }), true);
+            let written = written.as_str().unwrap();
+            assert!(written.len() <= keyward_policy::MAX_DOCUMENT_LEN);
+            assert_eq!(written.contains('\n'), is_laid_out);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::finding::Findings;
-use crate::{ChannelUse, KeyUse, Touch};
+use crate::{ChannelUse, KeyUse, MAX_DOCUMENT_LEN, Touch};
 
 fn told(result: Result<impl Sized, Findings>) -> String {
     match result {
@@ -349,4 +349,18 @@ fn rules_are_asked_about_keys_alone() {
     assert_eq!(named("psubscribe", &[], Some("n:1")), Some(false));
     assert_eq!(named("psubscribe", &[], Some("n:*")), Some(true));
     assert_eq!(named("lpush", &[("a:1", false, true)], None), Some(false));
+}
+
+/// 10,000 selectors with all commands would be a document of 100 MB, which no reader takes.
+#[test]
+fn no_more_is_written_than_a_document_holds() {
+    let rules: Vec<String> = (0..MAX_SELECTORS)
+        .map(|n| format!("(~k{n}:* +@all -get)"))
+        .collect();
+    let user = AclUser::parse(&rules.join(" ")).unwrap();
+    let written = user.to_native("kvdb/a").text.len();
+    assert!(
+        written > MAX_DOCUMENT_LEN && written < 2 * MAX_DOCUMENT_LEN,
+        "{written}"
+    );
 }

@@ -253,3 +253,19 @@ proptest! {
         prop_assert_eq!(a.may_overlap(&b), b.may_overlap(&a));
     }
 }
+
+/// Documents have a million characters of patterns.
+#[test]
+fn patterns_take_a_few_bytes_a_character() {
+    for (text, most) in [
+        ("*a".repeat(500), 8),
+        ("*".to_owned() + &"a".repeat(999), 6),
+    ] {
+        let bytes = Glob::new(text.as_bytes()).heap_bytes();
+        assert!(
+            bytes < most * text.len() + 256,
+            "{bytes} for {}",
+            &text[..4]
+        );
+    }
+}

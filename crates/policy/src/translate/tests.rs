@@ -929,3 +929,65 @@ fn large_documents_take_bounded_time() {
     assert!(start.elapsed().as_secs() < limit, "{:?}", start.elapsed());
     assert!(found.is_err());
 }
+
+/// What is told, asked and written of a large document is counted, whatever its shape.
+#[test]
+fn large_documents_are_counted() {
+    let names = TranslationNames::default();
+    let statement = |n: usize| {
+        format!(
+            r#"{{"Effect":"Allow","Actions":["kvdb:@read"],"Resources":["kvdb/d{n}"],"Keys":["k{n}"]}}"#
+        )
+    };
+    let statements: Vec<String> = (0..1_000).map(statement).collect();
+    let long = policy(Dialect::Native, &format!("[{}]", statements.join(",")));
+    let refused = translate(&long, Dialect::Aws, &names, true).unwrap_err();
+    assert!(refused.to_string().contains("in parts"), "{refused}");
+
+    // Each reason is told once, and not without end.
+    let actions: Vec<String> = (0..2_000).map(|n| format!("\"svc{n}:Do\"")).collect();
+    let strange = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Resource":"*","Action":[{}]}}]}}"#,
+        actions.join(",")
+    );
+    let strange = policy(Dialect::Aws, &strange);
+    let refused = translate(&strange, Dialect::Native, &names, false).unwrap_err();
+    assert_eq!(refused.reasons.len(), MAX_FINDINGS + 2);
+    let narrowed = translate(&strange, Dialect::Native, &names, true).unwrap();
+    assert!(narrowed.losses.len() >= actions.len());
+
+    // A statement with many patterns counts as many requests.
+    let patterns: Vec<String> = (0..4_000).map(|n| format!("\"kvdb:*e{n}*t\"")).collect();
+    let wild = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Resource":"*","NotAction":[{}]}}]}}"#,
+        patterns.join(",")
+    );
+    let refused = translate(&policy(Dialect::Aws, &wild), Dialect::Native, &names, true);
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("too much to compare")
+    );
+}
+
+/// Statements that differ in keys only are compared once, and each still tells what it loses.
+#[test]
+fn alike_statements_are_compared_once() {
+    let one = |n: usize| {
+        format!(
+            r#"{{"Effect":"Allow","Actions":["kvdb:ExecuteGet"],"Resources":["kvdb/a"],"Keys":["k{n}"]}}"#
+        )
+    };
+    let statements: Vec<String> = (0..3_000).map(one).collect();
+    let policy = policy(Dialect::Native, &format!("[{}]", statements.join(",")));
+    let mut report = Report::default();
+    let rules = rule::of_native(&policy, &mut report);
+    export::write(
+        &rules,
+        Dialect::Aws,
+        &TranslationNames::default(),
+        &mut report,
+    );
+    assert!(report.asked > 0 && report.asked < 1_000, "{}", report.asked);
+}

@@ -15,6 +15,12 @@ use crate::ids::{IdentityIx, Kind, PathParts};
 /// What asking about a small organisation's policies costs, as [`Ways::spent`] counts.
 const EFFORT: u64 = 500;
 
+/// As how many comparisons asking counts. Of large policies it is most of the work.
+fn comparisons(spent: u64) -> usize {
+    let large = spent.saturating_sub(10 * EFFORT) / (EFFORT / 8);
+    usize::try_from(1 + spent / EFFORT + large).unwrap_or(usize::MAX / 2)
+}
+
 /// What one attacker may do to one resource, by the circumstances in which it comes.
 #[derive(Clone)]
 pub(super) struct Power(Vec<Held>);
@@ -107,7 +113,7 @@ impl Search<'_> {
                     }
                 });
             }
-            self.compared += 1 + usize::try_from(ways.spent() / EFFORT).unwrap_or(usize::MAX / 2);
+            self.compared += comparisons(ways.spent());
         }
         power
     }
