@@ -19,7 +19,7 @@ pub struct Template {
 
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     /// As written; wildcards in it are wildcards.
     Text(Box<str>),
     /// `${*}`, `${?}` or `${$}`: the character itself, never a wildcard.
@@ -105,6 +105,11 @@ impl Template {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Its parts in order; none if its text is all there is.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Whether it is its own text: no variable and no escape.
