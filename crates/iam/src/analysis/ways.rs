@@ -597,10 +597,11 @@ impl<'a> Ways<'a> {
                 continue;
             }
             for action in actions.intersect(any).subtract(&denied).iter() {
-                if left < VENDOR_EFFORT {
+                let cost = effort(statement);
+                if left < cost {
                     return denied;
                 }
-                left -= VENDOR_EFFORT;
+                left -= cost;
                 let touch = Touch::of_action(action);
                 let said = deny.says(action, self.grounds, &touch, &self.facts, &self.in_terms);
                 if said == Some(true) {

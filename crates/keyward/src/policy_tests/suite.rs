@@ -19,6 +19,8 @@ use super::mutants::{self, Mutant};
 pub(crate) struct Suite {
     pub(crate) documents: Vec<Document>,
     pub(crate) files: Vec<TestFile>,
+    /// The `Sid`s of documents, read once: large documents have thousands of statements to be named.
+    sids: RefCell<HashMap<usize, Arc<[Option<String>]>>>,
     /// Documents as they were read, once for all tests.
     read: RefCell<HashMap<(usize, PolicyKind), Arc<Policy>>>,
 }
@@ -242,18 +244,24 @@ impl Suite {
     /// Every statement, as its document and its place in it.
     pub(crate) fn statements(&self) -> BTreeSet<(usize, usize)> {
         let mut all = BTreeSet::new();
-        for (place, document) in self.documents.iter().enumerate() {
-            for statement in 0..mutants::sids(document).len() {
+        for place in 0..self.documents.len() {
+            for statement in 0..self.sids(place).len() {
                 all.insert((place, statement));
             }
         }
         all
     }
 
+    fn sids(&self, document: usize) -> Arc<[Option<String>]> {
+        let mut known = self.sids.borrow_mut();
+        let read = || mutants::sids(&self.documents[document]).into();
+        Arc::clone(known.entry(document).or_insert_with(read))
+    }
+
     /// What a statement is called.
     pub(crate) fn statement_name(&self, (document, statement): (usize, usize)) -> String {
+        let sids = self.sids(document);
         let document = &self.documents[document];
-        let sids = mutants::sids(document);
         match sids.get(statement).and_then(Option::as_ref) {
             Some(sid) => format!("statement {} ({sid}) of {}", statement + 1, document.label),
             None => format!("statement {} of {}", statement + 1, document.label),
