@@ -1,7 +1,6 @@
 //! A real OpenID provider, whose tokens look like those of GitHub Actions, GitLab and Kubernetes.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -30,8 +29,7 @@ impl OidcProvider {
     /// As [`OidcProvider::start`], at a loopback address: browsers tell providers apart by it.
     #[track_caller]
     pub fn start_at(host: &str, callbacks: &[&str]) -> Self {
-        let free = TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port().to_string();
+        let port = crate::free_port().to_string();
         let mut command = node_server("clients/oidc_provider.mjs", "oidc-provider");
         command.args([host, &port]).args(callbacks);
         let mut process = Process::start(command, true);

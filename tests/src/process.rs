@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -123,13 +124,14 @@ pub fn wait_until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> O
     }
 }
 
-/// A loopback port that nobody uses now. Somebody else may take it before its user does: whoever
-/// starts a server on it tries again with another.
+/// A loopback port that nobody uses now: none of those that the system gives to connections and to
+/// servers that leave the choice to it, so that only another test can take it meanwhile, and each
+/// process begins elsewhere.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-        .expect("the loopback interface has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % 200) as u16 * 50;
+    (0..10_000)
+        .map(|_| 20_000 + own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(|port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).is_ok())
+        .expect("the loopback interface has a free port")
 }

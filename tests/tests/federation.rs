@@ -323,7 +323,7 @@ fn an_issuer_that_never_answers() {
     for _ in 0..50 {
         let asked = Instant::now();
         assert_eq!(other.call(&["SET", "k", "v"]), ok());
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert!(asked.elapsed() < Duration::from_secs(3));
     }
     let told = error_text(&waiting.read());
     assert!(told.starts_with("ERR keyward:"), "{told}");

@@ -92,7 +92,7 @@ fn the_client_sees_replies_pushes_and_silence() {
         assert_eq!(subscriber.push(), message);
 
         client.send(&["QUIT"]);
-        assert!(client.is_closed(Duration::from_secs(5)));
+        assert!(client.is_closed(Duration::from_secs(20)));
     }
 }
 

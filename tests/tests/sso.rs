@@ -1,8 +1,6 @@
 //! Single sign-on of people at a real OpenID provider: in a real Chromium, and by hand where an answer
 //! of the provider is to be a wrong one.
 
-use std::net::TcpListener;
-
 use keyward_e2e::{Keyward, OidcProvider, chromium, node_program};
 use serde_json::json;
 
@@ -17,8 +15,7 @@ struct World {
 
 impl World {
     fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port().to_string();
+        let port = keyward_e2e::free_port().to_string();
         let back = |id: &str| format!("http://localhost:{port}/ui/sso/{id}/callback");
         let corp = OidcProvider::start_at("127.0.0.1", &[&back("corp")]);
         let partner = OidcProvider::start_at("127.0.0.2", &[&back("partner")]);

@@ -22,8 +22,8 @@ const MISSING: i32 = 4;
 /// Exit code of a command without a credential that opens something.
 const NOBODY: i32 = 6;
 
-/// How soon an end must reach a connection that waits.
-const SOON: Duration = Duration::from_secs(5);
+/// How soon an end must reach a connection that waits: at once, on machines that are slow and busy.
+const SOON: Duration = Duration::from_secs(15);
 
 const READ_BUT_PRODUCTION: &str = r#"[{"Effect":"Deny","Actions":["*"],"Resources":["**"],
     "Conditions":{"StringEquals":{"keyward:ResourceTag/stage":"production"}}}]"#;
@@ -574,12 +574,12 @@ fn github_actions_of_one_repository_deploy_for_fifteen_minutes(kind: ServerKind)
     assert_eq!(assume("github-main", "900").code, DENIED);
 
     // And by itself, at the moment that was set.
-    let end = moment("6");
+    let end = moment("12");
     trust("github-today", "repo:acme/app:*", &["--expires-at", &end]).success();
     let session = deploy();
     let mut open = Open::new(&world, &session);
     assert!(
-        open.blocked.is_closed(Duration::from_secs(15)),
+        open.blocked.is_closed(Duration::from_secs(30)),
         "BLPOP goes on"
     );
     open.end();

@@ -91,7 +91,7 @@ fn a_client_that_takes_nothing_is_not_served_without_end() {
     let key = world.identity("acme", "app", Some(FULL));
     let gateway = world.gateway(None, |settings, _| {
         settings.limits.unsent = 1024 * 1024;
-        settings.limits.stall = std::time::Duration::from_millis(500);
+        settings.limits.stall = std::time::Duration::from_secs(2);
     });
     let mut client = Client::login(gateway.local_addr(), &key);
     client.request(&[b"SET".as_slice(), b"k", &vec![b'x'; 500_000]]);
@@ -103,7 +103,7 @@ fn a_client_that_takes_nothing_is_not_served_without_end() {
         assert_eq!(client.read().unwrap().len(), 500_011);
     }
     client.send(&asks);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(std::time::Duration::from_secs(4));
     let mut read = 0;
     while client.read_or_closed() {
         read += 1;

@@ -434,7 +434,8 @@ fn a_server_that_is_away_is_an_error_and_tried_again() {
     let mut client = Client::login(gateway.local_addr(), &key);
     assert_eq!(client.call(&["SELECT", "2"]), "+OK");
     drop(server);
-    std::thread::sleep(Duration::from_millis(100));
+    // Until the gateway has heard of it.
+    std::thread::sleep(Duration::from_millis(500));
     client.send(
         [
             request(&["GET", "a"]),
@@ -606,10 +607,11 @@ fn a_stop_finishes_what_was_read() {
     assert!(busy.reply().starts_with("-NOPERM"));
     busy.request(&[
         "EVAL",
-        "local t = redis.call('TIME')[1] + 1; while redis.call('TIME')[1] + 0 <= t do end return 7",
+        "local t = redis.call('TIME')[1] + 2; while redis.call('TIME')[1] + 0 <= t do end return 7",
         "0",
     ]);
-    std::thread::sleep(Duration::from_millis(100));
+    // Until the server is at it: it takes two seconds at least.
+    std::thread::sleep(Duration::from_secs(1));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

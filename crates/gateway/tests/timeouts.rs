@@ -19,6 +19,9 @@ use support::{Client, FULL, Key, World};
 
 /// Time to log in, in these tests.
 const LOGIN: Duration = Duration::from_millis(600);
+/// By when a connection must be closed: less than the usual time to log in, and far more than
+/// [`LOGIN`], since the machines that run tests are slow and busy.
+const LATE: Duration = Duration::from_secs(8);
 
 fn world() -> (World, Key) {
     let world = World::new();
@@ -33,7 +36,7 @@ fn short(settings: &mut GatewaySettings) {
 
 /// After what time the other side closes a connection, reading what it says until then.
 fn closed_after(mut stream: &TcpStream, since: Instant) -> Duration {
-    let limit = Some(Duration::from_secs(10));
+    let limit = Some(Duration::from_secs(20));
     stream.set_read_timeout(limit).unwrap();
     loop {
         match stream.read(&mut [0; 4096]) {
@@ -45,8 +48,9 @@ fn closed_after(mut stream: &TcpStream, since: Instant) -> Duration {
     }
 }
 
+/// `took` is measured from before the connection was made.
 fn assert_in_time(what: &str, took: Duration) {
-    let fits = LOGIN - Duration::from_millis(50)..LOGIN * 4;
+    let fits = LOGIN..LATE;
     assert!(fits.contains(&took), "{what}: closed after {took:?}");
 }
 
@@ -58,9 +62,10 @@ fn who_does_not_log_in_is_sent_away() {
     let address = gateway.local_addr();
     let mut other = Client::login(address, &key);
     let begin = |bytes: &[u8]| {
+        let since = Instant::now();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(bytes).unwrap();
-        (stream, Instant::now())
+        (stream, since)
     };
     let half_secret = format!("*3\r\n$4\r\nAUTH\r\n$20\r\n{}\r\n$75\r\nkws_", key.id);
     let cases: [(&str, &[u8]); 7] = [
@@ -92,13 +97,13 @@ fn talking_is_no_login() {
     let address = gateway.local_addr();
     let mut other = Client::login(address, &key);
     let talk = |piece: &'static [u8], pause: Duration| {
-        let stream = TcpStream::connect(address).unwrap();
         let since = Instant::now();
+        let stream = TcpStream::connect(address).unwrap();
         let mut reading = stream.try_clone().unwrap();
         std::thread::spawn(move || while reading.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
         std::thread::spawn(move || {
             let mut stream = stream;
-            while stream.write_all(piece).is_ok() && since.elapsed() < LOGIN * 8 {
+            while stream.write_all(piece).is_ok() && since.elapsed() < LATE {
                 std::thread::sleep(pause);
             }
             since.elapsed()
@@ -112,7 +117,7 @@ fn talking_is_no_login() {
     }
     for (what, thread) in [("slow", slow), ("slow line", slow_inline), ("busy", busy)] {
         let took = thread.join().unwrap();
-        assert!(took < LOGIN * 6, "{what}: {took:?}");
+        assert!(took < LATE, "{what}: {took:?}");
     }
 }
 
@@ -143,8 +148,8 @@ fn a_login_that_cannot_be_told_ends_in_time() {
     // By the time to log in, where it is the shorter one.
     let gateway = world.gateway(default, |settings, _| short(settings));
     let mut other = Client::login(gateway.local_addr(), &key);
-    let mut waiting = Client::connect(gateway.local_addr());
     let since = Instant::now();
+    let mut waiting = Client::connect(gateway.local_addr());
     waiting.request(&["AUTH", "deployer", "eyJhbGciOiJub25lIn0.e30.x"]);
     for _ in 0..50 {
         assert_eq!(other.call(&["PING"]), "+PONG");
@@ -210,17 +215,17 @@ fn handshakes_that_do_not_go_on_end_in_time() {
     });
     for (what, stream, since) in &begun {
         let took = closed_after(stream, *since);
-        assert!(took < LOGIN * 4, "{what}: {took:?}");
+        assert!(took < LATE, "{what}: {took:?}");
     }
     // Bytes one by one buy no time, either.
     let mut stream = TcpStream::connect(address).unwrap();
     let since = Instant::now();
     for byte in HALF_HELLO.iter().chain(std::iter::repeat(&0)) {
-        if stream.write_all(&[*byte]).is_err() || since.elapsed() > LOGIN * 6 {
+        if stream.write_all(&[*byte]).is_err() || since.elapsed() > LATE {
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(since.elapsed() < LOGIN * 4, "{:?}", since.elapsed());
+    assert!(since.elapsed() < LATE, "{:?}", since.elapsed());
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -206,10 +206,15 @@ fn failures_are_slowed() {
             .lines()
             .find_map(|line| line.strip_prefix("keyward_failed_credentials_total "));
         assert_eq!(counted, Some("11"), "{path} {body}");
-        let since = Instant::now();
-        let right = world.call(&world.admin, "GET", "/v1/whoami", "");
-        assert_eq!(right.status, 200);
-        assert!(since.elapsed() < Duration::from_millis(200), "{path}");
+        // The fastest of some: the machines that run tests are busy.
+        let right = (0..5).map(|_| {
+            let since = Instant::now();
+            let right = world.call(&world.admin, "GET", "/v1/whoami", "");
+            assert_eq!(right.status, 200);
+            since.elapsed()
+        });
+        let fastest = right.min().expect("five calls");
+        assert!(fastest < Duration::from_millis(200), "{path}: {fastest:?}");
     }
 }
 
