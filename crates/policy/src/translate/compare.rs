@@ -7,7 +7,7 @@ use super::{PATTERNS_OF_ONE, TranslationNames};
 use crate::facts::NoFacts;
 use crate::path::types_beside_databases;
 use crate::vendor::{is_of_organisation, render};
-use crate::{Dialect, Effect, Statement};
+use crate::{Dialect, Effect, Statement, VendorStatement};
 
 /// Most ids of a document that are looked at.
 const MAX_IDS: usize = 64;
@@ -112,6 +112,52 @@ pub(super) fn spoken_of(
         })
     };
     (actions.into_iter().filter(is_spoken).collect(), asked)
+}
+
+/// A native request that some Allows of a vendor's speak of together and none alone, since it is several
+/// of the vendor's; and how many requests were asked, at most `most` and those of one path.
+pub(super) fn only_together(
+    allows: &[&VendorStatement],
+    dialect: Dialect,
+    names: &TranslationNames,
+    ids: &[String],
+    most: usize,
+) -> (Option<String>, usize) {
+    let (place, paths) = (names.place(dialect), paths(names, ids));
+    let mut asked = 0;
+    // A command is one call everywhere.
+    for action in ActionId::all().filter(|action| !action.is_execute()) {
+        for (path, _) in paths
+            .iter()
+            .filter(|(path, own)| *own && is_asked(action, path))
+        {
+            let requests = render(dialect, action, path, &place);
+            if requests.len() < 2 {
+                continue;
+            }
+            if asked > most {
+                return (None, asked);
+            }
+            let named = |vendor: &&&VendorStatement| {
+                requests
+                    .iter()
+                    .any(|request| vendor.matches_action(&request.action))
+            };
+            let allows: Vec<&&VendorStatement> = allows.iter().filter(named).collect();
+            asked += allows.len();
+            let speaks = |vendor: &VendorStatement, request: &crate::VendorRequest| {
+                vendor.matches_action(&request.action)
+                    && vendor.matches_resource(request, &names.account, &NoFacts) == Some(true)
+            };
+            let together = |request| allows.iter().any(|vendor| speaks(vendor, request));
+            let alone =
+                |vendor: &&&VendorStatement| requests.iter().all(|request| speaks(vendor, request));
+            if requests.iter().all(together) && !allows.iter().any(alone) {
+                return (Some(format!("`{}` on `{path}`", action.name())), asked);
+            }
+        }
+    }
+    (None, asked)
 }
 
 /// What a vendor's statements say of a native request: an Allow of all of its renderings, a Deny of

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use keyward_commands::{ActionBits, ActionId, execute_actions};
 
-use super::compare::{compare, spoken_of};
+use super::compare::{compare, only_together, spoken_of};
 use super::rule::{Rule, place};
 use super::{Report, TranslationNames, conditions};
 use crate::facts::NoFacts;
@@ -49,6 +49,26 @@ pub(super) fn rules(
                 conditions: conditions.clone(),
                 ..bare.clone()
             });
+        }
+    }
+    let allows = policy
+        .statements()
+        .iter()
+        .filter(|one| one.effect == Effect::Allow);
+    let allows: Vec<&VendorStatement> = allows.filter_map(|one| one.vendor.as_deref()).collect();
+    if !rules.is_empty() && allows.len() > 1 {
+        let named = rules.iter().flat_map(|rule: &Rule| &rule.resources);
+        let ids = named.filter_map(|path| path.rsplit('/').next());
+        let mut ids: Vec<String> = ids.filter(|id| is_slug(id)).map(str::to_owned).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let (found, asked) = only_together(&allows, dialect, names, &ids, report.left());
+        report.asked += asked;
+        report.is_exhausted();
+        if let Some(witness) = found {
+            let what =
+                format!("{witness} is allowed by several statements together, and by none alone");
+            report.lose("the document", what);
         }
     }
     if rules.is_empty() && report.narrow {

@@ -859,6 +859,30 @@ fn widened_before() {
     }
 }
 
+/// Connecting is two calls of AWS's: on what one connects to, and as whom.
+#[test]
+fn what_statements_allow_together_is_not_dropped_in_silence() {
+    let text = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","NotAction":"kvdb:ExecuteGet",
+         "Resource":"arn:aws:elasticache:*:123456789012:replicationgroup:x"},
+        {"Effect":"Allow","Action":"elasticache:Connect",
+         "Resource":["arn:aws:elasticache:*:123456789012:user:*","arn:aws:iam::123456789012:role/r"]},
+        {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/r"}]}"#;
+    let policy = policy(Dialect::Aws, text);
+    let refused = translate(
+        &policy,
+        Dialect::Native,
+        &TranslationNames::default(),
+        false,
+    );
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("`kvdb:Connect` on `org/test/kvdb/x`"),
+        "{refused}"
+    );
+    assert!(refused.contains("together"), "{refused}");
+}
+
 /// What once became a document that its own reader refuses: dates compared as text.
 #[test]
 fn what_the_native_dialect_does_not_compare_is_refused() {
