@@ -225,6 +225,9 @@ const MAX_ASKED: usize = 80_000;
 /// Patterns that cost as much as a request.
 const PATTERNS_OF_ONE: usize = 32;
 
+/// What a statement says beside its keys and conditions: effect, actions, resources.
+type Core = (crate::Effect, Vec<String>, Vec<String>);
+
 /// What was found on the way.
 #[derive(Debug, Default)]
 struct Report {

@@ -9,7 +9,7 @@ use keyward_commands::{ActionBits, ActionId, CONNECT, CommandScope, action_patte
 use super::compare::compare;
 use super::conditions::{self, Clause};
 use super::rule::{Fields, Rule, quote};
-use super::{Report, TranslationNames};
+use super::{Core, Report, TranslationNames};
 use crate::json::MAX_DOCUMENT_LEN;
 use crate::vendor::{Rendering, VendorPlace, rendering};
 use crate::{Dialect, Effect, PolicyKind, Statement};
@@ -168,7 +168,7 @@ const MAX_RESOURCES: usize = 20_000;
 /// Statements of which nothing was to be told, by effect, actions and resources of their rule: many rules
 /// of a document differ in keys and conditions only.
 #[derive(Default)]
-struct Known(HashMap<(Effect, Vec<String>, Vec<String>), Rc<[Part]>>);
+struct Known(HashMap<Core, Rc<[Part]>>);
 
 /// Most rules whose statements are kept.
 const MAX_KNOWN: usize = 256;

@@ -7,7 +7,7 @@ use keyward_commands::{ActionBits, ActionId, execute_actions};
 
 use super::compare::{compare, only_together, spoken_of};
 use super::rule::{Rule, place};
-use super::{Report, TranslationNames, conditions};
+use super::{Core, Report, TranslationNames, conditions};
 use crate::facts::NoFacts;
 use crate::path::{is_slug, types_beside_databases};
 use crate::vendor::{fold_action, is_of_organisation, render};
@@ -82,7 +82,7 @@ pub(super) fn rules(
 /// Rules without conditions of which nothing was to be told, by effect, actions and resources of their
 /// statement: many statements of a document differ in conditions only.
 #[derive(Default)]
-struct Known(HashMap<(Effect, Vec<String>, Vec<String>), Rc<[Rule]>>);
+struct Known(HashMap<Core, Rc<[Rule]>>);
 
 /// Most statements whose rules are kept.
 const MAX_KNOWN: usize = 256;
