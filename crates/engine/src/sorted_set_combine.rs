@@ -188,7 +188,14 @@ fn combine(
                     let score = weighted(score, weight);
                     let score = match result.score(member) {
                         None => score,
-                        Some(before) => options.aggregate.of(before, score),
+                        Some(before) => {
+                            let all = options.aggregate.of(before, score);
+                            // -0 and 0 are equal, which would leave the former there.
+                            if all == before && all.to_bits() != before.to_bits() {
+                                result.remove(member);
+                            }
+                            all
+                        }
                     };
                     result.insert(member, score);
                 }

@@ -551,6 +551,17 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A sum of -0 and 0 is 0, as the servers have it.
+#[test]
+fn unions_of_nothing_below_zero() {
+    let mut bench = Bench::new();
+    bench.ask("ZADD z 0 b");
+    let union = bench.ask("ZUNION 2 z z WEIGHTS -1 3 WITHSCORES");
+    assert_eq!(union, "*2 $1 b $1 0");
+    let negative = bench.ask("ZUNION 1 z WEIGHTS -1 WITHSCORES");
+    assert_eq!(negative, "*2 $1 b $2 -0");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

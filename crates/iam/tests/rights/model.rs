@@ -316,6 +316,9 @@ impl<'a> Model<'a> {
             }
         };
         let mut fed: Vec<String> = new.map(targets).unwrap_or_default();
+        // Nothing of another organisation is ever fed: that is refused, whoever asks.
+        let own = format!("org/{organisation}/");
+        fed.retain(|path| path.starts_with(&own));
         let old = path.and_then(|path| self.world.identity_at(path));
         if let Some(ix) = old
             && let Some(provider) = &self.identity(ix).provider
