@@ -31,6 +31,8 @@ struct Targets {
     organisation: bool,
     /// Everything of the organisation is.
     everything: bool,
+    /// Snapshots of a database are meant with it.
+    snapshots: bool,
     /// Ids that are named.
     ids: Vec<String>,
 }
@@ -295,7 +297,17 @@ fn targets(
     names: &TranslationNames,
     report: &mut Report,
 ) -> Option<Targets> {
-    let mut targets = Targets::default();
+    let speaks_of_snapshots = |text: &String| {
+        let bits = action_pattern(text).ok();
+        bits.is_none_or(|bits| {
+            bits.iter()
+                .any(|action| action.name().ends_with("Snapshot"))
+        })
+    };
+    let mut targets = Targets {
+        snapshots: rule.effect == Effect::Deny || rule.actions.iter().any(speaks_of_snapshots),
+        ..Targets::default()
+    };
     let own = format!("org/{}", names.organisation);
     for text in &rule.resources {
         let short = text.strip_prefix(&*own).map_or(&**text, |rest| match rest {
@@ -360,7 +372,7 @@ fn pattern(
     match (kind, rest) {
         ("kvdb", []) => {
             let mut patterns = vec![place.resource(dialect, text)];
-            if dialect == Dialect::Aws {
+            if dialect == Dialect::Aws && targets.snapshots {
                 patterns.push(place.resource(dialect, &format!("{text}/snapshot/*")));
             }
             Some(patterns)
@@ -445,11 +457,11 @@ fn actions(
             }),
         }
     };
+    let mut users = None;
     for action in listed.iter() {
         let connect = action == CONNECT && dialect == Dialect::Aws;
         if connect && !deny && !targets.everything && !targets.itself.is_empty() {
-            let user = format!("arn:aws:elasticache:*:{}:user:*", place.account);
-            add(&["elasticache:Connect"], user);
+            users = Some(format!("arn:aws:elasticache:*:{}:user:*", place.account));
         }
         if !everything {
             own_name(action, dialect, place, &mut itself);
@@ -481,7 +493,8 @@ fn actions(
         parts.push(Part {
             not: false,
             actions: itself,
-            resources: targets.itself.clone(),
+            // Connecting is decided on the database and on the user: in one statement, as people write it.
+            resources: targets.itself.iter().cloned().chain(users).collect(),
         });
     }
     for bits in complement {

@@ -331,7 +331,7 @@ fn pattern(
             Some((database, id)) if is_slug(database) && is_slug(id) => {
                 return Ok(vec![format!("kvdb/{database}/snapshot/{id}")]);
             }
-            _ if name == "*" => return Ok(vec!["kvdb/*/snapshot/*".into()]),
+            _ if matches!(name, "*" | "*/*") => return Ok(vec!["kvdb/*/snapshot/*".into()]),
             _ => return none("names no snapshot of Keyward's"),
         },
         ("iam" | "ram", "user") | ("cam", "uin") => "programmatic_identity",

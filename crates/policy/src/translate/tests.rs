@@ -883,6 +883,43 @@ fn what_statements_allow_together_is_not_dropped_in_silence() {
     assert!(refused.contains("together"), "{refused}");
 }
 
+/// Policies as people write them that have a faithful translation come back the same.
+#[test]
+fn there_and_back() {
+    let usual = include_str!("../../../../corpus/diff/usual.json");
+    let usual: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(usual).unwrap();
+    let mut faithful = [0; 3];
+    for (name, document) in &usual {
+        let before = policy(Dialect::Native, &document.to_string());
+        for (at, dialect) in DIALECTS[1..].iter().enumerate() {
+            let Ok(there) = translate(&before, *dialect, &TranslationNames::default(), false)
+            else {
+                continue;
+            };
+            faithful[at] += 1;
+            let written = policy(*dialect, &there.text);
+            let back = translate(
+                &written,
+                Dialect::Native,
+                &TranslationNames::default(),
+                false,
+            );
+            let back = match back {
+                Ok(back) => policy(Dialect::Native, &back.text),
+                Err(refusal) => panic!("{name} to {dialect}: {refusal}\n{}", there.text),
+            };
+            let found = crate::diff(&before, &back);
+            assert!(
+                found.is_empty(),
+                "{name} to {dialect}: {found:?}\n{}",
+                back.text()
+            );
+        }
+    }
+    assert!(faithful.iter().all(|count| *count > 5), "{faithful:?}");
+}
+
 /// What once became a document that its own reader refuses: dates compared as text.
 #[test]
 fn what_the_native_dialect_does_not_compare_is_refused() {
