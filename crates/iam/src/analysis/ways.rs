@@ -57,7 +57,7 @@ fn effort(statement: &Statement) -> u64 {
     let resources = statement.resources.len() + statement.identities.len();
     let count: usize = values + keys + filled + resources;
     let own = match (&statement.vendor, &statement.acl) {
-        (Some(vendor), _) => VENDOR_EFFORT + vendor.weight() as u64 / 2,
+        (Some(vendor), _) => VENDOR_EFFORT + vendor.weight() as u64,
         (_, Some(user)) => 1 + user.weight() as u64 / 4,
         _ => 1,
     };
