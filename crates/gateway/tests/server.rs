@@ -375,30 +375,26 @@ fn what_waits_is_closed_when_it_may_not_wait_any_more() {
 
 #[test]
 fn what_waits_is_closed_when_its_key_is_deleted() {
-    let setup = setup(FULL);
-    let mut subscribed = setup.client();
-    subscribed.call(&["PSUBSCRIBE", "*"]);
-    let mut waiting = setup.client();
-    waiting.request(&["BLPOP", "queue", "0"]);
-    assert!(waiting.is_silent());
-    setup.world.change(Change::DeleteAccessKey {
+    what_waits_is_closed_by(|setup| Change::DeleteAccessKey {
         path: setup.key.path.clone(),
     });
-    assert_eq!(waiting.reply(), "closed");
-    assert_eq!(subscribed.reply(), "closed");
 }
 
 #[test]
 fn what_waits_is_closed_when_its_database_is_deleted() {
+    what_waits_is_closed_by(|_| Change::DeleteDatabase {
+        path: "org/acme/kvdb/main".into(),
+    });
+}
+
+fn what_waits_is_closed_by(change: impl Fn(&Setup) -> Change) {
     let setup = setup(FULL);
     let mut subscribed = setup.client();
     subscribed.call(&["PSUBSCRIBE", "*"]);
     let mut waiting = setup.client();
     waiting.request(&["BLPOP", "queue", "0"]);
     assert!(waiting.is_silent());
-    setup.world.change(Change::DeleteDatabase {
-        path: "org/acme/kvdb/main".into(),
-    });
+    setup.world.change(change(&setup));
     assert_eq!(waiting.reply(), "closed");
     assert_eq!(subscribed.reply(), "closed");
 }

@@ -1,6 +1,6 @@
 //! What one call touches, and what the key fields of one statement say about it.
 
-use crate::Glob;
+use crate::{Effect, Glob};
 
 /// The keys and channels that one call uses, in the evaluator's terms.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,15 @@ impl Touch<'_> {
                 ..
             }
         )
+    }
+
+    /// Whether what is not known counts as matched. An Allow does not match then and a Deny does; but where a
+    /// call tells the names of keys, that is for its keys, one by one.
+    pub(crate) fn counts_unknown(&self, effect: Effect) -> bool {
+        match effect {
+            Effect::Allow => self.is_enumeration(),
+            Effect::Deny => !self.is_enumeration(),
+        }
     }
 }
 

@@ -317,10 +317,7 @@ impl Statement {
 
     /// Whether it matches as far as that is not known.
     fn unknown(&self, touch: &Touch<'_>) -> bool {
-        match self.effect {
-            Effect::Allow => touch.is_enumeration(),
-            Effect::Deny => !touch.is_enumeration(),
-        }
+        touch.counts_unknown(self.effect)
     }
 
     /// Whether it has `Resources`, and does not stand in a resource policy.

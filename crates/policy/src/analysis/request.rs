@@ -637,7 +637,8 @@ fn covers_any_call(fields: &crate::KeyPatterns, command: &Command) -> bool {
     (!reads || access(true, false)) && (!writes || access(false, true)) && channels
 }
 
-fn whole_database_actions() -> &'static ActionBits {
+/// What whoever holds the whole database may do.
+pub(crate) fn whole_database_actions() -> &'static ActionBits {
     static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
         CommandId::all()
             .filter(|id| {

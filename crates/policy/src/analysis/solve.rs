@@ -871,11 +871,7 @@ impl Part<'_> {
             (Some(fields), Effect::Allow) => fields.allows(touch),
             (Some(fields), Effect::Deny) => fields.denies(touch),
         };
-        // As in [`crate::Statement::matches`]: which keys an enumeration shows is asked of each key.
-        let unknown = match self.effect {
-            Effect::Allow => touch.is_enumeration(),
-            Effect::Deny => !touch.is_enumeration(),
-        };
+        let unknown = touch.counts_unknown(self.effect);
         fields
             && self
                 .clauses

@@ -411,16 +411,13 @@ pub(crate) fn filling<'t>(
     other: &Glob,
 ) -> Option<(&'t ConditionKey, Vec<u8>)> {
     let literal = |text: &str| text.find(['*', '?', '[', '\\']).unwrap_or(text.len());
-    let (before, key, after) = match template.parts() {
-        [Part::Variable { key, .. }] => ("", key, ""),
-        [Part::Variable { key, .. }, Part::Text(after), ..] => ("", key, &**after),
-        [Part::Text(before), Part::Variable { key, .. }] => (&**before, key, ""),
-        [
-            Part::Text(before),
-            Part::Variable { key, .. },
-            Part::Text(after),
-            ..,
-        ] => (&**before, key, &**after),
+    let (before, parts) = match template.parts() {
+        [Part::Text(before), parts @ ..] => (&**before, parts),
+        parts => ("", parts),
+    };
+    let (key, after) = match parts {
+        [Part::Variable { key, .. }] => (key, ""),
+        [Part::Variable { key, .. }, Part::Text(after), ..] => (key, &**after),
         _ => return None,
     };
     let after = &after.as_bytes()[..literal(after)];

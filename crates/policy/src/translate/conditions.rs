@@ -46,6 +46,12 @@ const KEYS: &[KeyRow] = &[
         None,
     ),
     ("keyward:TagKeys", Some("aws:TagKeys"), None, None),
+    (
+        SECOND_FACTOR,
+        Some("aws:MultiFactorAuthPresent"),
+        None,
+        Some("acs:MFAPresent"),
+    ),
 ];
 
 /// Tags of resources: native, AWS, Alibaba. Tencent has them as pairs.
@@ -55,13 +61,9 @@ const RESOURCE_TAGS: [&str; 3] = [
     "acs:ResourceTag/",
 ];
 
-/// Whether a session began with a second factor: native, AWS, Alibaba. Who comes with a permanent key has none of the
+/// Whether a session began with a second factor. Who comes with a permanent key has none of the
 /// vendors' keys, and natively a `false`.
-const SECOND_FACTOR: [&str; 3] = [
-    "keyward:MultiFactorAuthPresent",
-    "aws:MultiFactorAuthPresent",
-    "acs:MFAPresent",
-];
+const SECOND_FACTOR: &str = "keyward:MultiFactorAuthPresent";
 
 /// Whether a clause on the second factor means the same whether a missing key is missing or `false`.
 fn says_of_missing_factor_as_of_false(
@@ -104,13 +106,6 @@ fn key_of(dialect: Dialect, native: &str) -> Option<String> {
         };
         return is_plain_tag(tag).then(|| format!("{prefix}{tag}"));
     }
-    if native == SECOND_FACTOR[0] {
-        return match dialect {
-            Dialect::Aws => Some(SECOND_FACTOR[1].to_owned()),
-            Dialect::Alibaba => Some(SECOND_FACTOR[2].to_owned()),
-            _ => None,
-        };
-    }
     let row = KEYS.iter().find(|row| row.0 == native)?;
     column(row, dialect).map(str::to_owned)
 }
@@ -128,9 +123,6 @@ fn native_key(key: &ConditionKey) -> Option<String> {
     if let Fact::ResourceTag(tag) = key.fact() {
         let known = dialect != Dialect::Tencent && is_plain_tag(tag);
         return known.then(|| format!("{}{tag}", RESOURCE_TAGS[0]));
-    }
-    if *key.fact() == Fact::MultiFactorAuthPresent {
-        return (dialect != Dialect::Tencent).then(|| SECOND_FACTOR[0].to_owned());
     }
     let same = |name: &str| *ConditionKey::new(dialect, name).fact() == *key.fact();
     let known = *key.fact() != Fact::Other;
@@ -202,7 +194,7 @@ pub(super) fn import(
             continue;
         };
         let (operator, set, if_exists) = (clause.operator, clause.set, clause.if_exists);
-        if key == SECOND_FACTOR[0]
+        if key == SECOND_FACTOR
             && !says_of_missing_factor_as_of_false(operator, set, if_exists, &values)
         {
             wrong(format!(
@@ -366,7 +358,7 @@ fn export_one(
         ));
     }
     let mut if_exists = condition.if_exists;
-    if native == SECOND_FACTOR[0] {
+    if native == SECOND_FACTOR {
         // Natively it is never missing: a Deny of `false` is of permanent keys, too.
         let of_false = condition
             .values
@@ -382,9 +374,15 @@ fn export_one(
             ));
         }
     }
-    let condition = &Condition {
-        if_exists,
-        ..condition.clone()
+    let widened;
+    let condition = if if_exists == condition.if_exists {
+        condition
+    } else {
+        widened = Condition {
+            if_exists,
+            ..condition.clone()
+        };
+        &widened
     };
     let operator = match condition.operator {
         Operator::GlobLike | Operator::GlobNotLike => {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use keyward_commands::{
-    ActionBits, ActionId, Argument, CONNECT, CommandClass, CommandId, CommandScope,
+    ActionBits, ActionId, Argument, CONNECT, Command, CommandClass, CommandId, CommandScope,
 };
 
 use crate::analysis::call::FormScope;
+use crate::analysis::request::whole_database_actions;
 use crate::analysis::solve::known_families;
 use crate::condition::Fact;
 
@@ -36,11 +37,15 @@ pub(super) fn names_nothing(action: ActionId) -> bool {
     })
 }
 
-fn of_class(wanted: &[CommandClass]) -> ActionBits {
+fn commands_that(wanted: impl Fn(&Command) -> bool) -> ActionBits {
     CommandId::all()
-        .filter(|id| wanted.contains(&id.command().class))
+        .filter(|id| wanted(id.command()))
         .map(CommandId::action)
         .collect()
+}
+
+fn of_class(wanted: &[CommandClass]) -> ActionBits {
+    commands_that(|command| wanted.contains(&command.class))
 }
 
 /// Always possible, or decided on all statements at once.
@@ -64,14 +69,6 @@ pub(super) fn script_actions() -> &'static ActionBits {
     &BITS
 }
 
-/// What whoever holds the whole database may do.
-pub(super) fn whole_database_actions() -> &'static ActionBits {
-    static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
-        of_class(&[CommandClass::Ordinary, CommandClass::WholeDatabase])
-    });
-    &BITS
-}
-
 /// What gives a reason to connect, or says so.
 pub(super) fn connecting_actions() -> &'static ActionBits {
     static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
@@ -84,13 +81,9 @@ pub(super) fn connecting_actions() -> &'static ActionBits {
 
 pub(super) fn ordinary_keyed() -> &'static ActionBits {
     static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
-        CommandId::all()
-            .filter(|id| {
-                let command = id.command();
-                command.class == CommandClass::Ordinary && command.scope == CommandScope::Keyed
-            })
-            .map(CommandId::action)
-            .collect()
+        commands_that(|command| {
+            command.class == CommandClass::Ordinary && command.scope == CommandScope::Keyed
+        })
     });
     &BITS
 }
@@ -98,10 +91,7 @@ pub(super) fn ordinary_keyed() -> &'static ActionBits {
 /// What tells the names of keys, and shows those that may be read.
 pub(super) fn enumerations() -> &'static ActionBits {
     static BITS: std::sync::LazyLock<ActionBits> = std::sync::LazyLock::new(|| {
-        CommandId::all()
-            .filter(|id| id.command().scope == CommandScope::Enumeration)
-            .map(CommandId::action)
-            .collect()
+        commands_that(|command| command.scope == CommandScope::Enumeration)
     });
     &BITS
 }

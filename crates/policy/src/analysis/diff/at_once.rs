@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyward_commands::{ActionBits, ActionId, CONNECT, CommandId};
 
-use super::actions::{ordinary_keyed, script_actions, snapshot_actions, whole_database_actions};
+use super::actions::{ordinary_keyed, script_actions, snapshot_actions};
 use super::assignments::Assignments;
 use super::direction::{Direction, Focus};
 use super::places::Where;
@@ -14,13 +14,15 @@ use crate::Effect;
 use crate::analysis::call::Call;
 use crate::analysis::grain::{Grain, NONE};
 use crate::analysis::product::Exhausted;
-use crate::analysis::request::allows;
+use crate::analysis::request::{allows, whole_database_actions};
 use crate::analysis::solve::known_families;
 
 impl<'d, 'a> Direction<'d, 'a> {
     /// What is decided on all statements at once: what needs the whole database, and connecting
     /// where some command is possible. It can change only where a grain did.
     pub(super) fn at_once(&mut self, changed: &[&'d Grain<'a>]) -> Result<(), Exhausted> {
+        let mut all = keyward_commands::execute_actions().union(snapshot_actions());
+        all.insert(CONNECT);
         let mut seen = BTreeSet::new();
         for grain in changed {
             for at in self.places(grain, CONNECT)? {
@@ -37,8 +39,6 @@ impl<'d, 'a> Direction<'d, 'a> {
                 };
                 for (grains, of_to) in [(self.to, true), (self.from, false)] {
                     for effect in [Effect::Allow, Effect::Deny] {
-                        let mut all = keyward_commands::execute_actions().union(snapshot_actions());
-                        all.insert(CONNECT);
                         for other in self.overlapping(grains, effect, grain, &all)? {
                             self.work.spend(20 * self.asking(other))?;
                             if self.is_at(other, &at, &AllLater) == Some(false) {
